@@ -1,0 +1,74 @@
+/**
+ * Desired state: what the kernel should hold for one state of the Southbound database.
+ * Plain data without slot numbers: sync/ gives those and writes the maps. Words and
+ * codes are those of bpf/abi.h (ts/abi/generated.ts).
+ */
+
+/** A match shape: which words of the flow vector under which masks; words ascending. */
+export interface TupleShape { readonly words: readonly number[]; readonly masks: readonly number[] }
+
+/** One op of an action program, as struct op in abi.h. */
+export interface Op {
+  readonly code: number; readonly dst?: number; readonly src?: number; readonly shift?: number;
+  readonly mask?: number; readonly imm?: number; readonly arg?: number;
+  /** OP_CALL: the program that goes on after OP_RETURN. sync/ turns it into an argument. */
+  readonly then?: Program;
+}
+/** An action shape. Equal programs are one object (interned by the compiler). */
+export interface Program { readonly ops: readonly Op[] }
+
+/** One rule: a masked key in a tuple. key[i] belongs to shape.words[i], masked. */
+export interface Rule {
+  readonly shape: TupleShape;
+  readonly key: readonly number[];
+  readonly priority: number;
+  readonly program: Program;
+  readonly args: readonly number[];
+  /** UUID of the Logical_Flow; "" for rules made from other rows (port security). */
+  readonly flow: string;
+}
+
+/** One stage's rules. Content-addressed: equal digests are equal stages. */
+export interface Stage { readonly digest: string; readonly table: number; readonly rules: readonly Rule[] }
+
+export interface Port {
+  readonly datapath: number; readonly port: number;
+  readonly kind: 'local' | 'remote' | 'patch' | 'punt';
+  readonly logical_port: string;
+  /** local: the OVS interface's name. */
+  readonly device?: string;
+  /** remote: name of the chassis and the encap that reaches it. */
+  readonly chassis?: string; readonly encapIp?: string;
+  /** patch */
+  readonly peerDatapath?: number; readonly peerPort?: number;
+  readonly zone: number;
+  /** punt: name of the PUNT_ reason. */
+  readonly reason?: string;
+}
+export interface Datapath {
+  readonly key: number; readonly uuid: string; readonly name: string; readonly router: boolean;
+  readonly dnatZone: number; readonly snatZone: number;
+}
+export interface Tunnel {
+  readonly chassis: string; readonly remoteIp: string; readonly localIp: string; readonly csum: boolean;
+}
+export interface MacBindingEntry {
+  readonly datapath: number; readonly port: number; readonly ip: string; readonly mac: string;
+}
+/** A logical flow that is not carried out, and why: `ovn-xdp flows --unsupported`. */
+export interface Unsupported {
+  readonly flow: string; readonly stage: string; readonly reason: string; readonly detail: string;
+}
+
+export interface Desired {
+  readonly datapaths: ReadonlyMap<number, Datapath>;
+  /** `${datapath}/${table}` -> stage; trivial tables already point at the next real one. */
+  readonly dispatch: ReadonlyMap<string, Stage>;
+  /** `${datapath}/${port}` */
+  readonly ports: ReadonlyMap<string, Port>;
+  /** Keyed by remote IP. */
+  readonly tunnels: ReadonlyMap<string, Tunnel>;
+  /** `${datapath}/${port}/${ip}` */
+  readonly macBindings: ReadonlyMap<string, MacBindingEntry>;
+  readonly unsupported: readonly Unsupported[];
+}

@@ -1,0 +1,138 @@
+/**
+ * The typed tree of OVN's logical flow language: what the parser makes, what
+ * annotate and simplify rewrite, what the compiler reads. Frozen data, no code.
+ * Source: ovn-sb(5), table Logical_Flow, columns match and actions.
+ */
+
+/** Half-open range of UTF-16 offsets in the text the node was parsed from. */
+export interface Range { readonly start: number; readonly end: number }
+
+/** A problem with a text: data, never thrown. `message` is one line, OVN's own words. */
+export interface Problem { readonly message: string; readonly range: Range }
+
+export type Relop = '==' | '!=' | '<' | '<=' | '>' | '>=';
+export type Level = 'nominal' | 'boolean' | 'ordinal';
+
+/** One symbol of the symbol table (see fields.ts, which is the table). */
+export interface Symbol {
+  readonly name: string;
+  /** Width in bits; 0 for string symbols. */
+  readonly width: number;
+  readonly level: Level;
+  readonly prereqs?: string;
+  /** Predicates expand to this expression. */
+  readonly expansion?: string;
+  /** A sub-field: `parent[low..low+width-1]`. */
+  readonly parent?: string;
+  readonly low?: number;
+  readonly readonly: boolean;
+  readonly mustCrossproduct: boolean;
+  /** The first OVN release that has the symbol, e.g. "23.03". */
+  readonly since: string;
+}
+
+/** A use of a symbol: bits low .. low+width-1 of it (strings: width 0). */
+export interface Field { readonly symbol: Symbol; readonly low: number; readonly width: number }
+
+/**
+ * A constant. Integers are unsigned; mask has 1-bits where the value counts, absent
+ * means all of the field. `format` is how it was written, for canonical printing.
+ */
+export type Constant =
+  | { readonly kind: 'int'; readonly value: bigint; readonly mask?: bigint;
+      readonly format: 'decimal' | 'hexadecimal' | 'ipv4' | 'ipv6' | 'ethernet' }
+  | { readonly kind: 'string'; readonly value: string };
+
+/**
+ * A match expression. `set` marks where a comparison's constants came from, so that the
+ * compiler can treat an address set or port group as one class of a value.
+ */
+export type Expr =
+  | { readonly kind: 'bool'; readonly value: boolean }
+  | { readonly kind: 'and' | 'or'; readonly args: readonly Expr[] }
+  | { readonly kind: 'cmp'; readonly field: Field; readonly relop: Relop;
+      readonly constant: Constant; readonly set?: string }
+  /** is_chassis_resident("port") */
+  | { readonly kind: 'resident'; readonly port: string; readonly not: boolean };
+
+/** What the names in a text refer to. Absent names are errors, empty sets are not. */
+export interface Environment {
+  /** `$name`: constants of an Address_Set. */
+  addressSet(name: string): readonly Constant[] | undefined;
+  /** `@name`: logical port names of the Port_Group, already resolved per datapath. */
+  portGroup(name: string): readonly string[] | undefined;
+  /** `^name`: text of a Chassis_Template_Var. */
+  template(name: string): string | undefined;
+}
+
+export interface ParsedExpr { readonly expr?: Expr; readonly problems: readonly Problem[] }
+
+/** Right-hand side or operand: a field or a constant. */
+export type Operand = Field | Constant;
+
+export interface NatArgs {
+  readonly ip: Constant; readonly portLow?: number; readonly portHigh?: number;
+}
+export interface LbBackend { readonly ip: Constant; readonly port: number }
+
+/**
+ * One action. `name` is OVN's own keyword. The arms with structure that the compiler
+ * needs are spelled out; every other action is `other`: parsed, checked, printable
+ * (through `text`), and carried out by OVS.
+ */
+export type Action =
+  | { readonly name: 'output' | 'ct_next' | 'ct_clear' | 'drop' | 'ct_commit_nat' }
+  | { readonly name: 'next'; readonly pipeline: 'ingress' | 'egress'; readonly table: number }
+  | { readonly name: 'load'; readonly dst: Field; readonly value: Constant }
+  | { readonly name: 'move'; readonly dst: Field; readonly src: Field }
+  | { readonly name: 'exchange'; readonly a: Field; readonly b: Field }
+  | { readonly name: 'dec_ttl' }
+  | { readonly name: 'push' | 'pop'; readonly field: Field }
+  | { readonly name: 'get_arp' | 'get_nd'; readonly port: Field; readonly ip: Field }
+  | { readonly name: 'lookup_arp' | 'lookup_nd'; readonly dst: Field; readonly port: Field;
+      readonly ip: Field; readonly mac: Field }
+  | { readonly name: 'lookup_arp_ip' | 'lookup_nd_ip'; readonly dst: Field; readonly port: Field;
+      readonly ip: Field }
+  | { readonly name: 'put_arp' | 'put_nd'; readonly port: Field; readonly ip: Field;
+      readonly mac: Field }
+  | { readonly name: 'get_fdb'; readonly port: Field; readonly mac: Field }
+  | { readonly name: 'put_fdb'; readonly port: Field; readonly mac: Field }
+  | { readonly name: 'lookup_fdb'; readonly dst: Field; readonly port: Field; readonly mac: Field }
+  | { readonly name: 'check_in_port_sec' | 'check_out_port_sec' | 'chk_lb_hairpin'
+        | 'chk_lb_hairpin_reply' | 'chk_lb_aff' | 'chk_ecmp_nh' | 'chk_ecmp_nh_mac' | 'dns_lookup';
+      readonly dst: Field }
+  | { readonly name: 'check_pkt_larger'; readonly dst: Field; readonly limit: number }
+  | { readonly name: 'ct_commit'; readonly ctMark?: Operand; readonly ctMarkMask?: bigint;
+      readonly nested?: readonly Action[] }
+  | { readonly name: 'ct_dnat' | 'ct_snat' | 'ct_dnat_in_czone' | 'ct_snat_in_czone';
+      readonly nat?: NatArgs }
+  | { readonly name: 'ct_lb' | 'ct_lb_mark'; readonly backends: readonly LbBackend[];
+      readonly hashFields?: string; readonly ctFlag?: string }
+  | { readonly name: 'ct_snat_to_vip' }
+  | { readonly name: 'ct_commit_to_zone'; readonly zone: 'dnat' | 'snat' }
+  | { readonly name: 'select'; readonly dst: Field;
+      readonly choices: readonly { readonly id: number; readonly weight: number }[];
+      readonly hashFields?: string }
+  /** Blocks that build a new packet or copy it, then run `nested` on it. */
+  | { readonly name: 'clone' | 'arp' | 'nd_ns' | 'nd_na' | 'nd_na_router' | 'icmp4'
+        | 'icmp4_error' | 'icmp6' | 'icmp6_error' | 'tcp_reset' | 'sctp_abort' | 'reject';
+      readonly nested: readonly Action[] }
+  | { readonly name: 'log'; readonly text: string }
+  | { readonly name: 'set_queue'; readonly queue: number }
+  | { readonly name: 'other'; readonly keyword: string; readonly text: string };
+
+export interface ParsedActions {
+  /** Absent when there is a problem. */
+  readonly actions?: readonly Action[];
+  /** Prerequisites of all fields and actions used, already annotated; undefined: none. */
+  readonly prereqs?: Expr;
+  readonly problems: readonly Problem[];
+}
+
+/** Where an action stands: needed to check `next` and to resolve its default. */
+export interface ActionContext {
+  readonly pipeline: 'ingress' | 'egress';
+  readonly table: number;
+  /** Tables per pipeline that `next(…)` may name. */
+  readonly tables: number;
+}

@@ -1,0 +1,37 @@
+/**
+ * What this chassis knows of itself, read from the local Open_vSwitch database with
+ * ovn-controller's precedence (ovn-controller(8), "Configuration").
+ */
+export interface LocalInterface {
+  /** Device name. */
+  readonly name: string;
+  readonly iface_id: string;
+  readonly bridge: string;
+  readonly ofport: number | undefined;
+  readonly type: string;
+}
+export interface LocalBridge {
+  readonly name: string;
+  readonly datapath_type: string;
+  /** Names of the physical or other ports of the bridge. */
+  readonly ports: readonly string[];
+}
+export interface LocalChassis {
+  readonly system_id: string;
+  readonly ovn_remote: string;
+  readonly encap_types: readonly string[];
+  readonly encap_ips: readonly string[];
+  readonly integration_bridge: string;
+  readonly bridge_mappings: ReadonlyMap<string, string>;
+  readonly cms_options: readonly string[];
+  readonly monitor_all: boolean;
+  readonly bridges: ReadonlyMap<string, LocalBridge>;
+  /** By iface-id: VIFs on the integration bridge. */
+  readonly interfaces: ReadonlyMap<string, LocalInterface>;
+  /** `ct-zone-<name>` keys of the integration bridge, name -> zone. */
+  readonly ct_zones: ReadonlyMap<string, number>;
+  /** Tunnel interface's chassis (options:remote_ip) -> bfd_status state, when BFD runs. */
+  readonly bfd: ReadonlyMap<string, string>;
+  /** `external_ids:ovn-xdp-*`, without the prefix. */
+  readonly settings: ReadonlyMap<string, string>;
+}
