@@ -266,7 +266,8 @@ struct control {
 	X(NO_NEXT_HOP, "no route or neighbour to the remote chassis") \
 	X(BUDGET, "too many steps in one walk") \
 	X(REWRITE, "rewrite that the fast path cannot carry out") \
-	X(INTERNAL, "inconsistent tables")
+	X(INTERNAL, "inconsistent tables") \
+	X(CAPACITY, "tables of the fast path are full")
 
 #define DROP_REASONS(X) \
 	X(NONE, "none") \
@@ -287,6 +288,11 @@ enum drop_reason {
 #undef X
 	DROP_REASON_COUNT,
 };
+
+/* flow_uuids: flow index -> the Logical_Flow's UUID in the order it is written, all zero
+ * when the index is free. Index 0 stands for rules made from other rows. Lets a new agent
+ * keep the indexes, and so the counters, and lets the CLI name a flow without the agent. */
+struct flow_uuid { __u8 uuid[16]; };
 
 /* Per-CPU, one per (device): counted once per frame at the one exit. */
 struct counter { __u64 packets; __u64 bytes; };
