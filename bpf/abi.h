@@ -145,16 +145,20 @@ enum op_code {
 				 * there and has no other args. No nesting. */
 	OP_RETURN,		/* w[FW_RESULT] = imm; back to the caller */
 	OP_GET_MAC,		/* eth.dst = MAC binding of (datapath, port w[src], address
-				 * w[dst..dst+3]); miss: 00:00:00:00:00:00. imm = enum mac_scope */
+				 * w[dst..dst+3]); miss: 00:00:00:00:00:00. imm: MAC_IP4 */
 	OP_LOOKUP_MAC,		/* w[FW_RESULT] = 1 if the binding of (datapath, port w[src],
-				 * address w[dst..dst+3]) exists and, with imm bit 0 clear, its
-				 * MAC equals w[arg], w[arg + 1] */
+				 * address w[dst..dst+3]) exists and, without MAC_ANY in imm,
+				 * its MAC equals w[arg], w[arg + 1]. imm: also MAC_IP4 */
 	OP_PKT_LARGER,		/* w[FW_RESULT] = w[FW_PKT_LEN] > args[arg] */
 	OP_ND_NA,		/* turn the ND solicitation into an advertisement: eth and ip6
 				 * src <-> dst, hop limit 255, type 136; imm bit 0: router flag.
 				 * The inner actions follow as ordinary ops */
 	OP_CODES,
 };
+
+/* imm of OP_GET_MAC and OP_LOOKUP_MAC. */
+#define MAC_ANY 0x1u		/* any binding of the address will do */
+#define MAC_IP4 0x2u		/* the address is w[dst] alone, an IPv4 address */
 
 struct op {
 	__u8 code;
@@ -254,6 +258,7 @@ struct control {
 	X(TUNNEL_SOURCE, "geneve from a host that is no known chassis") \
 	X(TUNNEL_OPTION, "geneve option missing or unknown") \
 	X(TUNNEL_CSUM, "outer UDP checksum wrong") \
+	X(TUNNEL_ECN, "congestion mark outside, no ECN inside") \
 	X(UNKNOWN_DATAPATH, "datapath not local to this chassis") \
 	X(UNKNOWN_PORT, "logical port without a known place") \
 	X(UNSUPPORTED_PORT, "logical port type left to OVS") \
