@@ -27,6 +27,8 @@ export interface Symbol {
   readonly low?: number;
   readonly readonly: boolean;
   readonly mustCrossproduct: boolean;
+  /** Where actions may write it if it is not readonly; absent: outside of ct_commit. */
+  readonly scope?: 'ct_commit' | 'any';
   /** The first OVN release that has the symbol, e.g. "23.03". */
   readonly since: string;
 }
