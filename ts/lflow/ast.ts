@@ -29,6 +29,8 @@ export interface Symbol {
   readonly mustCrossproduct: boolean;
   /** Where actions may write it if it is not readonly; absent: outside of ct_commit. */
   readonly scope?: 'ct_commit' | 'any';
+  /** Strings: bits of the register that holds the value; absent: 32. */
+  readonly storage?: number;
   /** The first OVN release that has the symbol, e.g. "23.03". */
   readonly since: string;
 }
@@ -65,7 +67,12 @@ export interface Environment {
   portGroup(name: string): readonly string[] | undefined;
   /** `^name`: text of a Chassis_Template_Var. */
   template(name: string): string | undefined;
+  /** An option of put_dhcp(v6)_opts; absent: the ones that OVN itself knows. */
+  dhcpOption?(version: 4 | 6, name: string): DhcpOption | undefined;
 }
+
+/** A row of DHCP_Options or DHCPv6_Options: its code and the type of its value. */
+export interface DhcpOption { readonly code: number; readonly type: string }
 
 export interface ParsedExpr { readonly expr?: Expr; readonly problems: readonly Problem[] }
 
@@ -75,7 +82,10 @@ export type Operand = Field | Constant;
 export interface NatArgs {
   readonly ip: Constant; readonly portLow?: number; readonly portHigh?: number;
 }
-export interface LbBackend { readonly ip: Constant; readonly port: number }
+/** Port 0: none. `lport`: the logical port of the backend (ct_lb_mark_local only). */
+export interface LbBackend {
+  readonly ip: Constant; readonly port: number; readonly lport?: string;
+}
 
 /**
  * One action. `name` is OVN's own keyword. The arms with structure that the compiler
@@ -83,7 +93,10 @@ export interface LbBackend { readonly ip: Constant; readonly port: number }
  * (through `text`), and carried out by OVS.
  */
 export type Action =
-  | { readonly name: 'output' | 'ct_next' | 'ct_clear' | 'drop' | 'ct_commit_nat' }
+  | { readonly name: 'output' | 'ct_clear' | 'drop' | 'igmp' | 'handle_dhcpv6_reply'
+        | 'mac_cache_use' | 'flood_remote' }
+  /** The zone is absent in releases that do not name it. */
+  | { readonly name: 'ct_next' | 'ct_commit_nat'; readonly zone?: 'dnat' | 'snat' }
   | { readonly name: 'next'; readonly pipeline: 'ingress' | 'egress'; readonly table: number }
   | { readonly name: 'load'; readonly dst: Field; readonly value: Constant }
   | { readonly name: 'move'; readonly dst: Field; readonly src: Field }
@@ -97,18 +110,23 @@ export type Action =
       readonly ip: Field }
   | { readonly name: 'put_arp' | 'put_nd'; readonly port: Field; readonly ip: Field;
       readonly mac: Field }
-  | { readonly name: 'get_fdb'; readonly port: Field; readonly mac: Field }
+  /** `port` is what is written: a port or a register. */
+  | { readonly name: 'get_fdb' | 'get_remote_fdb'; readonly port: Field; readonly mac: Field }
   | { readonly name: 'put_fdb'; readonly port: Field; readonly mac: Field }
   | { readonly name: 'lookup_fdb'; readonly dst: Field; readonly port: Field; readonly mac: Field }
   | { readonly name: 'check_in_port_sec' | 'check_out_port_sec' | 'chk_lb_hairpin'
-        | 'chk_lb_hairpin_reply' | 'chk_lb_aff' | 'chk_ecmp_nh' | 'chk_ecmp_nh_mac' | 'dns_lookup';
+        | 'chk_lb_hairpin_reply' | 'chk_lb_aff' | 'chk_ecmp_nh' | 'chk_ecmp_nh_mac' | 'dns_lookup'
+        | 'ct_nw_dst' | 'ct_ip6_dst' | 'ct_tp_dst' | 'ct_proto' | 'ct_state_save';
       readonly dst: Field }
+  | { readonly name: 'chk_evpn_arp'; readonly dst: Field; readonly ip: Field }
+  | { readonly name: 'handle_svc_check'; readonly port: Field }
   | { readonly name: 'check_pkt_larger'; readonly dst: Field; readonly limit: number }
-  | { readonly name: 'ct_commit'; readonly ctMark?: Operand; readonly ctMarkMask?: bigint;
+  /** `nested` writes ct_mark and ct_label; the old form ct_commit(ct_mark=...) has none. */
+  | { readonly name: 'ct_commit'; readonly ctMark?: Constant; readonly ctLabel?: Constant;
       readonly nested?: readonly Action[] }
   | { readonly name: 'ct_dnat' | 'ct_snat' | 'ct_dnat_in_czone' | 'ct_snat_in_czone';
       readonly nat?: NatArgs }
-  | { readonly name: 'ct_lb' | 'ct_lb_mark'; readonly backends: readonly LbBackend[];
+  | { readonly name: 'ct_lb' | 'ct_lb_mark' | 'ct_lb_mark_local'; readonly backends: readonly LbBackend[];
       readonly hashFields?: string; readonly ctFlag?: string }
   | { readonly name: 'ct_snat_to_vip' }
   | { readonly name: 'ct_commit_to_zone'; readonly zone: 'dnat' | 'snat' }
@@ -121,12 +139,20 @@ export type Action =
       readonly nested: readonly Action[] }
   | { readonly name: 'log'; readonly text: string }
   | { readonly name: 'set_queue'; readonly queue: number }
-  | { readonly name: 'other'; readonly keyword: string; readonly text: string };
+  /** kbit/s and kbit; burst 0: OVN's default. */
+  | { readonly name: 'set_meter'; readonly rate: bigint; readonly burst: bigint }
+  | { readonly name: 'mirror'; readonly port: string }
+  /** `dst` is the field that the action writes. */
+  | { readonly name: 'other'; readonly keyword: string; readonly text: string;
+      readonly dst?: Field };
 
 export interface ParsedActions {
-  /** Absent when there is a problem. */
+  /** Absent when there is a problem. Empty: drop. */
   readonly actions?: readonly Action[];
-  /** Prerequisites of all fields and actions used, already annotated; undefined: none. */
+  /**
+   * Prerequisites of all fields and actions used; undefined: none. As in OVN those of fields
+   * are annotated and those of actions are not: AND it with the match, then annotate.
+   */
   readonly prereqs?: Expr;
   readonly problems: readonly Problem[];
 }
@@ -137,4 +163,8 @@ export interface ActionContext {
   readonly table: number;
   /** Tables per pipeline that `next(…)` may name. */
   readonly tables: number;
+  /** From 25.09 on the egress pipeline has its own number; absent: `tables`. */
+  readonly egressTables?: number;
+  /** OVN's release, "23.03"; absent or "all": the newest, and actions that were removed. */
+  readonly release?: string;
 }
