@@ -48,8 +48,11 @@ export type Constant =
   | { readonly kind: 'string'; readonly value: string };
 
 /**
- * A match expression. `set` marks where a comparison's constants came from, so that the
- * compiler can treat an address set or port group as one class of a value.
+ * A match expression. In comparisons made by this package `field` is all of its symbol;
+ * the mask says which bits count (absent: all of them), and value has no bit outside it.
+ * So `vlan.tci[12..15] < 3` is value 0x3000, mask 0xf000: (field & mask) < value.
+ * `set` is "$name" or "@name" when the constant came from an address set or port group,
+ * so that the compiler can treat its members as one class of a value.
  */
 export type Expr =
   | { readonly kind: 'bool'; readonly value: boolean }

@@ -342,6 +342,15 @@ export class Lexer {
     return next;
   }
 
+  /** Whether the next token is "(". */
+  atCall(): boolean {
+    let p = this.end;
+    while ((this.#class(p) & SPACE) !== 0) p++;
+    // Only a comment needs the lexer.
+    const c = this.#code(p);
+    return c === 0x28 || (c === 0x2f && this.lookahead() === '(');
+  }
+
   /** Advances over a token of this type. */
   match(type: TokenType): boolean {
     if (this.type !== type) return false;

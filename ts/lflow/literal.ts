@@ -11,8 +11,10 @@ export type Format = Extract<Constant, { kind: 'int' }>['format'];
 const formatBits: Readonly<Record<Format, bigint>> =
   { decimal: 64n, hexadecimal: 1024n, ipv4: 32n, ipv6: 128n, ethernet: 48n };
 
-/** The n lowest bits set. */
-export function ones(n: number): bigint { return (1n << BigInt(n)) - 1n; }
+const onesTable = Array.from({ length: 129 }, (_, n) => (1n << BigInt(n)) - 1n);
+
+/** The n lowest bits set; n up to 128. */
+export function ones(n: number): bigint { return onesTable[n]!; }
 
 const ipv4Syntax = /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$/;
 
