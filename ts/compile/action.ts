@@ -1,0 +1,276 @@
+/**
+ * Actions to action programs. A program is the shape of an action list; the constants
+ * are arguments of the rule. Whatever is not in the table below, does not fit, or is
+ * not the last action where it has to be, refuses the whole list.
+ */
+import type { Action, Constant, Field } from '../lflow/ast.js';
+import { bitsAt, ones, part, placeOf, segments, wordMask, type Place } from './fields.js';
+import { refuseAction, TABLES_PER_PIPELINE, type Refusal } from './limits.js';
+import type { Op, Program } from './model.js';
+import { drop, intern } from './program.js';
+import * as abi from './words.js';
+
+export interface Compiled {
+  readonly program: Program;
+  readonly args: readonly number[];
+  /** The list is `drop;` or empty: another flow with the same match is preferred to it. */
+  readonly drop: boolean;
+}
+
+/** What actions refer to outside their text. */
+export interface ActionTarget {
+  /** Key of a logical port or multicast group of this datapath; undefined: there is none. */
+  port(name: string): number | undefined;
+}
+
+/** Thrown inside this file only: the list is refused. */
+class Refused extends Error {
+  constructor(readonly refusal: Refusal) { super(refusal.detail); }
+}
+function refuse(detail: string): never {
+  throw new Refused({ reason: 'UNSUPPORTED_ACTION', detail });
+}
+
+function place(field: Field): Place {
+  return placeOf(field) ?? refuse(`field ${field.symbol.name}`);
+}
+/** The word of a field that is a whole aligned word or more (ports, addresses). */
+function wholeWord(p: Place): number {
+  return p.shift === 0 && p.width === 32 ? p.word : refuse('port argument is no port');
+}
+const bitRange = (p: Place): [number, number] => {
+  const end = 32 * (63 - p.word) + p.shift;
+  return [end, end + p.width];
+};
+function disjoint(a: Place, b: Place): boolean {
+  const [a0, a1] = bitRange(a), [b0, b1] = bitRange(b);
+  return a1 <= b0 || b1 <= a0;
+}
+
+/** Runs of equal length, each within one word on both sides, least significant first. */
+function chunks(a: Place, b: Place): { a: Place; b: Place }[] {
+  const list = [];
+  for (let low = 0; low < a.width;) {
+    const x = part(a, low, 1)!, y = part(b, low, 1)!;
+    const width = Math.min(a.width - low, 32 - x.shift, 32 - y.shift);
+    list.push({ a: { ...x, width }, b: { ...y, width } });
+    low += width;
+  }
+  return list;
+}
+
+/** The program under construction. */
+class Builder {
+  readonly ops: Op[] = [];
+  readonly args: number[] = [];
+  readonly stack: Place[] = [];
+  ended = false;
+  private temps = 0;
+  private zeroArg: number | undefined;
+  constructor(readonly target: ActionTarget) {}
+
+  arg(value: number): number { return this.args.push(value >>> 0) - 1; }
+  /** The argument that is zero, shared. */
+  zero(): number { return (this.zeroArg ??= this.arg(0)); }
+  /** `words` scratch words; the place's last word is the least significant. */
+  temp(words: number): number {
+    const first = abi.FW_TMP + this.temps;
+    this.temps += words;
+    return first + words <= abi.FW_WORDS ? first : refuse('more scratch words than there are');
+  }
+  end(op: Op): void { this.ops.push(op); this.ended = true; }
+
+  load(dst: Place, value: bigint, mask?: bigint): void {
+    for (const s of segments(dst)) {
+      const m = mask === undefined ? wordMask(s) : bitsAt(mask, s);
+      if (m === 0) continue;
+      const arg = this.arg(bitsAt(value, s) & m);
+      this.ops.push({ code: abi.OP_SET, dst: s.word, mask: m, arg });
+    }
+  }
+  clear(word: number): void {
+    this.ops.push({ code: abi.OP_SET, dst: word, mask: ones(32), arg: this.zero() });
+  }
+  move(dst: Place, src: Place): void {
+    const list = chunks(dst, src);
+    if (list.length > 1 && !disjoint(dst, src)) refuse('move between overlapping fields');
+    for (const c of list) this.moveBits(c.a, c.b);
+  }
+  private moveBits(dst: Place, src: Place): void {
+    const shift = dst.shift - src.shift;
+    this.ops.push({ code: abi.OP_MOVE, dst: dst.word, src: src.word, shift, mask: wordMask(dst) });
+  }
+  exchange(a: Place, b: Place): void {
+    if (!disjoint(a, b)) refuse('exchange of overlapping fields');
+    const tmp = this.temp(1);
+    for (const c of chunks(a, b)) {
+      this.moveBits({ word: tmp, shift: 0, width: 32 }, { ...c.a, shift: 0 });
+      this.moveBits(c.a, c.b);
+      this.moveBits(c.b, { ...c.a, word: tmp });
+    }
+  }
+  /** RESULT's lowest bit into `dst`. */
+  result(dst: Field): void {
+    this.move(place(dst), { word: abi.FW_RESULT, shift: 0, width: 1 });
+  }
+  /** First of four words that hold the address as FW_IP_SRC does. */
+  address(field: Field): number {
+    const p = place(field);
+    if (p.shift !== 0 || (p.width !== 32 && p.width !== 128)) refuse('address of odd size');
+    const direct = p.word === abi.FW_IP_SRC + 3 || p.word === abi.FW_IP_DST + 3;
+    if (p.width === 128 || direct) return p.word - 3;
+    const first = this.temp(4);
+    for (let i = 0; i < 3; i++) this.clear(first + i);
+    this.move({ word: first + 3, shift: 0, width: 32 }, p);
+    return first;
+  }
+}
+
+type Arm<N> = Action extends infer A
+  ? A extends { readonly name: infer M } ? (N extends M ? A : never) : never : never;
+type Handler<N> = (b: Builder, action: Arm<N>, rest: readonly Action[]) => void;
+type Handlers = { readonly [N in Action['name']]?: Handler<N> };
+
+function table(pipeline: 'ingress' | 'egress', number: number): number {
+  if (number < 0 || number >= TABLES_PER_PIPELINE) refuse(`table ${number}`);
+  return pipeline === 'ingress' ? number : abi.TABLE_EGRESS + number;
+}
+function loaded(b: Builder, value: Constant): { value: bigint; mask?: bigint | undefined } {
+  if (value.kind === 'int') return value;
+  return { value: BigInt(b.target.port(value.value) ?? 0) };
+}
+
+function callSubTable(sub: number): Handler<'check_in_port_sec' | 'check_out_port_sec'> {
+  return (b, action, rest) => {
+    if (b.args.length > 0 || b.stack.length > 0) refuse('port security check after assignments');
+    const then = new Builder(b.target);
+    then.result(action.dst);
+    run(then, rest);
+    const program = finish(then);
+    const calls = program.ops.some((op) => op.code === abi.OP_CALL);
+    if (calls || then.args.length > 0) refuse('assignments after a port security check');
+    b.end({ code: abi.OP_CALL, imm: sub, arg: 0, then: program });
+  };
+}
+
+const getMac: Handler<'get_arp' | 'get_nd'> = (b, action) => {
+  const dst = b.address(action.ip);
+  b.ops.push({ code: abi.OP_GET_MAC, dst, src: wholeWord(place(action.port)) });
+};
+const lookupMac: Handler<'lookup_arp' | 'lookup_nd'> = (b, action) => {
+  const mac = place(action.mac);
+  if (mac.shift !== 0 || mac.width !== 48) refuse('MAC argument of odd size');
+  const dst = b.address(action.ip);
+  const src = wholeWord(place(action.port));
+  b.ops.push({ code: abi.OP_LOOKUP_MAC, dst, src, arg: mac.word - 1 });
+  b.result(action.dst);
+};
+const lookupMacIp: Handler<'lookup_arp_ip' | 'lookup_nd_ip'> = (b, action) => {
+  const dst = b.address(action.ip);
+  b.ops.push({ code: abi.OP_LOOKUP_MAC, dst, src: wholeWord(place(action.port)), imm: 1 });
+  b.result(action.dst);
+};
+
+/**
+ * ovn-controller builds the advertisement from the solicitation and then runs the inner
+ * actions on it. Only lists that set every field of it are compiled: what the defaults
+ * are does not matter then.
+ */
+function advertisement(imm: number): Handler<'nd_na' | 'nd_na_router'> {
+  return (b, action) => {
+    const loads = new Set<string>();
+    for (const a of action.nested) if (a.name === 'load') loads.add(a.dst.symbol.name);
+    const missing = ['eth.src', 'ip6.src', 'nd.target', 'nd.tll'].filter((f) => !loads.has(f));
+    if (missing.length > 0) refuse(`${action.name} without ${missing.join(', ')}`);
+    b.ops.push({ code: abi.OP_ND_NA, imm });
+    run(b, action.nested);
+    if (!b.ended) refuse(`${action.name} that goes on`);
+  };
+}
+
+const handlers: Handlers = {
+  drop: () => {},
+  output: (b) => { b.end({ code: abi.OP_OUTPUT }); },
+  next: (b, a) => { b.end({ code: abi.OP_NEXT, imm: table(a.pipeline, a.table) }); },
+  load: (b, a) => {
+    const { value, mask } = loaded(b, a.value);
+    b.load(place(a.dst), value, mask);
+  },
+  move: (b, a) => { b.move(place(a.dst), place(a.src)); },
+  exchange: (b, a) => { b.exchange(place(a.a), place(a.b)); },
+  dec_ttl: (b) => { b.ops.push({ code: abi.OP_DEC_TTL }); },
+  push: (b, a) => {
+    const src = place(a.field);
+    const words = Math.ceil(src.width / 32);
+    const slot = { word: b.temp(words) + words - 1, shift: 0, width: src.width };
+    b.move(slot, src);
+    b.stack.push(slot);
+  },
+  pop: (b, a) => {
+    const dst = place(a.field);
+    const slot = b.stack.pop() ?? refuse('pop of an empty stack');
+    if (slot.width !== dst.width) refuse('pop into a field of another width');
+    b.move(dst, slot);
+  },
+  ct_clear: (b) => { for (let w = abi.FW_CT_STATE; w <= abi.FW_CT_ORIG_PROTO; w++) b.clear(w); },
+  get_arp: getMac, get_nd: getMac,
+  lookup_arp: lookupMac, lookup_nd: lookupMac,
+  lookup_arp_ip: lookupMacIp, lookup_nd_ip: lookupMacIp,
+  check_pkt_larger: (b, a) => {
+    b.ops.push({ code: abi.OP_PKT_LARGER, arg: b.arg(a.limit) });
+    b.result(a.dst);
+  },
+  check_in_port_sec: callSubTable(abi.TABLE_IN_PORT_SEC),
+  check_out_port_sec: callSubTable(abi.TABLE_OUT_PORT_SEC),
+  nd_na: advertisement(0), nd_na_router: advertisement(1),
+};
+
+function keyword(action: Action): string {
+  return action.name === 'other' ? action.keyword : action.name;
+}
+
+function run(b: Builder, actions: readonly Action[]): void {
+  for (const [i, action] of actions.entries()) {
+    if (b.ended) refuse(`${keyword(action)} after the packet has gone on`);
+    const handler = handlers[action.name] as Handler<unknown> | undefined;
+    if (!handler) throw new Refused(refuseAction(keyword(action)));
+    const rest = actions.slice(i + 1);
+    handler(b, action as never, rest);
+    if (b.ops.at(-1)?.code === abi.OP_CALL) return;
+  }
+}
+
+function finish(b: Builder): Program {
+  if (!b.ended) return drop;
+  if (b.ops.length > abi.PROGRAM_OPS) refuse(`more than ${abi.PROGRAM_OPS} ops`);
+  if (b.args.length > abi.RULE_ARGS) refuse(`more than ${abi.RULE_ARGS} arguments`);
+  return intern(b.ops);
+}
+
+/**
+ * The worst reason wins: a list that needs conntrack and has a log is CONNTRACK whichever
+ * comes first, so that reasons do not depend on the order of actions.
+ */
+function hardest(actions: readonly Action[]): Refusal | undefined {
+  const refused = actions.filter((a) => !handlers[a.name]).map((a) => refuseAction(keyword(a)));
+  return refused.find((r) => r.reason === 'CONNTRACK')
+    ?? refused.find((r) => r.reason === 'CONTROLLER') ?? refused[0];
+}
+
+/** One action list as program and arguments, or why it is left to OVS. */
+export function compileActions(
+  actions: readonly Action[], target: ActionTarget,
+): Compiled | Refusal {
+  const refused = hardest(actions);
+  if (refused) return refused;
+  const isDrop = actions.every((a) => a.name === 'drop');
+  const b = new Builder(target);
+  try {
+    run(b, actions);
+    const program = finish(b);
+    return { program, args: program === drop ? [] : b.args, drop: isDrop };
+  } catch (e) {
+    if (e instanceof Refused) return e.refusal;
+    throw e;
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Where OVN's symbols live in the flow vector (bpf/abi.h, enum flow_word). A symbol
+ * that is not in the table has no place: whatever uses it abstains.
+ */
+import type { Field } from '../lflow/ast.js';
+import * as abi from './words.js';
+
+/**
+ * A run of bits: bit 0 is bit `shift` of `word`; bits that do not fit into that word go
+ * on at bit 0 of the word before it (fields are most significant word first).
+ */
+export interface Place { readonly word: number; readonly shift: number; readonly width: number }
+
+/** The part of a field that lies in one word: field bits low..low+width-1 at `shift`. */
+export interface Segment {
+  readonly word: number; readonly shift: number; readonly width: number; readonly low: number;
+}
+
+const at = (word: number, width: number, shift = 0): Place => ({ word, shift, width });
+
+/** Root symbols only: a sub-field's parent is one (lflow/fields.ts). Multi-word fields
+ * name their last, least significant word. */
+const places: Readonly<Record<string, Place>> = {
+  xxreg0: at(abi.FW_REG0 + 3, 128), xxreg1: at(abi.FW_REG0 + 7, 128),
+  xreg4: at(abi.FW_REG0 + 9, 64),
+  flags: at(abi.FW_FLAGS, 32),
+  inport: at(abi.FW_INPORT, 32), outport: at(abi.FW_OUTPORT, 32),
+  __inport: at(abi.FW_INPORT, 32), __outport: at(abi.FW_OUTPORT, 32),
+  'pkt.mark': at(abi.FW_PKT_MARK, 32),
+  'eth.dst': at(abi.FW_ETH_DST + 1, 48), 'eth.src': at(abi.FW_ETH_SRC + 1, 48),
+  'eth.type': at(abi.FW_ETH_TYPE, 16, 16), 'vlan.tci': at(abi.FW_ETH_TYPE, 16),
+  'ip.proto': at(abi.FW_IP, 8, 24), 'ip.ttl': at(abi.FW_IP, 8, 16),
+  'ip.dscp': at(abi.FW_IP, 6, 10), 'ip.ecn': at(abi.FW_IP, 2, 8), 'ip.frag': at(abi.FW_IP, 2),
+  'ip4.src': at(abi.FW_IP_SRC + 3, 32), 'ip4.dst': at(abi.FW_IP_DST + 3, 32),
+  'ip6.src': at(abi.FW_IP_SRC + 3, 128), 'ip6.dst': at(abi.FW_IP_DST + 3, 128),
+  'ip6.label': at(abi.FW_IP6_LABEL, 20),
+  'tcp.src': at(abi.FW_L4, 16, 16), 'tcp.dst': at(abi.FW_L4, 16),
+  'udp.src': at(abi.FW_L4, 16, 16), 'udp.dst': at(abi.FW_L4, 16),
+  'sctp.src': at(abi.FW_L4, 16, 16), 'sctp.dst': at(abi.FW_L4, 16),
+  'tcp.flags': at(abi.FW_TCP_FLAGS, 12),
+  'icmp4.type': at(abi.FW_L4, 8, 16), 'icmp4.code': at(abi.FW_L4, 8),
+  'icmp6.type': at(abi.FW_L4, 8, 16), 'icmp6.code': at(abi.FW_L4, 8),
+  'arp.op': at(abi.FW_ARP_OP, 16), 'rarp.op': at(abi.FW_ARP_OP, 16),
+  'arp.spa': at(abi.FW_IP_SRC + 3, 32), 'rarp.spa': at(abi.FW_IP_SRC + 3, 32),
+  'arp.tpa': at(abi.FW_IP_DST + 3, 32), 'rarp.tpa': at(abi.FW_IP_DST + 3, 32),
+  'arp.sha': at(abi.FW_SHA + 1, 48), 'rarp.sha': at(abi.FW_SHA + 1, 48),
+  'arp.tha': at(abi.FW_THA + 1, 48), 'rarp.tha': at(abi.FW_THA + 1, 48),
+  'nd.target': at(abi.FW_ND_TARGET + 3, 128),
+  'nd.sll': at(abi.FW_SHA + 1, 48), 'nd.tll': at(abi.FW_THA + 1, 48),
+  ct_state: at(abi.FW_CT_STATE, 32), ct_mark: at(abi.FW_CT_MARK, 32),
+  ct_label: at(abi.FW_CT_LABEL + 3, 128),
+};
+
+/**
+ * Bits of `flags` in which OVN's helper tables leave results that this dataplane keeps
+ * elsewhere (MLF_LOOKUP_MAC, _LB_HAIRPIN, _FDB, CHECK_PORT_SEC, ECMP_NH, LB_AFF,
+ * OVERRIDE_LOCAL_ONLY, RECIRC, EVPN). No logical flow names them; one that did abstains.
+ */
+const foreignFlags = [6, 7, 8, 12, 13, 14, 18, 24, 25].reduce((m, bit) => m | (1 << bit), 0);
+
+/** The place of the bits that `field` names, or undefined when the flow vector has none. */
+export function placeOf(field: Field): Place | undefined {
+  const { parent, low = 0 } = field.symbol;
+  const name = parent ?? field.symbol.name;
+  const offset = parent === undefined ? 0 : low;
+  const whole = Object.hasOwn(places, name) ? places[name] : undefined;
+  if (!whole) return undefined;
+  const isString = field.symbol.width === 0;
+  const place = isString ? whole : part(whole, offset + field.low, field.width);
+  if (place && name === 'flags' && (foreignFlags & wordMask(place)) !== 0) return undefined;
+  return place;
+}
+
+/** The place of a root symbol by name. */
+export function placeNamed(name: string): Place {
+  const place = places[name];
+  if (!place) throw new Error(`compile: no place for ${name}: add it to fields.ts`);
+  return place;
+}
+
+/** Bits low..low+width-1 of a place. */
+export function part(whole: Place, low: number, width: number): Place | undefined {
+  if (low + width > whole.width) return undefined;
+  const bit = whole.shift + low;
+  return { word: whole.word - Math.floor(bit / 32), shift: bit % 32, width };
+}
+
+/** A mask of `width` low bits. */
+export function ones(width: number): number { return width >= 32 ? 0xffffffff : 2 ** width - 1; }
+
+/** The mask, in its word, of a place that lies in one word. */
+export function wordMask(place: { shift: number; width: number }): number {
+  return (ones(place.width) << place.shift) >>> 0;
+}
+
+/** The words of a place, most significant first. */
+export function segments(place: Place): Segment[] {
+  const list: Segment[] = [];
+  let low = 0;
+  let { word, shift } = place;
+  while (low < place.width) {
+    const width = Math.min(32 - shift, place.width - low);
+    list.unshift({ word, shift, width, low });
+    low += width;
+    word -= 1;
+    shift = 0;
+  }
+  return list;
+}
+
+/** The bits of `value` (a field's value) that belong to a segment, put where they stand. */
+export function bitsAt(value: bigint, segment: Segment): number {
+  const bits = Number((value >> BigInt(segment.low)) & BigInt(ones(segment.width)));
+  return (bits << segment.shift) >>> 0;
+}

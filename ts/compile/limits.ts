@@ -1,0 +1,51 @@
+/** What the compiler refuses, and why: the one table. */
+
+/** Rules that one logical flow may become; beyond it, a barrier takes its place. */
+export const RULES_PER_FLOW = 20_000;
+/** Pairs of terms that one flow may multiply before the product counts as too large. */
+export const MERGES_PER_FLOW = 1_000_000;
+/** Stages of one pipeline (OVN: LOG_PIPELINE_LEN is below it); abi.h, TABLE_EGRESS. */
+export const TABLES_PER_PIPELINE = 64;
+
+/** Names of PUNT_REASONS in abi.h that a compiled flow or port can carry. */
+export type PuntReason = 'UNSUPPORTED_PORT' | 'UNSUPPORTED_MATCH' | 'UNSUPPORTED_ACTION'
+  | 'CONNTRACK' | 'CONTROLLER';
+
+/** Why something is left to OVS. */
+export interface Refusal { readonly reason: PuntReason; readonly detail: string }
+
+/** Actions by keyword that ovn-controller itself carries out on a punted packet. */
+export const controllerActions: ReadonlySet<string> = new Set([
+  'put_arp', 'put_nd', 'put_fdb', 'arp', 'nd_ns', 'icmp4', 'icmp4_error', 'icmp6', 'icmp6_error',
+  'tcp_reset', 'sctp_abort', 'reject', 'log', 'dns_lookup', 'put_dhcp_opts', 'put_dhcpv6_opts',
+  'put_nd_ra_opts', 'igmp', 'handle_svc_check', 'handle_dhcpv6_reply', 'handle_bfd_msg',
+  'bfd', 'bind_vport', 'trigger_event', 'dhcp_relay_req_chk', 'dhcp_relay_resp_chk',
+]);
+
+/** Actions that need connection tracking. */
+export const conntrackActions: ReadonlySet<string> = new Set([
+  'ct_next', 'ct_commit', 'ct_commit_nat', 'ct_commit_to_zone', 'ct_dnat', 'ct_snat',
+  'ct_dnat_in_czone', 'ct_snat_in_czone', 'ct_lb', 'ct_lb_mark', 'ct_lb_mark_local',
+  'ct_snat_to_vip', 'chk_lb_hairpin', 'chk_lb_hairpin_reply', 'ct_nw_dst', 'ct_ip6_dst',
+  'ct_tp_dst', 'ct_proto', 'ct_state_save',
+]);
+
+/** The reason for an action that is not compiled, by its keyword. */
+export function refuseAction(keyword: string): Refusal {
+  const reason = controllerActions.has(keyword) ? 'CONTROLLER'
+    : conntrackActions.has(keyword) ? 'CONNTRACK' : 'UNSUPPORTED_ACTION';
+  return { reason, detail: keyword };
+}
+
+/** Types of Port_Binding that are left to OVS, with the reason an operator reads. */
+export const unsupportedPorts: ReadonlyMap<string, string> = new Map([
+  ['localnet', 'localnet: provider networks'],
+  ['l2gateway', 'l2gateway'],
+  ['l3gateway', 'l3gateway bound to another chassis'],
+  ['chassisredirect', 'chassisredirect: centralised gateway'],
+  ['localport', 'localport: metadata'],
+  ['virtual', 'virtual: VIP parent'],
+  ['external', 'external'],
+  ['remote', 'remote: interconnection'],
+  ['vtep', 'vtep'],
+]);

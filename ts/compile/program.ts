@@ -1,0 +1,78 @@
+/** Interning: equal action programs and equal tuple shapes are one object each. */
+import type { Op, Program, TupleShape } from './model.js';
+import type { PuntReason } from './limits.js';
+import type { Term } from './match.js';
+import * as abi from './words.js';
+
+const programs = new Map<string, Program>();
+const texts = new WeakMap<Program, string>();
+const shapes = new Map<string, TupleShape>();
+const shapeTexts = new WeakMap<TupleShape, string>();
+
+function opText(op: Op): string {
+  const then = op.then ? `(${programText(op.then)})` : '';
+  return [op.code, op.dst ?? 0, op.src ?? 0, op.shift ?? 0, op.mask ?? 0, op.imm ?? 0,
+    op.arg ?? 0].join('.') + then;
+}
+
+/** A text that is equal for equal programs. */
+export function programText(program: Program): string {
+  let text = texts.get(program);
+  if (text === undefined) {
+    text = program.ops.map(opText).join(';');
+    texts.set(program, text);
+  }
+  return text;
+}
+
+/** The one object for these ops. */
+export function intern(ops: readonly Op[]): Program {
+  const program: Program = { ops };
+  const text = programText(program);
+  const known = programs.get(text);
+  if (known) return known;
+  programs.set(text, program);
+  return program;
+}
+
+/** The one object for a term's shape. */
+export function shapeOf(term: Term): TupleShape {
+  const text = term.words.join() + '/' + term.masks.join();
+  let shape = shapes.get(text);
+  if (!shape) {
+    shape = { words: term.words, masks: term.masks };
+    shapes.set(text, shape);
+    shapeTexts.set(shape, text);
+  }
+  return shape;
+}
+
+/** A text that is equal for equal shapes. */
+export function shapeText(shape: TupleShape): string {
+  return shapeTexts.get(shape) ?? shape.words.join() + '/' + shape.masks.join();
+}
+
+const punts: Readonly<Record<PuntReason, number>> = {
+  UNSUPPORTED_PORT: abi.PUNT_UNSUPPORTED_PORT,
+  UNSUPPORTED_MATCH: abi.PUNT_UNSUPPORTED_MATCH,
+  UNSUPPORTED_ACTION: abi.PUNT_UNSUPPORTED_ACTION,
+  CONNTRACK: abi.PUNT_CONNTRACK,
+  CONTROLLER: abi.PUNT_CONTROLLER,
+};
+
+/** The program that abstains. */
+export function punt(reason: PuntReason): Program {
+  return intern([{ code: abi.OP_PUNT, imm: punts[reason] }]);
+}
+export const drop: Program = intern([{ code: abi.OP_END }]);
+/** End of a sub-table: the result its caller reads. */
+export function returns(value: number): Program {
+  return intern([{ code: abi.OP_RETURN, imm: value }]);
+}
+export const isPunt = (program: Program): boolean => program.ops[0]?.code === abi.OP_PUNT;
+
+/** The table a program goes to when going there is all it does. */
+export function plainNext(program: Program): number | undefined {
+  const [op] = program.ops;
+  return op?.code === abi.OP_NEXT ? op.imm : undefined;
+}

@@ -1,0 +1,200 @@
+/**
+ * The walk of bpf/, in TypeScript: runs the stages of a Desired on a flow vector. It is
+ * what tests compare with, and what `explain` prints. Written for reading, not for speed.
+ */
+import { formatNumber } from '../lflow/literal.js';
+import type { Desired, Op, Port, Program, Rule, Stage } from './model.js';
+import * as abi from './words.js';
+
+export interface Step {
+  readonly datapath: number; readonly table: number; readonly rule: Rule | undefined;
+}
+export type Verdict =
+  | { readonly kind: 'output'; readonly port: Port }
+  | { readonly kind: 'drop'; readonly reason: 'FLOW' | 'NO_MATCH' | 'NO_OUTPUT' | 'LOOPBACK';
+      readonly flow: string }
+  /** `reason`: number of the PUNT_ reason when a program said so, else its name. */
+  | { readonly kind: 'punt'; readonly reason: number | string; readonly flow: string };
+export interface Walked {
+  readonly verdict: Verdict; readonly words: Uint32Array; readonly steps: readonly Step[];
+}
+
+/** Stages that one packet may cross: bounds loops between routers. */
+const STEPS = 1000;
+
+/** The rule of `stage` that decides: the first match in its own order. */
+export function lookup(stage: Stage, words: Uint32Array): Rule | undefined {
+  return stage.rules.find(({ shape, key }) =>
+    shape.words.every((w, i) => ((words[w]! & shape.masks[i]!) >>> 0) === key[i]));
+}
+
+const rotate = (value: number, shift: number): number => {
+  const left = ((shift % 32) + 32) % 32;
+  return left === 0 ? value : ((value << left) | (value >>> (32 - left))) >>> 0;
+};
+
+/** What ends a program. */
+type Ended = { readonly next: number } | { readonly call: number; readonly then: Program }
+  | { readonly output: true } | { readonly returned: number } | { readonly verdict: Verdict };
+
+/** One packet on its way. */
+class Walk {
+  readonly words: Uint32Array;
+  readonly steps: Step[] = [];
+  constructor(private readonly desired: Desired, words: Uint32Array) {
+    this.words = Uint32Array.from(words);
+  }
+
+  private get datapath(): number { return this.words[16]!; }
+
+  run(table: number): Verdict {
+    for (let at = table; this.steps.length < STEPS;) {
+      const ended = this.stage(at);
+      if ('verdict' in ended) return ended.verdict;
+      if ('next' in ended) { at = ended.next; continue; }
+      if (!('output' in ended)) throw new Error('reference: sub-table result outside a call');
+      const on = at < abi.TABLE_EGRESS ? this.outputIngress() : this.outputEgress();
+      if (typeof on !== 'number') return on;
+      at = on;
+    }
+    return { kind: 'punt', reason: 'BUDGET', flow: '' };
+  }
+
+  private stage(table: number): Ended {
+    const stage = this.desired.dispatch.get(`${this.datapath}/${table}`);
+    const rule = stage && lookup(stage, this.words);
+    this.steps.push({ datapath: this.datapath, table: stage?.table ?? table, rule });
+    if (!rule) return { verdict: { kind: 'drop', reason: 'NO_MATCH', flow: '' } };
+    const ended = this.program(rule.program, rule);
+    if (!('call' in ended)) return ended;
+    const sub = this.stage(ended.call);
+    if (!('returned' in sub)) return sub;
+    this.words[abi.FW_RESULT] = sub.returned;
+    return this.program(ended.then, { ...rule, args: [] });
+  }
+
+  private program(program: Program, rule: Rule): Ended {
+    for (const op of program.ops) {
+      const ended = this.op(op, rule);
+      if (ended) return ended;
+    }
+    return { verdict: { kind: 'drop', reason: 'FLOW', flow: rule.flow } };
+  }
+
+  private put(word: number, mask: number, value: number): void {
+    this.words[word] = ((this.words[word]! & ~mask) | (value & mask)) >>> 0;
+  }
+
+  private op(op: Op, rule: Rule): Ended | undefined {
+    const { code, dst = 0, src = 0, shift = 0, mask = 0, imm = 0, arg = 0, then } = op;
+    const { flow, args } = rule;
+    switch (code) {
+      case abi.OP_SET: this.put(dst, mask, args[arg]!); return undefined;
+      case abi.OP_MOVE: this.put(dst, mask, rotate(this.words[src]!, shift)); return undefined;
+      case abi.OP_NEXT: return { next: imm };
+      case abi.OP_OUTPUT: return { output: true };
+      case abi.OP_PUNT: return { verdict: { kind: 'punt', reason: imm, flow } };
+      case abi.OP_CALL: return { call: imm, then: then! };
+      case abi.OP_RETURN: return { returned: imm };
+      case abi.OP_DEC_TTL: return this.decrementTtl(flow);
+      case abi.OP_GET_MAC: this.getMac(dst, src); return undefined;
+      case abi.OP_LOOKUP_MAC: this.lookupMac(dst, src, arg, imm); return undefined;
+      case abi.OP_PKT_LARGER:
+        this.words[abi.FW_RESULT] = +(this.words[abi.FW_PKT_LEN]! > args[arg]!);
+        return undefined;
+      case abi.OP_ND_NA: this.advertise(); return undefined;
+      case abi.OP_END: return { verdict: { kind: 'drop', reason: 'FLOW', flow } };
+      default: throw new Error(`reference: op ${code} is not in abi.h`);
+    }
+  }
+
+  private decrementTtl(flow: string): Ended | undefined {
+    const ttl = (this.words[abi.FW_IP]! >>> 16) & 0xff;
+    if (ttl <= 1) return { verdict: { kind: 'punt', reason: abi.PUNT_TTL, flow } };
+    this.put(abi.FW_IP, 0xff0000, (ttl - 1) << 16);
+    return undefined;
+  }
+
+  private binding(at: number, portWord: number): [number, number] | undefined {
+    const words = this.words.subarray(at, at + 4);
+    const value = words.reduce((v, w) => (v << 32n) | BigInt(w), 0n);
+    const ip = formatNumber(value >> 32n === 0n ? 'ipv4' : 'ipv6', value);
+    const key = `${this.datapath}/${this.words[portWord]}/${ip}`;
+    const mac = this.desired.macBindings.get(key)?.mac;
+    if (mac === undefined) return undefined;
+    const digits = mac.replaceAll(':', '');
+    return [parseInt(digits.slice(0, 4), 16), parseInt(digits.slice(4), 16)];
+  }
+
+  private getMac(at: number, port: number): void {
+    const [high, low] = this.binding(at, port) ?? [0, 0];
+    this.words[abi.FW_ETH_DST] = high;
+    this.words[abi.FW_ETH_DST + 1] = low;
+  }
+
+  private lookupMac(at: number, port: number, mac: number, anyMac: number): void {
+    const found = this.binding(at, port);
+    const same = found?.[0] === this.words[mac] && found?.[1] === this.words[mac + 1];
+    this.words[abi.FW_RESULT] = +(found !== undefined && (anyMac === 1 || same));
+  }
+
+  private advertise(): void {
+    const w = this.words;
+    const swap = (a: number, b: number, n: number) => {
+      for (let i = 0; i < n; i++) [w[a + i], w[b + i]] = [w[b + i]!, w[a + i]!];
+    };
+    swap(abi.FW_ETH_DST, abi.FW_ETH_SRC, 2);
+    swap(abi.FW_IP_SRC, abi.FW_IP_DST, 4);
+    this.put(abi.FW_IP, 0xff0000, 255 << 16);
+    this.put(abi.FW_L4, 0xffffffff, 136 << 16);
+  }
+
+  private outport(): Port | Verdict {
+    const key = this.words[abi.FW_OUTPORT]!;
+    if (key === 0) return { kind: 'drop', reason: 'NO_OUTPUT', flow: '' };
+    if (key >= 32768) return { kind: 'punt', reason: 'MULTICAST', flow: '' };
+    const port = this.desired.ports.get(`${this.datapath}/${key}`);
+    if (!port) return { kind: 'punt', reason: 'UNKNOWN_PORT', flow: '' };
+    if (port.kind === 'punt') {
+      return { kind: 'punt', reason: port.reason ?? 'UNSUPPORTED_PORT', flow: '' };
+    }
+    return port;
+  }
+
+  /** Ends the walk, or goes on at the egress pipeline of a port that is here. */
+  private outputIngress(): Verdict | number {
+    const port = this.outport();
+    if (!('logical_port' in port)) return port;
+    if (port.kind === 'remote') return { kind: 'output', port };
+    const loopback = this.words[abi.FW_FLAGS]! & 1;
+    if (this.words[abi.FW_INPORT] === port.port && !loopback) {
+      return { kind: 'drop', reason: 'LOOPBACK', flow: '' };
+    }
+    this.words.fill(0, 0, 10);
+    return abi.TABLE_EGRESS;
+  }
+
+  /** Delivers, or goes on at the ingress pipeline of the peer of a patch port. */
+  private outputEgress(): Verdict | number {
+    const port = this.outport();
+    if (!('logical_port' in port)) return port;
+    if (port.kind !== 'patch') return { kind: 'output', port };
+    const w = this.words;
+    w.fill(0, 0, abi.FW_INPORT);
+    w.fill(0, abi.FW_CT_STATE, abi.FW_CT_ORIG_PROTO + 1);
+    w[16] = port.peerDatapath!;
+    w[abi.FW_INPORT] = port.peerPort!;
+    w[abi.FW_OUTPORT] = 0;
+    return 0;
+  }
+}
+
+/**
+ * Walks a packet from `table` of the datapath in its FW_DATAPATH word to its verdict.
+ * `words` is not changed.
+ */
+export function walk(desired: Desired, words: Uint32Array, table = 0): Walked {
+  const w = new Walk(desired, words);
+  const verdict = w.run(table);
+  return { verdict, words: w.words, steps: w.steps };
+}
