@@ -99,7 +99,7 @@ export class Session {
     } else {
       const doubled = Math.max(2 * this.#minBackoff, 2 * this.#backoff);
       this.#backoff = Math.min(doubled, this.#maxBackoff);
-      this.#delay = this.#minBackoff + jitter * (this.#backoff - this.#minBackoff);
+      this.#delay = Math.round(this.#minBackoff + jitter * (this.#backoff - this.#minBackoff));
     }
     this.#enter('backoff', now);
   }
