@@ -188,6 +188,7 @@ struct iface {
 	__u32 datapath;
 	__u32 port;
 	__u32 mtu;		/* of the device */
+	__u32 zone;		/* conntrack zone of the port: loaded into FW_CT_ZONE */
 };
 
 enum port_kind {

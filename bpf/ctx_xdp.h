@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* ctx_xdp.h - the frame as XDP gives it. Same names as ctx_skb.h. */
+#ifndef OVN_XDP_CTX_H
+#define OVN_XDP_CTX_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "maps.h"
+#include "checksum.h"
+
+typedef struct xdp_md ctx_t;
+
+#define CTX_PASS XDP_PASS
+#define CTX_DROP XDP_DROP
+
+static __always_inline void *ctx_data(const ctx_t *ctx)
+{
+	return (void *)(long)ctx->data;
+}
+
+static __always_inline void *ctx_end(const ctx_t *ctx)
+{
+	return (void *)(long)ctx->data_end;
+}
+
+/* The barrier keeps the compiler from narrowing the difference of two pointers to 32 bits,
+ * which every verifier refuses. */
+static __always_inline __u32 ctx_len(const ctx_t *ctx)
+{
+	__u64 len = ctx_end(ctx) - ctx_data(ctx);
+
+	barrier_var(len);
+	return len;
+}
+
+static __always_inline __u32 ctx_ingress(const ctx_t *ctx)
+{
+	return ctx->ingress_ifindex;
+}
+
+/* The kernel can deliver to the device. A frame that came in by it leaves by XDP_TX. */
+static __always_inline int ctx_reachable(__u32 ingress, __u32 ifindex)
+{
+	return ifindex == ingress || bpf_map_lookup_elem(&devmap, &ifindex);
+}
+
+static __always_inline int ctx_send(ctx_t *ctx, __u32 ifindex)
+{
+	if (ifindex == ctx->ingress_ifindex)
+		return XDP_TX;
+	return bpf_redirect_map(&devmap, ifindex, 0);
+}
+
+/* Both leave the frame alone when they fail. */
+static __always_inline int ctx_adjust_head(ctx_t *ctx, int grow)
+{
+	return bpf_xdp_adjust_head(ctx, -grow);
+}
+
+static __always_inline int ctx_adjust_tail(ctx_t *ctx, int grow)
+{
+	return bpf_xdp_adjust_tail(ctx, grow);
+}
+
+/* Adds to the layer 4 checksum at off: `pseudo` for addresses, `rest` for the header
+ * itself. XDP frames carry complete checksums, so the two are one. UDP: zero means none,
+ * and a sum of zero is written as ones (RFC 768). */
+static __always_inline int ctx_l4_csum(ctx_t *ctx, __u32 off, __u64 pseudo, __u64 rest, int udp)
+{
+	void *p = ctx_data(ctx) + (off & 0xff);
+	__u16 *check = p;
+
+	if (p + sizeof(*check) > ctx_end(ctx))
+		return -1;
+	if (udp && !*check)
+		return 0;
+	*check = csum_update(*check, pseudo + rest);
+	if (udp && !*check)
+		*check = 0xffff;
+	return 0;
+}
+
+#endif

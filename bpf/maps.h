@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * maps.h - every map of the dataplane. Pinned by the loader, by these names.
+ *
+ * "User" is the agent's sync/ (or, where said, its loader and metrics). A map the
+ * programs only read is marked BPF_F_RDONLY_PROG, so the verifier holds us to it.
+ * Sizes marked (adjustable) are set by the loader before the load.
+ */
+#ifndef OVN_XDP_MAPS_H
+#define OVN_XDP_MAPS_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+#include "abi.h"
+
+#define RULES_MAX (1024 * 1024)
+#define STAGES_MAX 16384
+#define FLOWS_MAX 262144
+#define TUPLES_MAX 4096
+#define PROGRAMS_MAX 4096
+#define TUNNELS_MAX 1024
+
+#define TABLE(name, map_type, entries, key_type, value_type, flags) \
+	struct { \
+		__uint(type, map_type); \
+		__uint(max_entries, entries); \
+		__type(key, key_type); \
+		__type(value, value_type); \
+		__uint(map_flags, flags); \
+	} name SEC(".maps")
+
+#define READ_ONLY BPF_F_RDONLY_PROG
+#define SPARSE (BPF_F_RDONLY_PROG | BPF_F_NO_PREALLOC)
+
+/* Which buffer is active, and whether we forward at all. Writer: user. Reader: every
+ * packet, once. One entry. Cannot be full. */
+TABLE(control, BPF_MAP_TYPE_ARRAY, 1, __u32, struct control, READ_ONLY);
+
+/* What a device is. Writer: user. Reader: every packet, once. Two buffers of 2048
+ * devices. Full: the device stays unknown, its frames punt. */
+TABLE(ifaces, BPF_MAP_TYPE_HASH, 4096, struct iface_key, struct iface, SPARSE);
+
+/* Where a logical port is. Writer: user. Reader: physical.h, per output. Two buffers of
+ * 65536 ports of local datapaths. Full: output to the port punts. */
+TABLE(ports, BPF_MAP_TYPE_HASH, 131072, struct port_key, struct port, SPARSE);
+
+/* Datapaths local to this chassis. Writer: user. Reader: physical.h, per crossing and
+ * per decapsulation. Two buffers of 16384. Full: traffic into the datapath punts. */
+TABLE(datapaths, BPF_MAP_TYPE_HASH, 32768, struct datapath_key, struct datapath, SPARSE);
+
+/* (datapath, table) -> stage. Writer: user. Reader: walk.h, per step. Two buffers of
+ * 4096 datapaths with some 40 tables and room. Full: user must leave the datapath out of
+ * `datapaths` and `ifaces`, because a missing table drops. */
+TABLE(dispatch, BPF_MAP_TYPE_HASH, 524288, struct dispatch_key, __u32, SPARSE);
+
+/* Chassis that may send us geneve. Writer: user. Reader: tunnel.h, per frame of the
+ * uplink. Two buffers of TUNNELS_MAX. Full: that chassis' frames punt. */
+TABLE(tunnel_sources, BPF_MAP_TYPE_HASH, 2 * TUNNELS_MAX, struct tunnel_source_key, __u32,
+      SPARSE);
+
+/* Stages, immutable once referenced. Writer: user. Reader: walk.h. Equal stages of many
+ * datapaths share a slot (adjustable). Full: flows of the new stage punt (CAPACITY). */
+TABLE(stages, BPF_MAP_TYPE_ARRAY, STAGES_MAX, __u32, struct stage, READ_ONLY);
+
+/* Match shapes. Writer: user. Reader: walk.h. A big OpenStack has some 111. Full: flows
+ * of the new shape punt (CAPACITY). */
+TABLE(tuples, BPF_MAP_TYPE_ARRAY, TUPLES_MAX, __u32, struct tuple, READ_ONLY);
+
+/* Rules by key size. Writer: user. Reader: walk.h, per tuple. Not preallocated: memory
+ * follows use (adjustable). Full: the stage cannot be completed and punts (CAPACITY). */
+TABLE(rules_s, BPF_MAP_TYPE_HASH, RULES_MAX, struct rule_key_s, struct rule, SPARSE);
+TABLE(rules_m, BPF_MAP_TYPE_HASH, RULES_MAX, struct rule_key_m, struct rule, SPARSE);
+TABLE(rules_l, BPF_MAP_TYPE_HASH, RULES_MAX, struct rule_key_l, struct rule, SPARSE);
+
+/* Action shapes. Writer: user. Reader: actions.h. A big OpenStack has some 64. Full:
+ * flows of the new shape punt (CAPACITY). */
+TABLE(programs, BPF_MAP_TYPE_ARRAY, PROGRAMS_MAX, __u32, struct program, READ_ONLY);
+
+/* Ways to remote chassis. Writer: user. Reader: physical.h, tunnel.h. Full: ports there
+ * punt. */
+TABLE(tunnels, BPF_MAP_TYPE_ARRAY, TUNNELS_MAX, __u32, struct tunnel, READ_ONLY);
+
+/* Learned and static MAC bindings; changed in place. Writer: user. Reader: actions.h.
+ * Full: a lookup misses, which OVN answers by asking, and that punts. */
+TABLE(mac_bindings, BPF_MAP_TYPE_HASH, 65536, struct mac_binding_key, struct mac_binding,
+      SPARSE);
+
+/* Devices that can take a redirect, by ifindex. Writer: user. Reader: physical.h before
+ * it decides, the redirect helper after. Full: output to the device punts. */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);
+	__uint(max_entries, 2048);
+	__type(key, __u32);
+	__type(value, __u32);
+} devmap SEC(".maps");
+
+/* Counters. Writer: programs, at the one exit. Reader: metrics. By flow index
+ * (adjustable; beyond it only the reason is counted), by reason, by device (entries are
+ * made by the first frame; full: the device is not counted, the reasons still are). */
+TABLE(flow_drops, BPF_MAP_TYPE_PERCPU_ARRAY, FLOWS_MAX, __u32, struct counter, 0);
+TABLE(punts, BPF_MAP_TYPE_PERCPU_ARRAY, PUNT_REASON_COUNT, __u32, struct counter, 0);
+TABLE(drops, BPF_MAP_TYPE_PERCPU_ARRAY, DROP_REASON_COUNT, __u32, struct counter, 0);
+TABLE(iface_counters, BPF_MAP_TYPE_PERCPU_HASH, 4096, __u32, struct iface_counters,
+      BPF_F_NO_PREALLOC);
+
+/* Names of the flows. Writer and reader: user; here only so that it is created and pinned
+ * with the rest. Same size as flow_drops. */
+TABLE(flow_uuids, BPF_MAP_TYPE_ARRAY, FLOWS_MAX, __u32, struct flow_uuid, 0);
+
+/* What the last run of a trace program saw. Writer: trace programs. Reader: CLI through
+ * the agent, which runs one trace at a time. */
+TABLE(trace_out, BPF_MAP_TYPE_ARRAY, 1, __u32, struct trace, 0);
+
+/* An update of this map from user space returns after an RCU grace period (kernel/bpf/
+ * syscall.c, maybe_wait_bpf_programs): no packet sees the old buffer any more. Writer:
+ * user. Reader: nobody. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct {
+		__uint(type, BPF_MAP_TYPE_ARRAY);
+		__uint(max_entries, 1);
+		__type(key, __u32);
+		__type(value, __u32);
+	});
+} grace SEC(".maps");
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * physical.h - what `output` means: deliver, tunnel, cross a patch port, or abstain.
+ *
+ * Semantics: OVN v23.03.1, controller/physical.c; OpenFlow tables named in comments are
+ * the ones there. Only the flow vector and the verdict change here.
+ */
+#ifndef OVN_XDP_PHYSICAL_H
+#define OVN_XDP_PHYSICAL_H
+
+#include "scratch.h"
+
+#define MULTICAST_MIN 32768	/* tunnel keys of multicast groups start here */
+
+static __always_inline void clear_words(struct scratch *s, __u32 first, __u32 last)
+{
+	for (__u32 i = first; i <= last; i++)
+		s->w[i] = 0;
+}
+
+static __always_inline struct port *find_port(struct scratch *s, __u32 port)
+{
+	struct port_key key = { .buffer = s->buffer, .datapath = s->w[FW_DATAPATH],
+				.port = port };
+
+	return bpf_map_lookup_elem(&ports, &key);
+}
+
+/* Table 0, and table 65 of a patch port: the packet stands before a logical pipeline.
+ * Sets a verdict when the datapath is not ours. */
+static __noinline int enter_ingress(struct scratch *s, __u32 datapath, __u32 port, __u32 zone)
+{
+	struct datapath_key key = { .buffer = s->buffer, .datapath = datapath };
+	struct datapath *dp = bpf_map_lookup_elem(&datapaths, &key);
+
+	if (!dp)
+		return punt(s, PUNT_UNKNOWN_DATAPATH);
+	s->w[FW_DATAPATH] = datapath;
+	s->w[FW_INPORT] = port;
+	s->w[FW_CT_ZONE] = zone;
+	s->w[FW_DNAT_ZONE] = dp->dnat_zone;
+	s->w[FW_SNAT_ZONE] = dp->snat_zone;
+	s->table = 0;
+	return 0;
+}
+
+/* Table 65: into the peer datapath with nothing but the packet. in_port survives. */
+static __always_inline int cross(struct scratch *s, const struct port *port)
+{
+	clear_words(s, FW_REG0, FW_REG9);
+	s->w[FW_FLAGS] = 0;
+	s->w[FW_OUTPORT] = 0;
+	clear_words(s, FW_CT_STATE, FW_CT_ORIG_PROTO);
+	return enter_ingress(s, port->peer_datapath, port->peer_port, 0);
+}
+
+/* Tables 40 and 41: to a port of this chassis, through its egress pipeline. Flags and
+ * conntrack state survive, registers 0 to 9 do not. */
+static __always_inline int enter_egress(struct scratch *s, const struct port *port)
+{
+	if (s->w[FW_INPORT] == s->w[FW_OUTPORT] && !(s->w[FW_FLAGS] & FLAG_LOOPBACK))
+		return drop(s, DROP_LOOPBACK, FLOW_NONE);
+	clear_words(s, FW_REG0, FW_REG9);
+	s->w[FW_CT_ZONE] = port->zone;
+	s->table = TABLE_EGRESS;
+	return 0;
+}
+
+/* Table 39: everything encapsulation needs is checked here. Overhead: outer IP header,
+ * UDP 8, geneve 16. What came out of a tunnel does not go into one. */
+static __always_inline int to_tunnel(struct scratch *s, __u32 index)
+{
+	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
+
+	if (s->marks & MARK_TUNNEL_RX)
+		return punt(s, PUNT_UNSUPPORTED_PORT);
+	if (!t || !t->ready || !ctx_reachable(s->ingress, t->ifindex))
+		return punt(s, PUNT_NO_NEXT_HOP);
+	if (s->w[FW_PKT_LEN] + (t->family == 6 ? 64 : 44) > t->mtu)
+		return punt(s, PUNT_MTU);
+	s->verdict = VERDICT_TUNNEL;
+	s->tunnel = index;
+	s->ifindex = t->ifindex;
+	return 1;
+}
+
+/* Table 65 of a VIF. OVS does not send a packet out of its in_port, and says nothing. */
+static __always_inline int deliver(struct scratch *s, const struct port *port)
+{
+	if (port->ifindex == s->ingress && !(s->marks & (MARK_NO_IN_PORT | MARK_TUNNEL_RX)))
+		return drop(s, DROP_LOOPBACK, FLOW_NONE);
+	if (port->mtu && s->w[FW_PKT_LEN] > port->mtu + ETH_HLEN)
+		return punt(s, PUNT_MTU);
+	if (!ctx_reachable(s->ingress, port->ifindex))
+		return punt(s, PUNT_UNKNOWN_PORT);
+	s->verdict = VERDICT_OUTPUT;
+	s->ifindex = port->ifindex;
+	return 1;
+}
+
+static __always_inline int output_ingress(struct scratch *s, const struct port *port)
+{
+	if (port->kind == PORT_REMOTE)
+		return to_tunnel(s, port->tunnel);
+	return enter_egress(s, port);
+}
+
+/* Tables 64 and 65. With the loopback flag OVS forgets in_port, also for what follows. */
+static __always_inline int output_egress(struct scratch *s, const struct port *port)
+{
+	if (s->w[FW_FLAGS] & FLAG_LOOPBACK)
+		s->marks |= MARK_NO_IN_PORT;
+	if (port->kind == PORT_PATCH)
+		return cross(s, port);
+	if (port->kind == PORT_LOCAL)
+		return deliver(s, port);
+	return punt(s, PUNT_UNKNOWN_PORT);
+}
+
+/* `output`: either a verdict is set or (FW_DATAPATH, table) names the next stage. */
+static __noinline int physical_output(struct scratch *s)
+{
+	__u32 outport = s->w[FW_OUTPORT];
+	struct port *port;
+
+	if (s->table >= TABLE_SUB)
+		return punt(s, PUNT_INTERNAL);
+	if (!outport)
+		return drop(s, DROP_NO_OUTPORT, FLOW_NONE);
+	if (outport >= MULTICAST_MIN)
+		return punt(s, PUNT_MULTICAST);
+	port = find_port(s, outport);
+	if (!port)
+		return punt(s, PUNT_UNKNOWN_PORT);
+	if (port->kind == PORT_PUNT)
+		return punt(s, port->reason);
+	if (port->kind < PORT_LOCAL || port->kind > PORT_PATCH)
+		return punt(s, PUNT_INTERNAL);
+	if (s->table < TABLE_EGRESS)
+		return output_ingress(s, port);
+	return output_egress(s, port);
+}
+
+/* From a tunnel straight to the local output (table 0 to 40): w holds datapath, inport
+ * and outport as the tunnel said them, all else is zero. */
+static __always_inline int enter_from_tunnel(struct scratch *s)
+{
+	if (enter_ingress(s, s->w[FW_DATAPATH], s->w[FW_INPORT], 0))
+		return 1;
+	return physical_output(s);
+}
+
+#endif

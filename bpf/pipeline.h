@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * pipeline.h - from a frame to a verdict. Reads the frame, changes only scratch: a
+ * verdict of output or tunnel is one that verdict.h can carry out.
+ */
+#ifndef OVN_XDP_PIPELINE_H
+#define OVN_XDP_PIPELINE_H
+
+#include "scratch.h"
+#include "parse.h"
+#include "tunnel.h"
+#include "physical.h"
+#include "walk.h"
+#include "rewrite.h"
+
+static __always_inline int from_vif(ctx_t *ctx, struct scratch *s, const struct iface *in)
+{
+	int reason = parse(ctx, s);
+
+	if (reason)
+		return punt(s, reason);
+	return enter_ingress(s, in->datapath, in->port, in->zone);
+}
+
+static __always_inline int from_uplink(ctx_t *ctx, struct scratch *s)
+{
+	int reason = parse_tunnel(ctx, s);
+
+	if (!reason)
+		reason = parse(ctx, s);
+	if (!reason)
+		reason = inherit_ecn(s);
+	if (reason)
+		return punt(s, reason);
+	return enter_from_tunnel(s);
+}
+
+static __always_inline int receive(ctx_t *ctx, struct scratch *s)
+{
+	struct iface_key key = { .ifindex = s->ingress };
+	__u32 zero = 0;
+	struct control *c = bpf_map_lookup_elem(&control, &zero);
+	struct iface *in;
+
+	if (!c || !c->enabled)
+		return punt(s, PUNT_DISABLED);
+	s->buffer = key.buffer = c->active & 1;
+	in = bpf_map_lookup_elem(&ifaces, &key);
+	if (!in)
+		return punt(s, PUNT_UNKNOWN_IFACE);
+	if (in->role == IFACE_VIF)
+		return from_vif(ctx, s, in);
+	if (in->role == IFACE_UPLINK)
+		return from_uplink(ctx, s);
+	return punt(s, PUNT_UNKNOWN_IFACE);
+}
+
+/* Leaves the verdict in s. */
+static __always_inline void decide(ctx_t *ctx, struct scratch *s)
+{
+	s->ingress = ctx_ingress(ctx);
+	s->frame_len = ctx_len(ctx);
+	if (receive(ctx, s))
+		return;
+	walk(s);
+	if (s->verdict == VERDICT_OUTPUT || s->verdict == VERDICT_TUNNEL)
+		if (!can_rewrite(s))
+			punt(s, PUNT_REWRITE);
+}
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * verdict.h - carries a verdict out and counts the frame: the one exit.
+ */
+#ifndef OVN_XDP_VERDICT_H
+#define OVN_XDP_VERDICT_H
+
+#include "scratch.h"
+#include "rewrite.h"
+#include "synth.h"
+#include "tunnel.h"
+
+static __always_inline void count(struct counter *c, __u32 bytes)
+{
+	if (c) {
+		c->packets++;
+		c->bytes += bytes;
+	}
+}
+
+static __always_inline void count_iface(struct scratch *s)
+{
+	struct iface_counters *c = bpf_map_lookup_elem(&iface_counters, &s->ingress);
+
+	if (!c) {
+		struct iface_counters none = {};
+
+		bpf_map_update_elem(&iface_counters, &s->ingress, &none, BPF_NOEXIST);
+		c = bpf_map_lookup_elem(&iface_counters, &s->ingress);
+		if (!c)
+			return;
+	}
+	if (s->verdict == VERDICT_DROP)
+		count(&c->dropped, s->frame_len);
+	else if (s->verdict == VERDICT_PUNT)
+		count(&c->punted, s->frame_len);
+	else
+		count(&c->forwarded, s->frame_len);
+}
+
+static __noinline int count_frame(struct scratch *s)
+{
+	count_iface(s);
+	if (s->verdict == VERDICT_DROP) {
+		count(bpf_map_lookup_elem(&drops, &s->reason), s->frame_len);
+		if (s->flow != FLOW_NONE)
+			count(bpf_map_lookup_elem(&flow_drops, &s->flow), s->frame_len);
+	} else if (s->verdict == VERDICT_PUNT) {
+		count(bpf_map_lookup_elem(&punts, &s->reason), s->frame_len);
+	}
+	return 0;
+}
+
+/* Bytes of tunnel headers the frame leaves with. */
+static __always_inline int push_len(const struct scratch *s, const struct tunnel *t)
+{
+	if (s->verdict != VERDICT_TUNNEL)
+		return 0;
+	return t->family == 6 ? OUTER6_LEN : OUTER4_LEN;
+}
+
+/* Makes room before the first write; when that fails the frame is as it came. The head
+ * first: taking it back loses nothing, a cut tail would. */
+static __always_inline int resize(ctx_t *ctx, struct scratch *s, int head)
+{
+	int tail = s->marks & MARK_ND_NA ? (int)NA_LEN - (int)(s->frame_len - s->pull) : 0;
+
+	if (head && ctx_adjust_head(ctx, head))
+		return -1;
+	if (!tail || !ctx_adjust_tail(ctx, tail))
+		return 0;
+	if (head)
+		ctx_adjust_head(ctx, -head);
+	return -1;
+}
+
+static __always_inline int write_frame(ctx_t *ctx, struct scratch *s, const struct tunnel *t,
+				       __u32 push)
+{
+	int failed = s->marks & MARK_ND_NA ? write_advert(ctx, s, push) : rewrite(ctx, s, push);
+
+	if (failed || !push)
+		return failed;
+	return t->family == 6 ? push6(ctx, s, t) : push4(ctx, s, t);
+}
+
+/* Output or tunnel. When the kernel gives no room the frame is punted untouched. That
+ * writing fails after the checks is a bug of ours: such a frame must not reach OVS half
+ * changed, so it ends here, counted as punt INTERNAL. */
+static __always_inline int emit(ctx_t *ctx, struct scratch *s)
+{
+	__u32 index = s->tunnel;
+	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
+	int push;
+
+	if (!t) {
+		punt(s, PUNT_INTERNAL);
+		return CTX_PASS;
+	}
+	push = push_len(s, t);
+	if (resize(ctx, s, push - (int)s->pull)) {
+		punt(s, PUNT_REWRITE);
+		return CTX_PASS;
+	}
+	if (write_frame(ctx, s, t, push)) {
+		punt(s, PUNT_INTERNAL);
+		return CTX_DROP;
+	}
+	return ctx_send(ctx, s->ifindex);
+}
+
+static __always_inline int finish(ctx_t *ctx, struct scratch *s)
+{
+	int action = CTX_PASS;
+
+	if (s->verdict == VERDICT_DROP)
+		action = CTX_DROP;
+	else if (s->verdict != VERDICT_PUNT)
+		action = emit(ctx, s);
+	count_frame(s);
+	return action;
+}
+
+/* For trace programs: the verdict is written down, not carried out. */
+static __always_inline void report(struct scratch *s)
+{
+	__u32 zero = 0;
+	struct trace *t = bpf_map_lookup_elem(&trace_out, &zero);
+
+	if (!t)
+		return;
+	t->nsteps = s->nsteps;
+	t->verdict = s->verdict;
+	t->reason = s->reason;
+	t->flow = s->flow;
+	t->ifindex = s->ifindex;
+	t->tunnel = s->tunnel;
+	__builtin_memcpy(t->words, s->w, sizeof(t->words));
+}
+
+#endif

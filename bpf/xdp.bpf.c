@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+/* xdp.bpf.c - the pipeline at the XDP hook. One program serves VIFs and uplinks: `ifaces`
+ * says which the device is. */
+#include "ctx_xdp.h"
+#include "pipeline.h"
+#include "verdict.h"
+
+SEC("xdp")
+int xdp_forward(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch_begin(SLOT_LIVE);
+
+	if (!s)
+		return XDP_PASS;
+	decide(ctx, s);
+	return finish(ctx, s);
+}
+
+/* For BPF_PROG_TEST_RUN only: the same decision, nothing counted, nothing changed. */
+SEC("xdp")
+int xdp_trace(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch_begin(SLOT_TRACE);
+
+	if (!s)
+		return XDP_PASS;
+	s->marks = MARK_TRACE;
+	decide(ctx, s);
+	report(s);
+	return XDP_PASS;
+}
+
+char LICENSE[] SEC("license") = "GPL";
