@@ -28,7 +28,9 @@ export class CommandError extends Error {
   }
 }
 
-interface Failure { status?: number | null; signal?: string | null; stdout?: string; stderr?: string }
+interface Failure {
+  status?: number | null; signal?: string | null; stdout?: string; stderr?: string;
+}
 
 /** Runs to the end and returns standard output. Throws CommandError with both streams. */
 export function run(argv: readonly string[], options: RunOptions = {}): string {
@@ -60,7 +62,9 @@ export function attempt(argv: readonly string[], options: RunOptions = {}): stri
   }
 }
 
-export interface Finished { readonly status: number; readonly stdout: string; readonly stderr: string }
+export interface Finished {
+  readonly status: number; readonly stdout: string; readonly stderr: string;
+}
 
 export function start(
   argv: readonly string[], options: RunOptions & { readonly stdio?: StdioOptions } = {},

@@ -49,7 +49,8 @@ export class Vm {
     offloads(chassis.netns, spec.port, 'ovs');
     offloads(netns, device, 'receiver');
     run(['ip', '-n', chassis.netns, 'link', 'set', spec.port, 'arp', 'off', 'up']);
-    run(['ip', '-n', netns, 'link', 'set', device, ...spec.raw === true ? ['arp', 'off'] : [], 'up']);
+    run(['ip', '-n', netns, 'link', 'set', device,
+      ...spec.raw === true ? ['arp', 'off'] : [], 'up']);
     if (spec.raw !== true) this.configureAddresses();
     chassis.addVif(spec.port, spec.port);
   }

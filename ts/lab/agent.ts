@@ -1,0 +1,106 @@
+/** ovn-xdp itself on a chassis of the lab, as an operator would start it. */
+import { openSync, closeSync, readFileSync } from 'node:fs';
+import { join, dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ChildProcess } from 'node:child_process';
+import type { Chassis } from './chassis.js';
+import { attempt, inNetns, run, start, until } from './exec.js';
+import { pinDirOf } from './run_dir.js';
+
+/** The build this file belongs to: dist/, or the folder of somebody's own build. */
+const buildDir = dirname(dirname(fileURLToPath(import.meta.url)));
+export const cliPath = join(buildDir, 'cli', 'main.js');
+
+/** `status -o json`, as far as the lab looks at it. */
+export interface AgentStatus {
+  readonly ready: boolean;
+  readonly generation: number;
+  readonly sb: { readonly connected: boolean };
+  readonly counters: {
+    readonly forwarded: number; readonly dropped: number; readonly punted: number;
+  };
+  readonly punted_by_reason: Readonly<Record<string, number>>;
+  readonly ports: readonly {
+    readonly name: string; readonly hook: string; readonly mode: string;
+  }[];
+}
+
+export class Agent {
+  readonly pinDir: string;
+  readonly runDir: string;
+  readonly logFile: string;
+  private child: ChildProcess | undefined;
+
+  constructor(labId: string, readonly chassis: Chassis, readonly metricsPort = 9476) {
+    this.pinDir = pinDirOf(labId, chassis.name);
+    this.runDir = join(chassis.dir, 'ovn-xdp');
+    this.logFile = join(chassis.dir, 'ovn-xdp.log');
+  }
+
+  get pid(): number | undefined { return this.child?.pid; }
+
+  start(): void {
+    if (this.child !== undefined) throw new Error(`agent on ${this.chassis.name} runs already`);
+    const log = openSync(this.logFile, 'a');
+    this.child = start([process.execPath, cliPath, 'run', '--ovs-db', this.chassis.ovsDb,
+      '--pin-dir', this.pinDir, '--run-dir', this.runDir,
+      '--metrics', `127.0.0.1:${this.metricsPort}`],
+    { netns: this.chassis.netns, stdio: ['ignore', log, log] });
+    closeSync(log);
+  }
+
+  /** A command of the CLI in the agent's namespace; throws on a non-zero exit. */
+  cli(...args: readonly string[]): string {
+    return run([process.execPath, cliPath, ...args, '--run-dir', this.runDir],
+      { netns: this.chassis.netns });
+  }
+
+  /** Undefined while the agent does not answer. */
+  status(): AgentStatus | undefined {
+    const text = attempt([process.execPath, cliPath, 'status', '-o', 'json', '--run-dir',
+      this.runDir], { netns: this.chassis.netns });
+    return text === undefined ? undefined : JSON.parse(text) as AgentStatus;
+  }
+
+  /** Waits for `ready` and, when given, for what else the caller wants of the status. */
+  async ready(more: (status: AgentStatus) => boolean = () => true): Promise<AgentStatus> {
+    const { name } = this.chassis;
+    try {
+      return await until(`the agent on ${name}`, 30_000, () => {
+        if (this.child?.exitCode !== null) throw new Error(`the agent on ${name} ended`);
+        const status = this.status();
+        return status !== undefined && status.ready && more(status) && status;
+      });
+    } catch (error) {
+      throw new Error(`${(error as Error).message}; its log ends:\n${this.logTail()}`);
+    }
+  }
+
+  logTail(lines = 30): string {
+    return readFileSync(this.logFile, 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
+  }
+
+  async metrics(): Promise<string> {
+    const url = `http://127.0.0.1:${this.metricsPort}/metrics`;
+    return run([process.execPath, '-e',
+      `fetch('${url}').then((r) => r.text()).then((t) => process.stdout.write(t))`],
+    { netns: this.chassis.netns });
+  }
+
+  /** Ends the process and waits for it. Programs and tables stay pinned. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    const { child } = this;
+    if (child === undefined) return;
+    this.child = undefined;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => { child.once('exit', resolve); });
+    child.kill(signal);
+    await ended;
+  }
+}
+
+/** The command line of the agent, for a person who wants to repeat it. */
+export function agentCommand(agent: Agent, ...args: readonly string[]): string {
+  return inNetns(agent.chassis.netns, [process.execPath, cliPath, ...args,
+    '--run-dir', agent.runDir]).join(' ');
+}

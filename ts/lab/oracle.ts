@@ -1,0 +1,45 @@
+/**
+ * Oracles for the logical walk: ovn-trace as a daemon (some 7 ms a packet) and
+ * ofproto/trace on a chassis. Where ovn-trace deviates from a real chassis (it takes every
+ * port for resident, guesses conntrack, knows no physical tables) see ovn-trace(8).
+ */
+import { join } from 'node:path';
+import { run } from './exec.js';
+import type { Lab } from './lab.js';
+
+export class TraceOracle {
+  private readonly socket: string;
+
+  /** Starts the daemon in the lab's central namespace; it ends with the lab. */
+  constructor(lab: Lab) {
+    const dir = join(lab.dir, 'central');
+    this.socket = join(dir, 'trace.ctl');
+    run(['ovn-trace', '--detach', '--no-chdir', '-vconsole:off', `--db=${lab.southbound}`,
+      `--pidfile=${join(dir, 'trace.pid')}`, `--unixctl=${this.socket}`],
+    { netns: lab.netns('central'), env: { OVN_RUNDIR: dir } });
+  }
+
+  /**
+   * `--minimal` output for a packet given as a microflow expression. `datapath` is a name
+   * or UUID; `ct` the answers to ct_next, in turn.
+   */
+  minimal(datapath: string, microflow: string, ct: readonly string[] = []): string {
+    return this.trace(['--minimal', ...ct.map((state) => `--ct=${state}`)], datapath, microflow);
+  }
+
+  summary(datapath: string, microflow: string): string {
+    return this.trace(['--summary'], datapath, microflow);
+  }
+
+  /** The logical ports that `--minimal` says the packet is delivered to, sorted. */
+  outputs(datapath: string, microflow: string): readonly string[] {
+    const found = this.minimal(datapath, microflow).matchAll(/^output\("([^"]*)"\)/gm);
+    return [...found].map((match) => match[1] as string).sort();
+  }
+
+  exit(): void { run(['ovn-appctl', '-t', this.socket, 'exit']); }
+
+  private trace(options: readonly string[], datapath: string, microflow: string): string {
+    return run(['ovn-appctl', '-t', this.socket, 'trace', ...options, datapath, microflow]);
+  }
+}
