@@ -113,16 +113,11 @@ class Builder {
   result(dst: Field): void {
     this.move(place(dst), { word: abi.FW_RESULT, shift: 0, width: 1 });
   }
-  /** First of four words that hold the address as FW_IP_SRC does. */
-  address(field: Field): number {
+  /** An address operand: its word, and the imm of the MAC ops that says its size. */
+  address(field: Field): { dst: number; imm: number } {
     const p = place(field);
     if (p.shift !== 0 || (p.width !== 32 && p.width !== 128)) refuse('address of odd size');
-    const direct = p.word === abi.FW_IP_SRC + 3 || p.word === abi.FW_IP_DST + 3;
-    if (p.width === 128 || direct) return p.word - 3;
-    const first = this.temp(4);
-    for (let i = 0; i < 3; i++) this.clear(first + i);
-    this.move({ word: first + 3, shift: 0, width: 32 }, p);
-    return first;
+    return p.width === 32 ? { dst: p.word, imm: abi.MAC_IP4 } : { dst: p.word - 3, imm: 0 };
   }
 }
 
@@ -154,20 +149,21 @@ function callSubTable(sub: number): Handler<'check_in_port_sec' | 'check_out_por
 }
 
 const getMac: Handler<'get_arp' | 'get_nd'> = (b, action) => {
-  const dst = b.address(action.ip);
-  b.ops.push({ code: abi.OP_GET_MAC, dst, src: wholeWord(place(action.port)) });
+  const { dst, imm } = b.address(action.ip);
+  b.ops.push({ code: abi.OP_GET_MAC, dst, src: wholeWord(place(action.port)), imm });
 };
 const lookupMac: Handler<'lookup_arp' | 'lookup_nd'> = (b, action) => {
   const mac = place(action.mac);
   if (mac.shift !== 0 || mac.width !== 48) refuse('MAC argument of odd size');
-  const dst = b.address(action.ip);
+  const { dst, imm } = b.address(action.ip);
   const src = wholeWord(place(action.port));
-  b.ops.push({ code: abi.OP_LOOKUP_MAC, dst, src, arg: mac.word - 1 });
+  b.ops.push({ code: abi.OP_LOOKUP_MAC, dst, src, imm, arg: mac.word - 1 });
   b.result(action.dst);
 };
 const lookupMacIp: Handler<'lookup_arp_ip' | 'lookup_nd_ip'> = (b, action) => {
-  const dst = b.address(action.ip);
-  b.ops.push({ code: abi.OP_LOOKUP_MAC, dst, src: wholeWord(place(action.port)), imm: 1 });
+  const { dst, imm } = b.address(action.ip);
+  const src = wholeWord(place(action.port));
+  b.ops.push({ code: abi.OP_LOOKUP_MAC, dst, src, imm: imm | abi.MAC_ANY });
   b.result(action.dst);
 };
 

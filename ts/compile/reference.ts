@@ -45,7 +45,7 @@ class Walk {
     this.words = Uint32Array.from(words);
   }
 
-  private get datapath(): number { return this.words[16]!; }
+  private get datapath(): number { return this.words[abi.FW_DATAPATH]!; }
 
   run(table: number): Verdict {
     for (let at = table; this.steps.length < STEPS;) {
@@ -97,7 +97,7 @@ class Walk {
       case abi.OP_CALL: return { call: imm, then: then! };
       case abi.OP_RETURN: return { returned: imm };
       case abi.OP_DEC_TTL: return this.decrementTtl(flow);
-      case abi.OP_GET_MAC: this.getMac(dst, src); return undefined;
+      case abi.OP_GET_MAC: this.getMac(dst, src, imm); return undefined;
       case abi.OP_LOOKUP_MAC: this.lookupMac(dst, src, arg, imm); return undefined;
       case abi.OP_PKT_LARGER:
         this.words[abi.FW_RESULT] = +(this.words[abi.FW_PKT_LEN]! > args[arg]!);
@@ -115,10 +115,11 @@ class Walk {
     return undefined;
   }
 
-  private binding(at: number, portWord: number): [number, number] | undefined {
-    const words = this.words.subarray(at, at + 4);
+  /** The binding of the address at word `at`, as high 16 and low 32 bits. */
+  private binding(at: number, portWord: number, imm: number): [number, number] | undefined {
+    const words = this.words.subarray(at, at + ((imm & abi.MAC_IP4) !== 0 ? 1 : 4));
     const value = words.reduce((v, w) => (v << 32n) | BigInt(w), 0n);
-    const ip = formatNumber(value >> 32n === 0n ? 'ipv4' : 'ipv6', value);
+    const ip = formatNumber(words.length === 1 ? 'ipv4' : 'ipv6', value);
     const key = `${this.datapath}/${this.words[portWord]}/${ip}`;
     const mac = this.desired.macBindings.get(key)?.mac;
     if (mac === undefined) return undefined;
@@ -126,16 +127,16 @@ class Walk {
     return [parseInt(digits.slice(0, 4), 16), parseInt(digits.slice(4), 16)];
   }
 
-  private getMac(at: number, port: number): void {
-    const [high, low] = this.binding(at, port) ?? [0, 0];
+  private getMac(at: number, port: number, imm: number): void {
+    const [high, low] = this.binding(at, port, imm) ?? [0, 0];
     this.words[abi.FW_ETH_DST] = high;
     this.words[abi.FW_ETH_DST + 1] = low;
   }
 
-  private lookupMac(at: number, port: number, mac: number, anyMac: number): void {
-    const found = this.binding(at, port);
+  private lookupMac(at: number, port: number, mac: number, imm: number): void {
+    const found = this.binding(at, port, imm);
     const same = found?.[0] === this.words[mac] && found?.[1] === this.words[mac + 1];
-    this.words[abi.FW_RESULT] = +(found !== undefined && (anyMac === 1 || same));
+    this.words[abi.FW_RESULT] = +(found !== undefined && ((imm & abi.MAC_ANY) !== 0 || same));
   }
 
   private advertise(): void {
@@ -182,7 +183,7 @@ class Walk {
     const w = this.words;
     w.fill(0, 0, abi.FW_INPORT);
     w.fill(0, abi.FW_CT_STATE, abi.FW_CT_ORIG_PROTO + 1);
-    w[16] = port.peerDatapath!;
+    w[abi.FW_DATAPATH] = port.peerDatapath!;
     w[abi.FW_INPORT] = port.peerPort!;
     w[abi.FW_OUTPORT] = 0;
     return 0;

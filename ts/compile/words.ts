@@ -4,8 +4,10 @@
  */
 export const FW_REG0 = 0;
 export const FW_FLAGS = 10;
+export const FW_CT_ZONE = 13;
 export const FW_INPORT = 14;
 export const FW_OUTPORT = 15;
+export const FW_DATAPATH = 16;
 export const FW_PKT_MARK = 17;
 export const FW_ETH_DST = 18;
 export const FW_ETH_SRC = 20;
@@ -53,3 +55,5 @@ export const PUNT_UNSUPPORTED_ACTION = 17;
 export const PUNT_CONNTRACK = 18;
 export const PUNT_CONTROLLER = 19;
 export const PUNT_TTL = 20;
+export const MAC_ANY = 1;
+export const MAC_IP4 = 2;

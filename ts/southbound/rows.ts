@@ -8,7 +8,7 @@ export type Uuid = string;
 export type StringMap = ReadonlyMap<string, string>;
 
 export interface SbGlobal { readonly _uuid: Uuid; readonly nb_cfg: number; readonly options: StringMap;
-  readonly external_ids: StringMap }
+  readonly external_ids: StringMap; readonly ipsec?: boolean | undefined }
 export interface Chassis { readonly _uuid: Uuid; readonly name: string; readonly hostname: string;
   readonly encaps: readonly Uuid[]; readonly external_ids: StringMap; readonly other_config: StringMap }
 export interface Encap { readonly _uuid: Uuid; readonly type: string; readonly ip: string;

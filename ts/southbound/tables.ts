@@ -22,7 +22,7 @@ type Shapes = {
 };
 
 export const tables: Shapes = {
-  SB_Global: { nb_cfg: 'integer', options: 'map', external_ids: 'map' },
+  SB_Global: { nb_cfg: 'integer', options: 'map', external_ids: 'map', ipsec: 'boolean?' },
   Chassis: {
     name: 'string', hostname: 'string', encaps: 'uuid*', external_ids: 'map', other_config: 'map',
   },
