@@ -9,6 +9,8 @@
 #define OVN_XDP_PHYSICAL_H
 
 #include "scratch.h"
+#include "checksum.h"
+#include "wire.h"
 
 #define MULTICAST_MIN 32768	/* tunnel keys of multicast groups start here */
 
@@ -71,12 +73,14 @@ static __always_inline int enter_egress(struct scratch *s, const struct port *po
 static __always_inline int to_tunnel(struct scratch *s, __u32 index)
 {
 	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
+	__u32 len;
 
 	if (s->marks & MARK_TUNNEL_RX)
 		return punt(s, PUNT_UNSUPPORTED_PORT);
 	if (!t || !t->ready || !ctx_reachable(s->ingress, t->ifindex))
 		return punt(s, PUNT_NO_NEXT_HOP);
-	if (s->w[FW_PKT_LEN] + (t->family == 6 ? 64 : 44) > t->mtu)
+	len = s->w[FW_PKT_LEN] + (t->family == 6 ? 64 : 44);
+	if (len > t->mtu || len > CSUM_MAX - ETH_HLEN)
 		return punt(s, PUNT_MTU);
 	s->verdict = VERDICT_TUNNEL;
 	s->tunnel = index;
