@@ -1,0 +1,344 @@
+/**
+ * Makes the kernel equal to a desired state: the only writer of the tables that decide about
+ * packets. Order (ARCHITECTURE, "How one state becomes visible"): what is new is created
+ * where nobody looks, the inactive buffer is made right, one word flips, and after a grace
+ * period the other buffer follows and what nobody refers to is deleted. A crash between any
+ * two writes leaves a whole old or a whole new state in force, and adopt.ts sorts it out.
+ */
+import type { Stage } from '../compile/model.js';
+import { addressWords, parseAddress, parseMac } from './addresses.js';
+import { adopt, tunnelId, type Found } from './adopt.js';
+import { bufferedMaps, diff, makeImage, setGenerations, tunnelValue, type BufferedMap,
+  type Image, type Rows, type State } from './image.js';
+import type { Bytes, HashMap, MapName, MapPort } from './port.js';
+import { Slots } from './slots.js';
+import { barrier, ruleMaps, stageId, StageStore, type Batch, type Refusal } from './stages.js';
+import { bytesOf, idOf, words } from './wire.js';
+
+export interface Applied {
+  readonly generation: number;
+  /** Whether a new state came into force. */
+  readonly flipped: boolean;
+  /** Stages that do not fit and punt instead, by what is full. */
+  readonly refused: ReadonlyMap<Refusal, number>;
+  readonly writes: number;
+}
+
+/** A state that cannot be put into force at all; the fast path should be disabled. */
+export class CapacityError extends Error {
+  constructor(readonly map: MapName, readonly need: number, readonly have: number) {
+    super(`sync: ${map} needs ${need} entries and has ${have}; make it larger in maps.h`);
+  }
+}
+
+const batchEntries = 1024;
+
+export class Sync {
+  readonly #port: MapPort;
+  /** Lets other work run between batches. */
+  readonly #pause: () => Promise<void>;
+  #store: StageStore;
+  #tunnelSlots: Slots;
+  #found: Found | undefined;
+  #heldTunnels = new Map<string, string>();
+  #writes = 0;
+
+  constructor(port: MapPort, pause: () => Promise<void> = () => Promise.resolve()) {
+    this.#port = port;
+    this.#pause = pause;
+    this.#store = new StageStore(port);
+    this.#tunnelSlots = new Slots(port.capacity('tunnels'));
+  }
+
+  get generation(): number { return this.#found?.control.generation ?? 0; }
+  /** Flow index -> UUID are in the kernel (`flow_uuids`); this is the other direction. */
+  flowIndex(uuid: string): number | undefined { return this.#store.flows.indexOf(uuid); }
+  usage(): ReadonlyMap<MapName, number> {
+    const { slots, tuples, programs, flows, ruleCount } = this.#store;
+    return new Map<MapName, number>([['stages', slots.size], ['tuples', tuples.size],
+      ['programs', programs.size], ['flow_uuids', flows.size], ['tunnels', this.#tunnelSlots.size],
+      ...ruleMaps.map((map, i) => [map, ruleCount[i as 0 | 1 | 2]] as const),
+      ...bufferedMaps.map((map) => [map, this.#found ? this.#found.buffers[0][map].size +
+        this.#found.buffers[1][map].size : 0] as const),
+      ['mac_bindings', this.#found?.macBindings.size ?? 0],
+      ['devmap', this.#found?.devmap.size ?? 0]]);
+  }
+
+  /**
+   * Puts `state` into force. Not reentrant. When it throws, the state in force is the one
+   * before or, if only clean-up failed, the new one; the next apply reads the kernel anew.
+   */
+  async apply(state: State): Promise<Applied> {
+    try {
+      const first = await this.#applyOnce(state);
+      // What did not fit beside the state before may fit now that it is gone.
+      return first.refused.size > 0 ? await this.#applyOnce(state) : first;
+    } catch (error) {
+      this.#forget();
+      throw error;
+    }
+  }
+
+  /** Every frame goes to OVS from now on; the next apply enables again. */
+  disable(): void {
+    const found = this.#adopted();
+    this.#setControl(found, { ...found.control, enabled: false });
+  }
+
+  #forget(): void {
+    this.#found = undefined;
+    this.#store = new StageStore(this.#port);
+    this.#tunnelSlots = new Slots(this.#port.capacity('tunnels'));
+    this.#heldTunnels = new Map();
+  }
+
+  #adopted(): Found {
+    this.#found ??= adopt(this.#port, this.#store, this.#tunnelSlots);
+    return this.#found;
+  }
+
+  async #applyOnce(state: State): Promise<Applied> {
+    const found = this.#adopted();
+    this.#writes = 0;
+    const wanted = this.#planStages(state);
+    await this.#writeAll(wanted.writes);
+    const tunnels = this.#planTunnels(state);
+    this.#updateTunnels(found, tunnels);
+    const targets = await this.#createTargets(found, state);
+    const macs = macRows(state);
+    await this.#putRows('mac_bindings', found.macBindings, diff(found.macBindings, macs).put);
+    const image = makeImage(state, { stages: wanted.slots, tunnels: tunnels.index, targets });
+    this.#checkCapacity(image, macs);
+    const flipped = await this.#enforce(found, image);
+    await this.#removeRows('mac_bindings', found.macBindings, diff(found.macBindings, macs).remove);
+    await this.#removeRows('devmap', found.devmap,
+      [...found.devmap.keys()].filter((key) => !targets.has(words0(bytesOf(key)))));
+    await this.#cleanUp(found, wanted.live, tunnels);
+    return { generation: found.control.generation, flipped, refused: wanted.refused,
+      writes: this.#writes };
+  }
+
+  #planStages(state: State): { writes: Batch[]; slots: Map<string, number>; live: Set<string>;
+    refused: Map<Refusal, number> } {
+    const writes: Batch[] = [];
+    const slots = new Map<string, number>();
+    const live = new Set<string>([stageId(barrier)]);
+    const refused = new Map<Refusal, number>();
+    const heads = new Map<Stage, number>();
+    const head = (stage: Stage, datapath: number): number | Refusal => {
+      const known = this.#store.records.get(stageId(stage)) ??
+        this.#store.place(stage, datapath, writes);
+      return typeof known === 'string' ? known : known.head;
+    };
+    const wall = head(barrier, 0);
+    if (typeof wall === 'string') throw new CapacityError('stages', 1, 0);
+    for (const [key, stage] of state.desired.dispatch) {
+      let slot = heads.get(stage);
+      if (slot === undefined) {
+        const result = head(stage, parseInt(key, 10));
+        if (typeof result === 'string') refused.set(result, (refused.get(result) ?? 0) + 1);
+        else live.add(stageId(stage));
+        slot = typeof result === 'string' ? wall : result;
+        heads.set(stage, slot);
+      }
+      slots.set(key, slot);
+    }
+    return { writes, slots, live, refused };
+  }
+
+  /** `held`: remote IP -> name under which its index is held. */
+  #planTunnels(state: State): { index: Map<string, number>; rows: Rows; held: Map<string, string> } {
+    const index = new Map<string, number>();
+    const rows: Rows = new Map();
+    const held = new Map<string, string>();
+    for (const [ip, tunnel] of state.desired.tunnels) {
+      const value = tunnelValue(tunnel, state.placement.nextHops.get(ip));
+      if (value.every((byte) => byte === 0)) continue;
+      const id = tunnelId(value);
+      const slot = this.#tunnelSlots.acquire(id);
+      if (!slot) continue;
+      held.set(ip, id);
+      index.set(ip, slot.index);
+      rows.set(idOf(words(slot.index)), value);
+    }
+    return { index, rows, held };
+  }
+
+  /** A tunnel is not replaced as a whole by the kernel, so it changes while it is not ready:
+   * packets punt meanwhile, and never leave with half of an address. */
+  #updateTunnels(found: Found, { rows }: { rows: Rows }): void {
+    const changed = diff(found.tunnels, rows).put;
+    if (changed.length === 0) return;
+    const ready = (value: Bytes): boolean => words0(value) !== 0;
+    const notReady = (value: Bytes): Bytes => Buffer.concat([words(0), value.subarray(4)]);
+    const down = changed.flatMap(([key]) => {
+      const old = found.tunnels.get(key);
+      return old && ready(old) ? [[key, notReady(old)] as [string, Bytes]] : [];
+    });
+    this.#putNow('tunnels', found.tunnels, down);
+    if (down.length > 0) this.#port.grace();
+    this.#putNow('tunnels', found.tunnels, changed.map(([key, value]) => [key, notReady(value)]));
+    const up = changed.filter(([, value]) => ready(value));
+    if (up.length > 0) this.#port.grace();
+    this.#putNow('tunnels', found.tunnels, up);
+  }
+
+  /** Enters devices that frames may be redirected to; one that has just vanished or that the
+   * kernel refuses is left out, which leaves its port to OVS. */
+  async #createTargets(found: Found, state: State): Promise<Set<number>> {
+    const { devices, uplinks, nextHops } = state.placement;
+    const wanted = new Set([...devices.values(), ...uplinks].filter((device) => device.target)
+      .map((device) => device.ifindex));
+    for (const hop of nextHops.values()) wanted.add(hop.ifindex);
+    const accepted = new Set<number>();
+    for (const ifindex of wanted) {
+      const key = words(ifindex);
+      try {
+        // Written even when we wrote it before: the kernel drops entries of vanished devices.
+        this.#putNow('devmap', found.devmap, [[idOf(key), words(ifindex)]]);
+        accepted.add(ifindex);
+      } catch {
+        continue;
+      }
+    }
+    await this.#pause();
+    return accepted;
+  }
+
+  #checkCapacity(image: Image, macs: Rows): void {
+    for (const map of bufferedMaps) {
+      const need = image[map].size * 2;
+      const have = this.#port.capacity(map);
+      if (need > have) throw new CapacityError(map, need, have);
+    }
+    const have = this.#port.capacity('mac_bindings');
+    if (macs.size > have) throw new CapacityError('mac_bindings', macs.size, have);
+  }
+
+  /** Brings `image` into force: inactive buffer, flip, grace, other buffer. */
+  async #enforce(found: Found, image: Image): Promise<boolean> {
+    const { active, generation, enabled } = found.control;
+    const enforced = found.buffers[active];
+    const next = generation + 1;
+    setGenerations(image, enforced, next);
+    const changed = bufferedMaps.some((map) => {
+      const { put, remove } = diff(enforced[map], image[map]);
+      return put.length + remove.length > 0;
+    });
+    if (changed || !enabled) {
+      const inactive = active === 0 ? 1 : 0;
+      await this.#fill(found, inactive, image);
+      this.#setControl(found, { active: inactive, generation: next, enabled: true });
+      this.#port.grace();
+    }
+    // Also when nothing changed: an earlier agent may have died before it did this.
+    await this.#fill(found, found.control.active === 0 ? 1 : 0, image);
+    return changed || !enabled;
+  }
+
+  async #fill(found: Found, buffer: 0 | 1, image: Image): Promise<void> {
+    const prefix = idOf(words(buffer));
+    for (const map of bufferedMaps) {
+      const { put, remove } = diff(found.buffers[buffer][map], image[map]);
+      // Deletions first: the buffer is not in use, and a full table needs the room.
+      await this.#removeRows(map, found.buffers[buffer][map], remove, prefix);
+      await this.#putRows(map, found.buffers[buffer][map], put, prefix);
+    }
+  }
+
+  #setControl(found: Found, control: Found['control']): void {
+    this.#port.put('control', [[words(0), words(control.active, control.generation,
+      control.enabled ? 1 : 0)]]);
+    this.#writes += 1;
+    found.control = control;
+  }
+
+  /** Deletes what the state in force does not refer to, and frees the indexes. */
+  async #cleanUp(found: Found, live: ReadonlySet<string>,
+    tunnels: { rows: Rows; held: Map<string, string> }): Promise<void> {
+    for (const id of [...this.#store.records.keys()]) {
+      if (live.has(id)) continue;
+      this.#store.remove(id);
+      this.#writes += 1;
+      await this.#pause();
+    }
+    found.foreignRules.forEach((keys, i) => {
+      const map = ruleMaps[i];
+      if (!map || keys.length === 0) return;
+      this.#port.delete(map, keys);
+      this.#store.ruleCount[i as 0 | 1 | 2] -= keys.length;
+      keys.length = 0;
+    });
+    const gone = [...found.tunnels].filter(([key, value]) => !tunnels.rows.has(key) &&
+      value.some((byte) => byte !== 0));
+    this.#putNow('tunnels', found.tunnels, gone.map(([key, value]) =>
+      [key, Buffer.alloc(value.length)]));
+    for (const id of this.#heldTunnels.values()) this.#tunnelSlots.release(id);
+    this.#heldTunnels = tunnels.held;
+    this.#store.release(found.held.splice(0));
+  }
+
+  async #writeAll(batches: readonly Batch[]): Promise<void> {
+    for (const { map, entries } of merge(batches)) {
+      for (let at = 0; at < entries.length; at += batchEntries) {
+        const part = entries.slice(at, at + batchEntries);
+        this.#port.put(map, part);
+        this.#writes += part.length;
+        await this.#pause();
+      }
+    }
+  }
+
+  #putNow(map: MapName, actual: Rows, rows: readonly (readonly [string, Bytes])[],
+    prefix = ''): void {
+    if (rows.length === 0) return;
+    this.#port.put(map, rows.map(([key, value]) => [bytesOf(prefix + key), value]));
+    this.#writes += rows.length;
+    for (const [key, value] of rows) actual.set(key, value);
+  }
+
+  async #putRows(map: BufferedMap | 'mac_bindings', actual: Rows,
+    rows: readonly (readonly [string, Bytes])[], prefix = ''): Promise<void> {
+    for (let at = 0; at < rows.length; at += batchEntries) {
+      this.#putNow(map, actual, rows.slice(at, at + batchEntries), prefix);
+      await this.#pause();
+    }
+  }
+
+  async #removeRows(map: HashMap, actual: Rows, keys: readonly string[],
+    prefix = ''): Promise<void> {
+    for (let at = 0; at < keys.length; at += batchEntries) {
+      const part = keys.slice(at, at + batchEntries);
+      this.#port.delete(map, part.map((key) => bytesOf(prefix + key)));
+      this.#writes += part.length;
+      for (const key of part) actual.delete(key);
+      await this.#pause();
+    }
+  }
+}
+
+const words0 = (bytes: Bytes): number =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).readUInt32LE(0);
+
+/** Entries of one map together, in an order in which nothing refers to what is not there. */
+function merge(batches: readonly Batch[]): Batch[] {
+  const order: readonly MapName[] = ['flow_drops', 'flow_uuids', 'tuples', 'programs', ...ruleMaps,
+    'stages'];
+  return order.map((map) => ({
+    map, entries: batches.filter((batch) => batch.map === map).flatMap((batch) => batch.entries),
+  }));
+}
+
+/** struct mac_binding_key -> struct mac_binding. Rows with bad addresses are left out: a
+ * lookup of them misses, which goes to OVS. */
+function macRows(state: State): Rows {
+  const rows: Rows = new Map();
+  for (const { datapath, port, ip, mac } of state.desired.macBindings.values()) {
+    const address = parseAddress(ip);
+    const bytes = parseMac(mac);
+    if (!address || !bytes) continue;
+    rows.set(idOf(words(datapath, port, ...addressWords(address))),
+      words(bytes.readUInt16BE(0), bytes.readUInt32BE(2)));
+  }
+  return rows;
+}

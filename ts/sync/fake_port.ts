@@ -1,0 +1,93 @@
+/** An in-memory kernel for tests: the maps as bytes, with the kernel's refusals. */
+import { arrayMaps, hashMaps, type Bytes, type HashMap, type MapName, type MapPort } from './port.js';
+import { bytesOf, idOf, toWords, words } from './wire.js';
+
+const valueBytes: { readonly [M in MapName]: number } = {
+  control: 12, tuples: 84, stages: 256, programs: 516, tunnels: 64, flow_uuids: 16, flow_drops: 16,
+  dispatch: 4, ports: 32, ifaces: 16, datapaths: 16, tunnel_sources: 4, rules_s: 72, rules_m: 72,
+  rules_l: 72, mac_bindings: 8, devmap: 4,
+};
+const keyBytes: { readonly [M in HashMap]: number } = {
+  dispatch: 12, ports: 12, ifaces: 8, datapaths: 8, tunnel_sources: 40, rules_s: 16, rules_m: 32,
+  rules_l: 72, mac_bindings: 24, devmap: 4,
+};
+const isArray = (map: MapName): boolean => (arrayMaps as readonly string[]).includes(map);
+
+/** Thrown in place of a write when `writesLeft` is used up: the agent was killed. */
+export class Killed extends Error {}
+
+export class FakePort implements MapPort {
+  readonly maps = new Map<MapName, Map<string, Bytes>>();
+  /** Writes until the agent dies; each entry of a batch is one. */
+  writesLeft = Infinity;
+  graces = 0;
+  /** Called after each single write. */
+  onWrite: () => void = () => {};
+  readonly badDevices = new Set<number>();
+
+  constructor(readonly capacities: Partial<Record<MapName, number>> = {}) {
+    for (const map of [...arrayMaps, ...hashMaps]) this.maps.set(map, new Map());
+  }
+
+  capacity(map: MapName): number { return this.capacities[map] ?? (map === 'control' ? 1 : isArray(map) ? 192 : 1024); }
+
+  get(map: MapName, key: Bytes): Bytes | undefined {
+    if (isArray(map) && (toWords(key)[0] ?? 0) >= this.capacity(map)) return undefined;
+    return this.#map(map).get(idOf(key)) ?? (isArray(map) ? Buffer.alloc(valueBytes[map]) : undefined);
+  }
+
+  put(map: MapName, entries: readonly (readonly [Bytes, Bytes])[]): void {
+    for (const [key, value] of entries) {
+      this.#check(map, key, value);
+      this.#write();
+      this.#map(map).set(idOf(key), Buffer.from(value));
+      this.onWrite();
+    }
+  }
+
+  delete(map: HashMap, keys: readonly Bytes[]): void {
+    for (const key of keys) {
+      this.#write();
+      this.#map(map).delete(idOf(key));
+      this.onWrite();
+    }
+  }
+
+  keys(map: HashMap): Bytes[] { return [...this.#map(map).keys()].map(bytesOf); }
+
+  entries(map: MapName): [Bytes, Bytes][] {
+    if (!isArray(map)) return [...this.#map(map)].map(([key, value]) => [bytesOf(key), value]);
+    return Array.from({ length: this.capacity(map) }, (_, i) =>
+      [words(i), this.get(map, words(i)) ?? Buffer.alloc(0)]);
+  }
+
+  grace(): void { this.graces += 1; }
+
+  #map(map: MapName): Map<string, Bytes> {
+    const found = this.maps.get(map);
+    if (!found) throw new Error(`no map ${map}`);
+    return found;
+  }
+
+  #check(map: MapName, key: Bytes, value: Bytes): void {
+    const keySize = isArray(map) ? 4 : keyBytes[map as HashMap];
+    if (key.length !== keySize || value.length !== valueBytes[map]) {
+      throw new Error(`${map}: key of ${key.length} and value of ${value.length} bytes`);
+    }
+    if (isArray(map) && (toWords(key)[0] ?? 0) >= this.capacity(map)) {
+      throw new Error(`${map}: E2BIG`);
+    }
+    const held = this.#map(map);
+    if (!isArray(map) && !held.has(idOf(key)) && held.size >= this.capacity(map)) {
+      throw new Error(`${map}: E2BIG`);
+    }
+    if (map === 'devmap' && this.badDevices.has(toWords(value)[0] ?? 0)) {
+      throw new Error('devmap: EINVAL');
+    }
+  }
+
+  #write(): void {
+    if (this.writesLeft <= 0) throw new Killed('killed');
+    this.writesLeft -= 1;
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * Rows of the double-buffered tables for one desired state. A row's key is without the
+ * buffer number, which every such key begins with, so one image serves both buffers.
+ */
+import type { Desired, Port, Tunnel } from '../compile/model.js';
+import { parseAddress } from './addresses.js';
+import { puntReason } from './reasons.js';
+import type { Bytes, HashMap } from './port.js';
+import { abi, idOf, words } from './wire.js';
+
+export const bufferedMaps = ['dispatch', 'ports', 'ifaces', 'datapaths', 'tunnel_sources'] as const;
+export type BufferedMap = (typeof bufferedMaps)[number] & HashMap;
+
+/** Key bytes (as idOf) -> value bytes. */
+export type Rows = Map<string, Bytes>;
+export type Image = { readonly [M in BufferedMap]: Rows };
+export const emptyImage = (): Image => ({
+  dispatch: new Map(), ports: new Map(), ifaces: new Map(), datapaths: new Map(),
+  tunnel_sources: new Map(),
+});
+
+/** A device with our program on it. */
+export interface Device {
+  readonly ifindex: number;
+  readonly mtu: number;
+  /** Whether frames may be redirected into it. */
+  readonly target: boolean;
+}
+export interface NextHop {
+  readonly ifindex: number; readonly mtu: number;
+  readonly ethDst: Bytes; readonly ethSrc: Bytes;
+}
+/** What this machine adds to the desired state. */
+export interface Placement {
+  /** By device name: the VIFs' devices. */
+  readonly devices: ReadonlyMap<string, Device>;
+  readonly uplinks: readonly Device[];
+  /** By remote IP; absent while there is no route or neighbour. */
+  readonly nextHops: ReadonlyMap<string, NextHop>;
+}
+export interface State { readonly desired: Desired; readonly placement: Placement }
+
+/** Indexes that apply.ts has given out. */
+export interface Indexes {
+  /** `${datapath}/${table}` -> stage slot. */
+  readonly stages: ReadonlyMap<string, number>;
+  /** Remote IP -> tunnel index. */
+  readonly tunnels: ReadonlyMap<string, number>;
+  /** ifindexes that the devmap accepted. */
+  readonly targets: ReadonlySet<number>;
+}
+
+/** struct port. */
+function portValue(port: Partial<Record<'ifindex' | 'tunnel' | 'peerDatapath' | 'peerPort' |
+  'reason' | 'mtu', number>> & { kind: Port['kind']; zone: number }): Bytes {
+  return words(abi.PORT_KIND[port.kind], port.ifindex ?? 0, port.tunnel ?? 0,
+    port.peerDatapath ?? 0, port.peerPort ?? 0, port.zone, port.reason ?? 0, port.mtu ?? 0);
+}
+
+type Lower = (port: Port, state: State, indexes: Indexes) => Bytes;
+const punt = (port: Port, reason: string): Bytes =>
+  portValue({ kind: 'punt', zone: port.zone, reason: puntReason(reason) });
+
+const lowerPort: { readonly [K in Port['kind']]: Lower } = {
+  local: (port, { placement }, { targets }) => {
+    const device = placement.devices.get(port.device ?? '');
+    if (!device) return punt(port, 'UNKNOWN_PORT');
+    if (!device.target || !targets.has(device.ifindex)) return punt(port, 'UNSUPPORTED_PORT');
+    return portValue({ kind: 'local', zone: port.zone, ifindex: device.ifindex, mtu: device.mtu });
+  },
+  remote: (port, { desired }, { tunnels }) => {
+    const ip = port.encapIp ?? '';
+    if (!desired.tunnels.has(ip)) return punt(port, 'UNKNOWN_PORT');
+    const tunnel = tunnels.get(ip);
+    if (tunnel === undefined) return punt(port, 'CAPACITY');
+    return portValue({ kind: 'remote', zone: port.zone, tunnel });
+  },
+  patch: (port) => portValue({ kind: 'patch', zone: port.zone,
+    peerDatapath: port.peerDatapath ?? 0, peerPort: port.peerPort ?? 0 }),
+  punt: (port) => punt(port, port.reason ?? 'UNSUPPORTED_PORT'),
+};
+
+/** `generation` of every datapath is left zero: see setGenerations. */
+export function makeImage(state: State, indexes: Indexes): Image {
+  const { desired, placement } = state;
+  const image = emptyImage();
+  for (const [key, slot] of indexes.stages) {
+    const [datapath = 0, table = 0] = key.split('/').map(Number);
+    image.dispatch.set(idOf(words(datapath, table)), words(slot));
+  }
+  for (const port of desired.ports.values()) {
+    image.ports.set(idOf(words(port.datapath, port.port)),
+      lowerPort[port.kind](port, state, indexes));
+    const device = port.kind === 'local' ? placement.devices.get(port.device ?? '') : undefined;
+    if (device) {
+      image.ifaces.set(idOf(words(device.ifindex)),
+        words(abi.IFACE_VIF, port.datapath, port.port, device.mtu));
+    }
+  }
+  for (const uplink of placement.uplinks) {
+    image.ifaces.set(idOf(words(uplink.ifindex)), words(abi.IFACE_UPLINK, 0, 0, uplink.mtu));
+  }
+  for (const { key, router, dnatZone, snatZone } of desired.datapaths.values()) {
+    image.datapaths.set(idOf(words(key)),
+      words(router ? abi.DATAPATH_ROUTER : 0, dnatZone, snatZone, 0));
+  }
+  for (const [ip, tunnel] of desired.tunnels) {
+    const index = indexes.tunnels.get(ip);
+    const key = tunnelSourceKey(tunnel);
+    if (index !== undefined && key) image.tunnel_sources.set(idOf(key), words(index));
+  }
+  return image;
+}
+
+/** struct tunnel_source_key without the buffer; undefined when the addresses do not fit. */
+function tunnelSourceKey(tunnel: Tunnel): Bytes | undefined {
+  const remote = parseAddress(tunnel.remoteIp);
+  const local = parseAddress(tunnel.localIp);
+  if (!remote || !local || remote.family !== local.family) return undefined;
+  return Buffer.concat([words(remote.family), remote.bytes, local.bytes]);
+}
+
+/** struct tunnel; all zero (not ready) when the addresses do not fit. */
+export function tunnelValue(tunnel: Tunnel, hop: NextHop | undefined): Buffer {
+  const out = Buffer.alloc(64);
+  const remote = parseAddress(tunnel.remoteIp);
+  const local = parseAddress(tunnel.localIp);
+  if (!remote || !local || remote.family !== local.family) return out;
+  words(hop ? 1 : 0, hop?.ifindex ?? 0, remote.family, tunnel.csum ? 1 : 0, hop?.mtu ?? 0)
+    .copy(out);
+  local.bytes.copy(out, 20);
+  remote.bytes.copy(out, 36);
+  if (hop) {
+    out.set(hop.ethDst, 52);
+    out.set(hop.ethSrc, 58);
+  }
+  return out;
+}
+
+export interface Delta { readonly put: [string, Bytes][]; readonly remove: string[] }
+
+/** What makes `actual` equal to `wanted`. */
+export function diff(actual: ReadonlyMap<string, Bytes>, wanted: ReadonlyMap<string, Bytes>): Delta {
+  const put = [...wanted].filter(([key, value]) => {
+    const old = actual.get(key);
+    return !old || Buffer.compare(old, value) !== 0;
+  });
+  return { put, remove: [...actual.keys()].filter((key) => !wanted.has(key)) };
+}
+
+const generationAt = 12;
+const datapathOf = (key: string): string => key.slice(0, 4);
+
+/** Gives each datapath its generation: `generation` where any row of it differs from the
+ * enforced image, else the one it has. */
+export function setGenerations(image: Image, enforced: Image, generation: number): void {
+  const changed = new Set<string>();
+  for (const map of ['dispatch', 'ports'] as const) {
+    const { put, remove } = diff(enforced[map], image[map]);
+    for (const [key] of put) changed.add(datapathOf(key));
+    for (const key of remove) changed.add(datapathOf(key));
+  }
+  for (const [key, value] of image.datapaths) {
+    const old = enforced.datapaths.get(key);
+    const same = old && !changed.has(key) &&
+      Buffer.compare(old.subarray(0, generationAt), value.subarray(0, generationAt)) === 0;
+    Buffer.from(value.buffer, value.byteOffset).writeUInt32LE(
+      same ? toGeneration(old) : generation, generationAt);
+  }
+}
+const toGeneration = (value: Bytes): number =>
+  Buffer.from(value.buffer, value.byteOffset, value.byteLength).readUInt32LE(generationAt);

@@ -1,0 +1,64 @@
+/**
+ * Indexes of one array of the dataplane, given to contents: equal contents share an index and
+ * are counted. An index is reused only after its last reference is released, which apply.ts
+ * does after the grace period.
+ */
+export interface Slot { readonly index: number; readonly fresh: boolean }
+
+export class Slots {
+  readonly #entries = new Map<string, { index: number; refs: number }>();
+  readonly #used = new Set<number>();
+  readonly #free: number[] = [];
+  #next: number;
+
+  constructor(readonly capacity: number, first = 0) { this.#next = first; }
+
+  get size(): number { return this.#used.size; }
+  indexOf(id: string): number | undefined { return this.#entries.get(id)?.index; }
+
+  /** One more reference to `id`; `fresh` when its content is not in the kernel yet.
+   * Undefined when the array is full. */
+  acquire(id: string): Slot | undefined {
+    const known = this.#entries.get(id);
+    if (known) {
+      known.refs += 1;
+      return { index: known.index, fresh: false };
+    }
+    const index = this.#take();
+    if (index === undefined) return undefined;
+    this.#entries.set(id, { index, refs: 1 });
+    this.#used.add(index);
+    return { index, fresh: true };
+  }
+
+  /** Takes over an index found in the kernel, with one reference that belongs to the name
+   * returned. A content found twice keeps its first index; the second is only kept busy. */
+  adopt(id: string, index: number): string {
+    const name = this.#entries.has(id) ? `${id}\0${index}` : id;
+    this.#entries.set(name, { index, refs: 1 });
+    this.#used.add(index);
+    return name;
+  }
+
+  /** The index that this frees, if it was the last reference. */
+  release(id: string): number | undefined {
+    const entry = this.#entries.get(id);
+    if (!entry) throw new Error(`slots: release of an id that holds no index: ${id}`);
+    entry.refs -= 1;
+    if (entry.refs > 0) return undefined;
+    this.#entries.delete(id);
+    this.#used.delete(entry.index);
+    this.#free.push(entry.index);
+    return entry.index;
+  }
+
+  #take(): number | undefined {
+    for (let index = this.#free.pop(); index !== undefined; index = this.#free.pop()) {
+      if (!this.#used.has(index)) return index;
+    }
+    while (this.#next < this.capacity && this.#used.has(this.#next)) this.#next += 1;
+    if (this.#next >= this.capacity) return undefined;
+    this.#next += 1;
+    return this.#next - 1;
+  }
+}

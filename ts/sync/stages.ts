@@ -1,0 +1,217 @@
+/**
+ * Stages in the kernel: a stage's rules grouped by tuple, with indexes for everything they
+ * refer to, as the entries to write and later to delete. A stage is immutable; what changes
+ * is a new stage in new slots.
+ */
+import type { Program, Rule, Stage, TupleShape } from '../compile/model.js';
+import type { Bytes, HashMap, MapName, MapPort } from './port.js';
+import { puntReason } from './reasons.js';
+import { Slots } from './slots.js';
+import { abi, encodeProgram, encodeRule, encodeRuleKey, encodeStage, encodeTuple, encodeUuid, idOf,
+  keyClass, words } from './wire.js';
+
+export const ruleMaps = ['rules_s', 'rules_m', 'rules_l'] as const satisfies readonly HashMap[];
+export type Entry = readonly [Bytes, Bytes];
+export type Batch = { readonly map: MapName; readonly entries: Entry[] };
+
+/** A stage that has slots: what to delete and release when it goes. */
+export interface StageRecord {
+  readonly head: number;
+  readonly rules: readonly (readonly Bytes[])[];
+  readonly held: readonly (readonly [Slots, string])[];
+}
+/** Why a stage could not be placed; it becomes a punt barrier. */
+export type Refusal = 'stages' | 'tuples' | 'programs' | (typeof ruleMaps)[number] |
+  'words of one tuple' | 'ops of one program';
+
+class Refused extends Error { constructor(readonly what: Refusal) { super(what); } }
+
+interface Group { readonly shape: TupleShape; readonly class: number; readonly index: number;
+  readonly rules: Map<string, Rule>; max: number }
+
+/** The stage that punts everything: what a stage that does not fit is replaced by. */
+export const barrier: Stage = {
+  digest: 'barrier', table: 0, rules: [{
+    shape: { words: [], masks: [] }, key: [], priority: 65535, args: [], flow: '',
+    program: { ops: [{ code: abi.OP_PUNT, imm: puntReason('CAPACITY') }] },
+  }],
+};
+export const stageId = (stage: Stage): string => `${stage.table}/${stage.digest}`;
+
+export class StageStore {
+  readonly slots: Slots;
+  readonly tuples: Slots;
+  readonly programs: Slots;
+  readonly flows: Slots;
+  readonly records = new Map<string, StageRecord>();
+  /** Rules in the kernel or planned, by rule map. */
+  readonly ruleCount: [number, number, number] = [0, 0, 0];
+  readonly #programBytes = new WeakMap<Program, { id: string; bytes: Buffer | undefined }>();
+
+  constructor(readonly port: MapPort) {
+    this.slots = new Slots(port.capacity('stages'), 1);
+    // Indexes are 16 bits wide in the rules, whatever the maps hold.
+    this.tuples = new Slots(Math.min(port.capacity('tuples'), 65536));
+    this.programs = new Slots(Math.min(port.capacity('programs'), 65536));
+    this.flows = new Slots(port.capacity('flow_uuids'));
+    // The tuple that looks at nothing is all zero like an unused one, and rules without an
+    // lflow have index 0: both are fixed.
+    this.tuples.adopt(idOf(encodeTuple(barrier.rules[0]?.shape ?? { words: [], masks: [] })), 0);
+    this.flows.adopt('', 0);
+  }
+
+  /** Gives the stage slots and appends what must be written, in writing order. */
+  place(stage: Stage, datapath: number, writes: Batch[]): StageRecord | Refusal {
+    const held: [Slots, string][] = [];
+    const own: Batch[] = [];
+    const count = [...this.ruleCount];
+    try {
+      const record = this.#place(stage, datapath, own, held, count);
+      count.forEach((n, i) => { this.ruleCount[i as 0 | 1 | 2] = n; });
+      this.records.set(stageId(stage), record);
+      writes.push(...own);
+      return record;
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      for (const [slots, id] of held) slots.release(id);
+      return error.what;
+    }
+  }
+
+  /** Deletes the stage's rules and frees what it held. Nothing may refer to it any more. */
+  remove(id: string): void {
+    const record = this.records.get(id);
+    if (!record) return;
+    record.rules.forEach((keys, i) => {
+      const map = ruleMaps[i];
+      if (map && keys.length > 0) this.port.delete(map, keys);
+      this.ruleCount[i as 0 | 1 | 2] -= keys.length;
+    });
+    this.release(record.held);
+    this.records.delete(id);
+  }
+
+  /** Releases references; names of flows that lose their index are erased. */
+  release(held: readonly (readonly [Slots, string])[]): void {
+    const freed: Entry[] = [];
+    for (const [slots, name] of held) {
+      const index = slots.release(name);
+      if (slots === this.flows && index !== undefined) freed.push([words(index), Buffer.alloc(16)]);
+    }
+    if (freed.length > 0) this.port.put('flow_uuids', freed);
+  }
+
+  #place(stage: Stage, datapath: number, out: Batch[], held: [Slots, string][],
+    count: number[]): StageRecord {
+    const groups = this.#group(stage, out, held);
+    const chunks = Array.from({ length: Math.max(1, Math.ceil(groups.length / abi.STAGE_TUPLES)) },
+      (_, i) => groups.slice(i * abi.STAGE_TUPLES, (i + 1) * abi.STAGE_TUPLES));
+    const slots = chunks.map((_, i) =>
+      this.#acquire(this.slots, `${stageId(stage)}#${i}`, 'stages', held).index);
+    const rules: Entry[][] = [[], [], []];
+    chunks.forEach((chunk, i) => {
+      for (const group of chunk) {
+        const size = abi.KEY_WORDS[group.class] ?? 0;
+        for (const rule of group.rules.values()) {
+          rules[group.class]?.push([
+            encodeRuleKey(slots[i] ?? 0, group.index, rule.key, size),
+            this.#rule(rule, out, held),
+          ]);
+        }
+      }
+    });
+    rules.forEach((entries, i) => {
+      const map = ruleMaps[i as 0 | 1 | 2];
+      count[i] = (count[i] ?? 0) + entries.length;
+      if ((count[i] ?? 0) > this.port.capacity(map)) throw new Refused(map);
+      if (entries.length > 0) out.push({ map, entries });
+    });
+    out.push({ map: 'stages', entries: chunks.map((chunk, i) => [words(slots[i] ?? 0), encodeStage({
+      table: stage.table, datapath, more: slots[i + 1] ?? 0,
+      tuples: chunk.map(({ index, max }) => ({ tuple: index, priority: max })),
+    })] as const) });
+    return { head: slots[0] ?? 0, rules: rules.map((list) => list.map(([key]) => key)), held };
+  }
+
+  /** By falling priority of the best rule, as the walk wants them. Of rules with equal keys
+   * the one of higher priority stays: the other can never win. */
+  #group(stage: Stage, out: Batch[], held: [Slots, string][]): Group[] {
+    const groups = new Map<string, Group>();
+    for (const rule of stage.rules) {
+      const shapeId = `${rule.shape.words.join()}/${rule.shape.masks.join()}`;
+      let group = groups.get(shapeId);
+      if (!group) {
+        group = this.#newGroup(rule.shape, out, held);
+        groups.set(shapeId, group);
+      }
+      const key = rule.key.join();
+      const other = group.rules.get(key);
+      if (!other || other.priority < rule.priority) group.rules.set(key, rule);
+      group.max = Math.max(group.max, rule.priority);
+    }
+    return [...groups.values()].sort((a, b) => b.max - a.max);
+  }
+
+  #newGroup(shape: TupleShape, out: Batch[], held: [Slots, string][]): Group {
+    const found = keyClass(shape);
+    if (found === undefined) throw new Refused('words of one tuple');
+    const bytes = encodeTuple(shape);
+    const { index, fresh } = this.#acquire(this.tuples, idOf(bytes), 'tuples', held);
+    if (fresh) out.push({ map: 'tuples', entries: [[words(index), bytes]] });
+    return { shape, class: found, index, rules: new Map(), max: 0 };
+  }
+
+  #rule(rule: Rule, out: Batch[], held: [Slots, string][]): Bytes {
+    const args = [...rule.args];
+    const program = this.#program(rule.program, args, out, held);
+    return encodeRule({ priority: rule.priority, program, flow: this.#flow(rule.flow, out, held),
+      args });
+  }
+
+  /** Index of the program; those that its OP_CALLs go on with become arguments. */
+  #program(program: Program, args: number[], out: Batch[], held: [Slots, string][]): number {
+    const { id, bytes } = this.#encoded(program);
+    if (!bytes) throw new Refused('ops of one program');
+    const { index, fresh } = this.#acquire(this.programs, id, 'programs', held);
+    if (fresh) out.push({ map: 'programs', entries: [[words(index), bytes]] });
+    for (const op of program.ops) {
+      if (!op.then) continue;
+      const at = op.arg ?? 0;
+      while (args.length <= at) args.push(0);
+      args[at] = this.#program(op.then, args, out, held);
+    }
+    return index;
+  }
+
+  #encoded(program: Program): { id: string; bytes: Buffer | undefined } {
+    let known = this.#programBytes.get(program);
+    if (!known) {
+      const bytes = encodeProgram(program);
+      known = { id: bytes ? idOf(bytes) : '', bytes };
+      this.#programBytes.set(program, known);
+    }
+    return known;
+  }
+
+  /** Flows beyond the table's end share index 0: they lose their name, not their effect. */
+  #flow(uuid: string, out: Batch[], held: [Slots, string][]): number {
+    if (uuid === '') return 0;
+    const slot = this.flows.acquire(uuid);
+    if (!slot) return 0;
+    held.push([this.flows, uuid]);
+    if (slot.fresh) {
+      const key = words(slot.index);
+      out.push({ map: 'flow_drops', entries: [[key, Buffer.alloc(16)]] });
+      out.push({ map: 'flow_uuids', entries: [[key, encodeUuid(uuid)]] });
+    }
+    return slot.index;
+  }
+
+  #acquire(slots: Slots, id: string, what: Refusal, held: [Slots, string][]):
+    { index: number; fresh: boolean } {
+    const slot = slots.acquire(id);
+    if (!slot) throw new Refused(what);
+    held.push([slots, id]);
+    return slot;
+  }
+}

@@ -1,0 +1,101 @@
+/** For tests: random desired states over a small world, so that states share and collide. */
+import fc from 'fast-check';
+import type { Datapath, Desired, MacBindingEntry, Port, Program, Rule, Stage, Tunnel }
+  from '../compile/model.js';
+import type { Device, NextHop, State } from './image.js';
+
+const uuid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
+const then: Program = { ops: [{ code: 1, dst: 9, mask: 7, arg: 1 }, { code: 3, imm: 9 }] };
+const programs: readonly Program[] = [
+  { ops: [] },
+  { ops: [{ code: 3, imm: 5 }] },
+  { ops: [{ code: 2, dst: 3, src: 4, shift: -8, mask: 0xffff0000 }, { code: 4 }] },
+  { ops: [{ code: 7, imm: 128, arg: 0, then }] },
+  { ops: [{ code: 3, imm: 6 }] },
+];
+const shapes = [
+  { words: [], masks: [] }, { words: [14], masks: [0xffffffff] },
+  { words: [14, 22], masks: [0xffffffff, 0xffff0000] },
+  { words: [14, 22, 27], masks: [0xffffffff, 0xffff0000, 0xffffff00] },
+  { words: [14, 22, 24, 25, 26, 27, 33], masks: [1, 2, 3, 4, 5, 6, 0x80000000] },
+];
+/** More shapes than one stage slot lists. */
+const manyShapes = Array.from({ length: 70 }, (_, i) => ({ words: [27], masks: [i + 1] }));
+
+const rule: fc.Arbitrary<Rule> = fc.record({
+  shape: fc.constantFrom(...shapes), value: fc.nat(3), priority: fc.nat(5),
+  program: fc.constantFrom(...programs), arg: fc.nat(2), flow: fc.nat(6),
+}).map(({ shape, value, priority, program, arg, flow }) => ({
+  shape, key: shape.words.map((_, i) => value + i), priority: priority * 100, program,
+  args: [0, arg], flow: flow === 0 ? '' : uuid(flow),
+}));
+/** Of rules with equal keys and priorities only one can be told apart from outside. */
+const stage = fc.tuple(fc.nat(4), fc.nat(19).map((n) => n === 0), fc.uniqueArray(rule, {
+  maxLength: 8, selector: ({ shape, key, priority }) => `${shape.words}/${key}/${priority}`,
+})).map(([table, many, rules]): Stage => {
+  const all = !many ? rules : [...rules, ...manyShapes.map((shape, i): Rule =>
+    ({ shape, key: [i & 1], priority: i, program: programs[1]!, args: [], flow: uuid(100 + i) }))];
+  return { table, rules: all, digest: JSON.stringify(all) };
+});
+const chance = <T>(n: number, value: fc.Arbitrary<T>) =>
+  fc.oneof({ weight: n, arbitrary: value }, { weight: 1, arbitrary: fc.constant(undefined) });
+
+const ips = ['192.0.2.1', '192.0.2.2', '192.0.2.3'];
+const port: fc.Arbitrary<Port> = fc.oneof(
+  fc.record({ kind: fc.constant('local' as const),
+    device: fc.constantFrom('vm1', 'vm2', 'vm3', 'vm4') }),
+  fc.record({ kind: fc.constant('remote' as const), encapIp: fc.constantFrom(...ips, '192.0.2.9') }),
+  fc.record({ kind: fc.constant('patch' as const), peerDatapath: fc.nat(3), peerPort: fc.nat(3) }),
+  fc.record({ kind: fc.constant('punt' as const), reason: fc.constant('MULTICAST') }),
+).map((some) => ({ datapath: 0, port: 0, zone: 3, logical_port: 'p', ...some }));
+
+const defined = <T>(list: readonly (readonly [string, T | undefined])[]): Map<string, T> =>
+  new Map(list.filter((pair): pair is readonly [string, T] => pair[1] !== undefined));
+const cells = <T>(keys: readonly string[], value: fc.Arbitrary<T>): fc.Arbitrary<Map<string, T>> =>
+  fc.array(chance(3, value), { minLength: keys.length, maxLength: keys.length })
+    .map((values) => defined(keys.map((key, i) => [key, values[i]] as const)));
+
+const keys = [1, 2, 3];
+const pairs = keys.flatMap((datapath) => [1, 2, 3].map((port) => `${datapath}/${port}`));
+const device = (name: string): Device => ({ ifindex: 10 + Number(name.slice(2)), mtu: 1500,
+  target: name !== 'vm4' });
+const hop = fc.nat(1).map((n): NextHop => ({ ifindex: 20, mtu: 1500,
+  ethDst: Buffer.from([2, 0, 0, 0, 0, n]), ethSrc: Buffer.from([2, 0, 0, 0, 1, n]) }));
+
+/** A device is one port's. */
+function uniqueDevices(ports: Map<string, Port>): Map<string, Port> {
+  const seen = new Set<string>();
+  return new Map([...ports].map(([key, port]) => {
+    const [datapath = 0, number = 0] = key.split('/').map(Number);
+    const taken = port.device !== undefined && seen.has(port.device);
+    if (port.device !== undefined) seen.add(port.device);
+    const placed: Port = taken
+      ? { kind: 'punt', reason: 'VLAN', zone: 1, logical_port: 'p', datapath, port: number }
+      : { ...port, datapath, port: number };
+    return [key, placed];
+  }));
+}
+
+export const stateArbitrary: fc.Arbitrary<State> = fc.record({
+  dispatch: cells(pairs, stage),
+  ports: cells(pairs, port).map(uniqueDevices),
+  datapaths: cells(keys.map(String), fc.boolean()),
+  tunnels: cells(ips, fc.boolean()),
+  hops: cells(ips, hop),
+  macs: cells(['10.0.0.1', '10.0.0.2', 'fe80::1'], fc.nat(1)),
+  devices: cells(['vm1', 'vm2', 'vm3', 'vm4'], fc.constant(true)),
+}).map(({ dispatch, ports, datapaths, tunnels, hops, macs, devices }) => {
+  const desired: Desired = {
+    dispatch, ports, unsupported: [],
+    datapaths: new Map([...datapaths].map(([key, router]): [number, Datapath] =>
+      [Number(key), { key: Number(key), uuid: key, name: key, router, dnatZone: 7, snatZone: 8 }])),
+    tunnels: new Map([...tunnels].map(([ip, csum]): [string, Tunnel] =>
+      [ip, { chassis: ip, remoteIp: ip, localIp: '192.0.2.100', csum }])),
+    macBindings: new Map([...macs].map(([ip, n]): [string, MacBindingEntry] =>
+      [ip, { datapath: 1, port: 1, ip, mac: `02:00:00:00:00:0${n}` }])),
+  };
+  return { desired, placement: {
+    devices: new Map([...devices.keys()].map((name) => [name, device(name)])),
+    uplinks: [{ ifindex: 20, mtu: 1500, target: true }], nextHops: hops,
+  } };
+});

@@ -1,0 +1,106 @@
+/** For tests: one text for a desired state, and the same text read back from the kernel. */
+import type { Desired, Op, Program } from '../compile/model.js';
+import { readBuffers } from './adopt.js';
+import { decodeTables, type DecodedRule } from './decode.js';
+import type { State } from './image.js';
+import type { MapPort } from './port.js';
+import { puntReason } from './reasons.js';
+import { bytesOf, toWords, words } from './wire.js';
+
+function opText(op: Op): string {
+  const then = op.then ? `(${programText(op.then)})` : '';
+  return [op.code, op.dst ?? 0, op.src ?? 0, op.shift ?? 0, op.mask ?? 0, op.imm ?? 0, op.arg ?? 0]
+    .join('.') + then;
+}
+function programText(program: Program): string {
+  return (program.ops.length > 0 ? program.ops : [{ code: 0 }]).map(opText).join(';');
+}
+/** Arguments that hold program indexes say nothing by themselves. */
+function callArgs(program: Program): number[] {
+  return program.ops.flatMap((op) => op.then ? [op.arg ?? 0, ...callArgs(op.then)] : []);
+}
+
+type AnyRule = Pick<DecodedRule, 'shape' | 'key' | 'priority' | 'program' | 'args' | 'flow'>;
+function rulesText(rules: readonly AnyRule[]): string {
+  const best = new Map<string, AnyRule>();
+  for (const rule of rules) {
+    const id = `${rule.shape.words}/${rule.shape.masks}/${rule.key}`;
+    const other = best.get(id);
+    if (!other || other.priority < rule.priority) best.set(id, rule);
+  }
+  return [...best].map(([id, { priority, program, args, flow }]) => {
+    const calls = callArgs(program);
+    const shown = Array.from({ length: 16 }, (_, i) => calls.includes(i) ? 'P' : args[i] ?? 0);
+    return `${id} ${priority} ${programText(program)} ${shown} ${flow}`;
+  }).sort().join('\n');
+}
+
+function dispatchText(desired: Desired): string[] {
+  return [...desired.dispatch].map(([key, stage]) =>
+    `dispatch ${key} table ${stage.table}\n${rulesText(stage.rules)}`);
+}
+
+function portText({ desired, placement }: State): string[] {
+  return [...desired.ports.values()].map((port) => {
+    const punt = (reason: string): string =>
+      `port ${port.datapath}/${port.port} 4 0 - 0 0 ${port.zone} ${puntReason(reason)} 0`;
+    if (port.kind === 'punt') return punt(port.reason ?? '');
+    if (port.kind === 'patch') {
+      return `port ${port.datapath}/${port.port} 3 0 - ${port.peerDatapath} ${port.peerPort} ` +
+        `${port.zone} 0 0`;
+    }
+    if (port.kind === 'remote') {
+      if (!desired.tunnels.has(port.encapIp ?? '')) return punt('UNKNOWN_PORT');
+      return `port ${port.datapath}/${port.port} 2 0 ${port.encapIp} 0 0 ${port.zone} 0 0`;
+    }
+    const device = placement.devices.get(port.device ?? '');
+    if (!device) return punt('UNKNOWN_PORT');
+    if (!device.target) return punt('UNSUPPORTED_PORT');
+    return `port ${port.datapath}/${port.port} 1 ${device.ifindex} - 0 0 ${port.zone} 0 ${device.mtu}`;
+  });
+}
+
+/** Text of everything that is switched as one: the double-buffered tables. */
+export function stateText(state: State): string {
+  const { desired, placement } = state;
+  const ifaces = [...desired.ports.values()].flatMap((port) => {
+    const device = port.kind === 'local' ? placement.devices.get(port.device ?? '') : undefined;
+    return device ? [`iface ${device.ifindex} 1 ${port.datapath} ${port.port} ${device.mtu}`] : [];
+  });
+  return [...dispatchText(desired), ...portText(state), ...new Set(ifaces),
+    ...placement.uplinks.map(({ ifindex, mtu }) => `iface ${ifindex} 2 0 0 ${mtu}`),
+    ...[...desired.datapaths.values()].map((datapath) =>
+      `datapath ${datapath.key} ${datapath.router ? 1 : 0} ${datapath.dnatZone} ` +
+      `${datapath.snatZone}`),
+    ...[...desired.tunnels].map(([ip, { localIp }]) => `source ${ip} ${localIp} ${ip}`),
+  ].sort().join('\n');
+}
+
+const ip4 = (bytes: Uint8Array): string => [...bytes.subarray(0, 4)].join('.');
+function tunnelIp(port: MapPort, index: number | undefined): string {
+  return ip4((port.get('tunnels', words(index ?? 0)) ?? new Uint8Array(64)).subarray(36));
+}
+
+/** The same from `buffer` of the kernel. IPv4 underlays only. */
+export function kernelText(port: MapPort, buffer: 0 | 1): string {
+  const { dispatch, stages } = decodeTables(port, buffer);
+  const image = readBuffers(port)[buffer];
+  const rows = (map: 'ports' | 'ifaces' | 'datapaths') => [...image[map]].map(([key, value]) =>
+    ({ key: toWords(bytesOf(key)), value: toWords(value) }));
+  return [
+    ...[...dispatch].map(([key, slot]) => {
+      const stage = stages.get(slot);
+      return `dispatch ${key} table ${stage?.table}\n${rulesText(stage?.rules ?? [])}`;
+    }),
+    ...rows('ports').map(({ key, value: [kind, ifindex, tunnel, ...rest] }) =>
+      `port ${key.join('/')} ${kind} ${ifindex} ${kind === 2 ? tunnelIp(port, tunnel) : '-'} ` +
+      rest.join(' ')),
+    ...rows('ifaces').map(({ key, value }) => `iface ${key} ${value.join(' ')}`),
+    ...rows('datapaths').map(({ key, value }) => `datapath ${key} ${value.slice(0, 3).join(' ')}`),
+    ...[...image.tunnel_sources].map(([key, value]) => {
+      const bytes = bytesOf(key);
+      return `source ${ip4(bytes.subarray(4))} ${ip4(bytes.subarray(20))} ` +
+        tunnelIp(port, toWords(value)[0]);
+    }),
+  ].sort().join('\n');
+}
