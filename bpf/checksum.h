@@ -12,6 +12,10 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+/* Words of a frame, whatever structure describes them. */
+typedef __u16 __attribute__((may_alias)) raw16;
+typedef __u32 __attribute__((may_alias)) raw32;
+
 static __always_inline __u16 csum_fold(__u64 sum)
 {
 	sum = (sum & 0xffffffff) + (sum >> 32);
@@ -36,7 +40,7 @@ static __always_inline __u16 csum_update(__u16 check, __u64 delta)
 /* 20 bytes of IPv4 header: 0xffff when its checksum is right. */
 static __always_inline __u16 csum_ip4(const void *iph)
 {
-	const __u32 *w = iph;
+	const raw32 *w = iph;
 
 	return csum_fold((__u64)w[0] + w[1] + w[2] + w[3] + w[4]);
 }
@@ -87,7 +91,7 @@ static long csum_word(__u32 i, void *arg)
 		r->failed = 1;
 		return 1;
 	}
-	r->sum += *(__u32 *)p;
+	r->sum += *(raw32 *)p;
 	return 0;
 }
 
@@ -102,7 +106,7 @@ static __always_inline void csum_tail(struct csum_range *r)
 	if (r->len == 1)
 		r->sum += bpf_htons((__u16)(*(__u8 *)p << 8));
 	else if (p + 2 <= r->end)
-		r->sum += *(__u16 *)p;
+		r->sum += *(raw16 *)p;
 	if (r->len == 3 && p + 3 <= r->end)
 		r->sum += bpf_htons((__u16)(((__u8 *)p)[2] << 8));
 	else if (r->len == 3)

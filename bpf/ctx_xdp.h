@@ -68,7 +68,7 @@ static __always_inline int ctx_adjust_tail(ctx_t *ctx, int grow)
 static __always_inline int ctx_l4_csum(ctx_t *ctx, __u32 off, __u64 pseudo, __u64 rest, int udp)
 {
 	void *p = ctx_data(ctx) + (off & 0xff);
-	__u16 *check = p;
+	raw16 *check = p;
 
 	if (p + sizeof(*check) > ctx_end(ctx))
 		return -1;

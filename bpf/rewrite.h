@@ -59,8 +59,8 @@ static __always_inline int rewrite_arp(struct scratch *s, void *l3, void *end)
 	arp->op = bpf_htons((__u16)s->w[FW_ARP_OP]);
 	store_mac(arp->sha, &s->w[FW_SHA]);
 	store_mac(arp->tha, &s->w[FW_THA]);
-	*(__be32 *)arp->spa = bpf_htonl(s->w[FW_IP_SRC + 3]);
-	*(__be32 *)arp->tpa = bpf_htonl(s->w[FW_IP_DST + 3]);
+	*(raw32 *)arp->spa = bpf_htonl(s->w[FW_IP_SRC + 3]);
+	*(raw32 *)arp->tpa = bpf_htonl(s->w[FW_IP_DST + 3]);
 	return 0;
 }
 
@@ -74,18 +74,18 @@ struct delta {
 
 static __always_inline void replace_be32(struct delta *d, void *p, __u32 value)
 {
-	__be32 from = *(__be32 *)p, to = bpf_htonl(value);
+	__be32 from = *(raw32 *)p, to = bpf_htonl(value);
 
-	*(__be32 *)p = to;
+	*(raw32 *)p = to;
 	d->sum += csum_replace(from, to);
 	d->any |= from ^ to;
 }
 
 static __always_inline void replace_be16(struct delta *d, void *p, __u16 value)
 {
-	__be16 from = *(__be16 *)p, to = bpf_htons(value);
+	__be16 from = *(raw16 *)p, to = bpf_htons(value);
 
-	*(__be16 *)p = to;
+	*(raw16 *)p = to;
 	d->sum += csum_replace(from, to);
 	d->any |= from ^ to;
 }
@@ -154,7 +154,7 @@ static __noinline int rewrite_ip6(ctx_t *ctx, struct scratch *s, __u32 off)
 
 	if ((void *)(ip + 1) > ctx_end(ctx))
 		return -1;
-	*(__be32 *)ip = bpf_htonl(6u << 28 | (s->w[FW_IP] >> 8 & 0xff) << 20 |
+	*(raw32 *)ip = bpf_htonl(6u << 28 | (s->w[FW_IP] >> 8 & 0xff) << 20 |
 				  s->w[FW_IP6_LABEL]);
 	ip->hop_limit = s->w[FW_IP] >> 16;
 	replace_ip6(&addresses, &ip->saddr, &s->w[FW_IP_SRC]);

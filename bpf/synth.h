@@ -19,8 +19,8 @@
 
 static __always_inline __u16 advert_csum(const struct ipv6hdr *ip, const struct nd_message *nd)
 {
-	const __u32 *a = (const __u32 *)&ip->saddr;	/* and the destination after it */
-	const __u32 *b = (const __u32 *)nd;		/* and the option after it */
+	const raw32 *a = (const raw32 *)&ip->saddr;	/* and the destination after it */
+	const raw32 *b = (const raw32 *)nd;		/* and the option after it */
 	__u64 sum = bpf_htonl(IPPROTO_ICMPV6) + (__u64)bpf_htonl(NA_ICMP_LEN);
 
 	_Static_assert(NA_ICMP_LEN == 32, "eight words");
@@ -46,7 +46,7 @@ static __noinline int write_advert(ctx_t *ctx, struct scratch *s, __u32 off)
 	store_mac(eth->h_dest, &s->w[FW_ETH_DST]);
 	store_mac(eth->h_source, &s->w[FW_ETH_SRC]);
 	eth->h_proto = bpf_htons(ETH_P_IPV6);
-	*(__be32 *)ip = bpf_htonl(6u << 28 | (s->w[FW_IP] >> 8 & 0xff) << 20);
+	*(raw32 *)ip = bpf_htonl(6u << 28 | (s->w[FW_IP] >> 8 & 0xff) << 20);
 	ip->payload_len = bpf_htons(NA_ICMP_LEN);
 	ip->nexthdr = IPPROTO_ICMPV6;
 	ip->hop_limit = s->w[FW_IP] >> 16;

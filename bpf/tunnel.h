@@ -47,7 +47,7 @@ static __always_inline int read_geneve(struct scratch *s, const struct geneve_ov
 
 /* The sender is a chassis, and the frame was meant for us, not for a neighbour whose
  * frames this device happens to see. */
-static __always_inline int check_source(struct scratch *s, const struct tunnel_source_key *key,
+static __always_inline int check_source(const struct tunnel_source_key *key,
 					const struct ethhdr *eth)
 {
 	__u32 *index = bpf_map_lookup_elem(&tunnel_sources, key);
@@ -82,9 +82,9 @@ static __noinline int pull4(ctx_t *ctx, struct scratch *s)
 	if (csum_ip4(ip) != 0xffff || bpf_ntohs(ip->tot_len) != ctx_len(ctx) - ETH_HLEN ||
 	    len != ctx_len(ctx) - ETH_HLEN - sizeof(struct iphdr))
 		return PUNT_MALFORMED;
-	*(__be32 *)key.remote = ip->saddr;
-	*(__be32 *)key.local = ip->daddr;
-	reason = check_source(s, &key, eth);
+	*(raw32 *)key.remote = ip->saddr;
+	*(raw32 *)key.local = ip->daddr;
+	reason = check_source(&key, eth);
 	if (!reason)
 		reason = read_geneve(s, geneve);
 	if (reason)
@@ -101,7 +101,7 @@ static __noinline int pull4(ctx_t *ctx, struct scratch *s)
 
 static __always_inline __u64 pseudo6(const struct ipv6hdr *ip, __u16 len_be, __u8 proto)
 {
-	const __u32 *a = (const __u32 *)&ip->saddr;	/* source and destination in a row */
+	const raw32 *a = (const raw32 *)&ip->saddr;	/* source and destination in a row */
 	__u64 sum = bpf_htons(proto) + (__u64)len_be;
 
 #pragma unroll
@@ -132,7 +132,7 @@ static __noinline int pull6(ctx_t *ctx, struct scratch *s)
 		return PUNT_MALFORMED;
 	__builtin_memcpy(key.remote, &ip->saddr, 16);
 	__builtin_memcpy(key.local, &ip->daddr, 16);
-	reason = check_source(s, &key, eth);
+	reason = check_source(&key, eth);
 	if (!reason)
 		reason = read_geneve(s, geneve);
 	if (reason)
@@ -255,8 +255,8 @@ static __noinline int push4(ctx_t *ctx, struct scratch *s, const struct tunnel *
 	ip->frag_off = bpf_htons(IP4_DF);
 	ip->ttl = TUNNEL_TTL;
 	ip->protocol = IPPROTO_UDP;
-	ip->saddr = *(const __be32 *)t->local;
-	ip->daddr = *(const __be32 *)t->remote;
+	ip->saddr = *(const raw32 *)t->local;
+	ip->daddr = *(const raw32 *)t->remote;
 	ip->check = ~csum_ip4(ip);
 	write_udp(s, udp, udp_len);
 	write_geneve(s, geneve);
@@ -283,7 +283,7 @@ static __noinline int push6(ctx_t *ctx, struct scratch *s, const struct tunnel *
 	if ((void *)(geneve + 1) > ctx_end(ctx))
 		return -1;
 	write_outer_eth(eth, t, ETH_P_IPV6);
-	*(__be32 *)ip = bpf_htonl(6u << 28 | (__u32)outer_tos(s) << 20);
+	*(raw32 *)ip = bpf_htonl(6u << 28 | (__u32)outer_tos(s) << 20);
 	ip->payload_len = bpf_htons((__u16)udp_len);
 	ip->nexthdr = IPPROTO_UDP;
 	ip->hop_limit = TUNNEL_TTL;

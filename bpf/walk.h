@@ -62,7 +62,7 @@ static __always_inline void keep_rule(struct scratch *s, const struct rule *r)
 		to[i] = from[i];
 }
 
-static long scan_tuple(__u32 i, void *arg)
+static long scan_tuple(__u32 i __attribute__((unused)), void *arg)
 {
 	struct scan *c = arg;
 	struct scratch *s = c->s;
@@ -156,7 +156,7 @@ static __noinline int find_rule(struct scratch *s)
 	return s->found ? 0 : no_match(s);
 }
 
-static long walk_step(__u32 i, void *arg)
+static long walk_step(__u32 i __attribute__((unused)), void *arg)
 {
 	struct scratch *s = *(struct scratch **)arg;
 

@@ -14,6 +14,7 @@
 #include <linux/tcp.h>
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
+#include "checksum.h"
 
 #define GENEVE_PORT 6081
 #define GENEVE_CRITICAL 0x40	/* second byte of the header */
@@ -93,25 +94,25 @@ struct geneve_ovn {
 
 static __always_inline __u32 load_be32(const void *p)
 {
-	return bpf_ntohl(*(const __u32 *)p);
+	return bpf_ntohl(*(const raw32 *)p);
 }
 
 /* MAC addresses take two words: high 16 bits, low 32. */
 static __always_inline void load_mac(__u32 *w, const __u8 *mac)
 {
-	w[0] = bpf_ntohs(*(const __u16 *)mac);
+	w[0] = bpf_ntohs(*(const raw16 *)mac);
 	w[1] = load_be32(mac + 2);
 }
 
 static __always_inline void store_mac(__u8 *mac, const __u32 *w)
 {
-	*(__u16 *)mac = bpf_htons((__u16)w[0]);
-	*(__u32 *)(mac + 2) = bpf_htonl(w[1]);
+	*(raw16 *)mac = bpf_htons((__u16)w[0]);
+	*(raw32 *)(mac + 2) = bpf_htonl(w[1]);
 }
 
 static __always_inline void load_ip6(__u32 *w, const void *addr)
 {
-	const __u32 *a = addr;
+	const raw32 *a = addr;
 
 	w[0] = bpf_ntohl(a[0]);
 	w[1] = bpf_ntohl(a[1]);
@@ -121,7 +122,7 @@ static __always_inline void load_ip6(__u32 *w, const void *addr)
 
 static __always_inline void store_ip6(void *addr, const __u32 *w)
 {
-	__u32 *a = addr;
+	raw32 *a = addr;
 
 	a[0] = bpf_htonl(w[0]);
 	a[1] = bpf_htonl(w[1]);
