@@ -13,7 +13,7 @@ import { ones } from './literal.js';
 interface When { readonly since?: string; readonly until?: string }
 interface FieldOptions extends When {
   readonly prereqs?: string; readonly readonly?: true; readonly mustCrossproduct?: true;
-  readonly level?: Level; readonly scope?: 'ct_commit' | 'any';
+  readonly level?: Level; readonly scope?: 'ct_commit' | 'any'; readonly storage?: number;
 }
 export interface Row { readonly symbol: Symbol; readonly until?: string }
 
@@ -24,6 +24,7 @@ function row(symbol: Omit<Symbol, 'since' | 'readonly' | 'mustCrossproduct'>,
       ...symbol,
       ...(options.prereqs === undefined ? {} : { prereqs: options.prereqs }),
       ...(options.scope === undefined ? {} : { scope: options.scope }),
+      ...(options.storage === undefined ? {} : { storage: options.storage }),
       readonly: options.readonly ?? false,
       mustCrossproduct: options.mustCrossproduct ?? false,
       since: options.since ?? '23.03',
