@@ -224,25 +224,3 @@ export function addressSetConstants(addresses: readonly string[]): Constant[] {
   return constants.sort((a, b) => compareBig(a.value, b.value)
     || compareBig(a.mask ?? -1n, b.mask ?? -1n));
 }
-
-/**
- * Checks that `field` is `bits` wide (0: a string field) and, if `write` is given, that an
- * action may write it there. Returns OVN's error text, or undefined.
- */
-export function fieldTypeProblem(field: Field, bits: number,
-  write?: 'default' | 'ct_commit'): string | undefined {
-  const { symbol, low, width } = field;
-  if (bits !== width) {
-    if (bits > 0 && width > 0) {
-      return `Cannot use ${width}-bit field ${symbol.name}[${low}..${low + width - 1}] `
-        + `where ${bits}-bit field is required.`;
-    }
-    return bits > 0 ? `Cannot use string field ${symbol.name} where numeric field is required.`
-      : `Cannot use numeric field ${symbol.name} where string field is required.`;
-  }
-  const scope = symbol.scope ?? 'default';
-  if (write !== undefined && (symbol.readonly || (scope !== 'any' && scope !== write))) {
-    return `Field ${symbol.name} is not modifiable.`;
-  }
-  return undefined;
-}

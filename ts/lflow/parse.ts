@@ -13,6 +13,8 @@ import {
   type SetUse, typeCheck,
 } from './operand.js';
 
+export { noEnvironment, parseConstant, parseConstantSet, parseField } from './operand.js';
+
 const MAX_PAREN_DEPTH = 100;
 
 const relops: ReadonlySet<string> = new Set<Relop>(['==', '!=', '<', '<=', '>', '>=']);
