@@ -169,14 +169,16 @@ const lookupMacIp: Handler<'lookup_arp_ip' | 'lookup_nd_ip'> = (b, action) => {
 
 /**
  * ovn-controller builds the advertisement from the solicitation and then runs the inner
- * actions on it. Only lists that set every field of it are compiled: what the defaults
- * are does not matter then.
+ * actions on it. Only lists that set what a reply must say are compiled, so that the
+ * defaults of the built packet do not matter.
  */
 function advertisement(imm: number): Handler<'nd_na' | 'nd_na_router'> {
   return (b, action) => {
-    const loads = new Set<string>();
-    for (const a of action.nested) if (a.name === 'load') loads.add(a.dst.symbol.name);
-    const missing = ['eth.src', 'ip6.src', 'nd.target', 'nd.tll'].filter((f) => !loads.has(f));
+    const set = new Set<string>();
+    for (const a of action.nested) {
+      if (a.name === 'load' || a.name === 'move') set.add(a.dst.symbol.name);
+    }
+    const missing = ['eth.src', 'ip6.src', 'nd.tll'].filter((field) => !set.has(field));
     if (missing.length > 0) refuse(`${action.name} without ${missing.join(', ')}`);
     b.ops.push({ code: abi.OP_ND_NA, imm });
     run(b, action.nested);

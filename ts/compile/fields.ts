@@ -56,19 +56,22 @@ const places: Readonly<Record<string, Place>> = {
  * elsewhere (MLF_LOOKUP_MAC, _LB_HAIRPIN, _FDB, CHECK_PORT_SEC, ECMP_NH, LB_AFF,
  * OVERRIDE_LOCAL_ONLY, RECIRC, EVPN). No logical flow names them; one that did abstains.
  */
-const foreignFlags = [6, 7, 8, 12, 13, 14, 18, 24, 25].reduce((m, bit) => m | (1 << bit), 0);
+const foreignFlags = [6, 7, 8, 12, 13, 14, 18, 24, 25]
+  .reduce((mask, bit) => mask | (1n << BigInt(bit)), 0n);
 
-/** The place of the bits that `field` names, or undefined when the flow vector has none. */
-export function placeOf(field: Field): Place | undefined {
+/**
+ * The place of the bits that `field` names, or undefined when the flow vector has none.
+ * `mask`: which bits of the field count; absent: all.
+ */
+export function placeOf(field: Field, mask = (1n << BigInt(field.width)) - 1n): Place | undefined {
   const { parent, low = 0 } = field.symbol;
   const name = parent ?? field.symbol.name;
-  const offset = parent === undefined ? 0 : low;
+  const offset = (parent === undefined ? 0 : low) + field.low;
   const whole = Object.hasOwn(places, name) ? places[name] : undefined;
   if (!whole) return undefined;
-  const isString = field.symbol.width === 0;
-  const place = isString ? whole : part(whole, offset + field.low, field.width);
-  if (place && name === 'flags' && (foreignFlags & wordMask(place)) !== 0) return undefined;
-  return place;
+  if (field.symbol.width === 0) return whole;
+  if (name === 'flags' && ((mask << BigInt(offset)) & foreignFlags) !== 0n) return undefined;
+  return part(whole, offset, field.width);
 }
 
 /** The place of a root symbol by name. */

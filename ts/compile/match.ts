@@ -152,7 +152,7 @@ class Matcher {
   }
 
   private compare(field: Field, relop: string, constant: Constant): readonly Term[] {
-    const place = placeOf(field);
+    const place = placeOf(field, constant.kind === 'int' ? constant.mask : undefined);
     if (!place) return this.widen(`field ${field.symbol.name}`);
     if (relop !== '==') return this.widen(`${field.symbol.name} ${relop}`);
     if (constant.kind === 'string') {

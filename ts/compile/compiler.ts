@@ -1,0 +1,365 @@
+/**
+ * Rows to Desired, incrementally: a logical flow is compiled again when its row or a name
+ * in its text changes, a stage when one of its flows does. What comes out is the same as
+ * from a new Compiler (compiler.test.ts).
+ */
+import { addressSetConstants } from '../lflow/operand.js';
+import type { Constant } from '../lflow/ast.js';
+import type {
+  AddressSet, LogicalFlow, MulticastGroup, PortGroup, RowChange, TableName, Tables, Uuid,
+} from '../southbound/rows.js';
+import type { LocalChassis } from '../vswitch/local.js';
+import { compileFlow, tableOf, type Dependency, type FlowResult, type Scope } from './flow.js';
+import { compileMacs } from './macs.js';
+import type { Desired, MacBindingEntry, Stage, Unsupported } from './model.js';
+import { compilePhysical, type Physical, type PhysicalView } from './physical.js';
+import { portSecurity } from './portsec.js';
+import { buildStage, onlyNext, type BuiltStage, type Candidate } from './stage.js';
+import { TABLE_EGRESS, TABLE_IN_PORT_SEC, TABLE_OUT_PORT_SEC } from './words.js';
+
+/** The southbound view as the compiler reads it. */
+export interface CompilerView extends PhysicalView {
+  addressSetNamed(name: string): AddressSet | undefined;
+  portGroupNamed(name: string): PortGroup | undefined;
+  multicastGroupNamed(datapath: Uuid, name: string): MulticastGroup | undefined;
+}
+
+/** A row of Logical_Flow with what it was compiled to. */
+interface Flow {
+  readonly row: LogicalFlow;
+  readonly datapaths: readonly Uuid[];
+  readonly table: number;
+  /** By datapath; under '' when it is the same for all. */
+  readonly results: Map<Uuid | '', FlowResult>;
+  readonly dependencies: Set<Dependency>;
+}
+
+type Dirty = Map<Uuid, Set<number>>;
+
+function addTo<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
+  const set = map.get(key);
+  if (set) set.add(value); else map.set(key, new Set([value]));
+}
+
+const constants = new WeakMap<AddressSet, readonly Constant[]>();
+function constantsOf(row: AddressSet): readonly Constant[] {
+  let list = constants.get(row);
+  if (!list) constants.set(row, list = addressSetConstants(row.addresses));
+  return list;
+}
+
+/** "23.03" of northd_internal_version "23.03.1-20.27.2-70.6"; "all" when it does not say. */
+function releaseOf(view: CompilerView): string {
+  for (const row of view.rows.SB_Global.values()) {
+    const found = /^\d\d\.\d\d/.exec(row.options.get('northd_internal_version') ?? '');
+    if (found) return found[0];
+  }
+  return 'all';
+}
+
+/** Tables from which ports, tunnels and zones are made. */
+const physicalTables: ReadonlySet<TableName> = new Set<TableName>(
+  ['Port_Binding', 'Datapath_Binding', 'Chassis', 'Encap', 'SB_Global']);
+const macTables: ReadonlySet<TableName> = new Set<TableName>(
+  ['MAC_Binding', 'Static_MAC_Binding', 'Port_Binding', 'Datapath_Binding']);
+
+/** Names whose meaning a changed row changes. */
+function touched(change: RowChange, chassisName: string | undefined): Dependency[] {
+  const rows = [change.old, change.new];
+  const named = <T extends TableName>(table: T, f: (row: Tables[T]) => Dependency) =>
+    change.table === table
+      ? rows.flatMap((row) => (row ? [f(row as Tables[T])] : [])) : [];
+  const templates = change.table !== 'Chassis_Template_Var' ? []
+    : rows.flatMap((r) => {
+      const row = r as Tables['Chassis_Template_Var'] | undefined;
+      return row && row.chassis === chassisName ? [...row.variables.keys()] : [];
+    });
+  return [
+    ...named('Address_Set', (row) => `set:${row.name}`),
+    ...named('Port_Group', (row) => `group:${row.name}`),
+    ...named('Port_Binding', (row) => `port:${row.logical_port}`),
+    ...named('Multicast_Group', (row) => `multicast:${row.datapath}/${row.name}`),
+    ...templates.map((name): Dependency => `template:${name}`),
+  ];
+}
+
+/** A change of a Port_Binding that no match, action or residency can see. */
+function invisible(change: RowChange): boolean {
+  if (change.table !== 'Port_Binding' || !change.old || !change.new) return false;
+  const a = change.old as Tables['Port_Binding'], b = change.new as Tables['Port_Binding'];
+  return a.logical_port === b.logical_port && a.datapath === b.datapath
+    && a.tunnel_key === b.tunnel_key && a.chassis === b.chassis;
+}
+
+/** Compiled stages and their sources; keeps what one compile() leaves for the next. */
+export class Compiler {
+  private readonly flows = new Map<Uuid, Flow>();
+  private readonly members = new Map<Uuid, Map<number, Set<Flow>>>();
+  private readonly users = new Map<Dependency, Set<Flow>>();
+  private readonly groupUsers = new Map<Uuid, Set<Flow>>();
+  private readonly stages = new Map<Uuid, Map<number, BuiltStage>>();
+  private readonly keys = new Map<Uuid, number>();
+  private dispatch = new Map<string, Stage>();
+  private physical: Physical | undefined;
+  private macs: ReadonlyMap<string, MacBindingEntry> | undefined;
+  private unsupported: readonly Unsupported[] | undefined;
+  private here: LocalChassis | undefined;
+  private chassis: Uuid | undefined;
+  private release = '';
+  private view!: CompilerView;
+
+  /**
+   * The desired state of `view` for this chassis. `changes` are all rows that differ from
+   * the last call; without them everything is compiled anew.
+   */
+  compile(view: CompilerView, here: LocalChassis, changes?: readonly RowChange[]): Desired {
+    this.view = view;
+    const release = releaseOf(view);
+    const dirty: Dirty = new Map();
+    const same = release === this.release && this.chassis === view.chassis?._uuid;
+    const known = changes !== undefined && same ? changes : undefined;
+    this.release = release;
+    this.chassis = view.chassis?._uuid;
+    if (known) this.apply(known, dirty);
+    else this.reload(dirty);
+    this.followLocal(dirty);
+    this.build(dirty);
+    const changed = (tables: ReadonlySet<TableName>) =>
+      !known || known.some((c) => tables.has(c.table));
+    if (changed(physicalTables) || here !== this.here || !this.physical) {
+      this.physical = compilePhysical(view, here);
+    }
+    if (changed(macTables) || !this.macs) this.macs = compileMacs(view);
+    this.here = here;
+    return { ...this.physical, dispatch: this.dispatch, macBindings: this.macs,
+      unsupported: this.unsupported! };
+  }
+
+  private reload(dirty: Dirty): void {
+    for (const map of [this.flows, this.members, this.users, this.groupUsers, this.stages,
+      this.keys]) map.clear();
+    this.dispatch = new Map();
+    this.unsupported = undefined;
+    this.physical = this.macs = undefined;
+    for (const row of this.view.rows.Logical_Flow.values()) this.add(row, dirty);
+  }
+
+  private apply(changes: readonly RowChange[], dirty: Dirty): void {
+    const stale = new Set<Flow>();
+    for (const change of changes) {
+      if (change.table === 'Logical_Flow') {
+        const flow = this.flows.get(change.uuid);
+        if (flow) this.remove(flow, dirty);
+        if (change.new) this.add(change.new as LogicalFlow, dirty);
+      }
+      if (change.table === 'Logical_DP_Group') {
+        for (const flow of [...this.groupUsers.get(change.uuid) ?? []]) {
+          this.remove(flow, dirty);
+          this.add(flow.row, dirty);
+        }
+      }
+      if (change.table === 'Port_Binding') this.portSecurityOf(change, dirty);
+      if (invisible(change)) continue;
+      for (const name of touched(change, this.view.chassis?.name)) {
+        for (const flow of this.users.get(name) ?? []) stale.add(flow);
+      }
+    }
+    for (const flow of stale) {
+      if (this.flows.get(flow.row._uuid) !== flow) continue;
+      this.remove(flow, dirty);
+      this.add(flow.row, dirty);
+    }
+  }
+
+  private portSecurityOf(change: RowChange, dirty: Dirty): void {
+    for (const row of [change.old, change.new] as (Tables['Port_Binding'] | undefined)[]) {
+      if (!row) continue;
+      addTo(dirty, row.datapath, TABLE_IN_PORT_SEC);
+      addTo(dirty, row.datapath, TABLE_OUT_PORT_SEC);
+    }
+  }
+
+  private add(row: LogicalFlow, dirty: Dirty): void {
+    const group = row.logical_dp_group;
+    const datapaths = row.logical_datapath !== undefined ? [row.logical_datapath]
+      : group !== undefined ? this.view.rows.Logical_DP_Group.get(group)?.datapaths ?? [] : [];
+    const flow: Flow = { row, datapaths, table: tableOf(row), results: new Map(),
+      dependencies: new Set() };
+    this.flows.set(row._uuid, flow);
+    if (group !== undefined) addTo(this.groupUsers, group, flow);
+    for (const datapath of datapaths) {
+      let tables = this.members.get(datapath);
+      if (!tables) this.members.set(datapath, tables = new Map());
+      addTo(tables, flow.table, flow);
+      addTo(dirty, datapath, flow.table);
+    }
+  }
+
+  private remove(flow: Flow, dirty: Dirty): void {
+    this.flows.delete(flow.row._uuid);
+    if (flow.row.logical_dp_group !== undefined) {
+      this.groupUsers.get(flow.row.logical_dp_group)?.delete(flow);
+    }
+    for (const datapath of flow.datapaths) {
+      this.members.get(datapath)?.get(flow.table)?.delete(flow);
+      addTo(dirty, datapath, flow.table);
+    }
+    for (const name of flow.dependencies) this.users.get(name)?.delete(flow);
+  }
+
+  /** Datapaths that became local, or changed their key, are built; others are forgotten. */
+  private followLocal(dirty: Dirty): void {
+    for (const [uuid, row] of this.view.local) {
+      if (this.keys.get(uuid) === row.tunnel_key) continue;
+      this.forget(uuid);
+      this.keys.set(uuid, row.tunnel_key);
+      for (const [table, flows] of this.members.get(uuid) ?? []) {
+        addTo(dirty, uuid, table);
+        for (const flow of flows) flow.results.delete(uuid);
+      }
+      addTo(dirty, uuid, TABLE_IN_PORT_SEC);
+      addTo(dirty, uuid, TABLE_OUT_PORT_SEC);
+    }
+    for (const uuid of [...this.keys.keys()]) if (!this.view.local.has(uuid)) this.forget(uuid);
+  }
+
+  private forget(datapath: Uuid): void {
+    const key = this.keys.get(datapath);
+    if (key === undefined) return;
+    this.dispatch = new Map(this.dispatch);
+    for (const table of this.stages.get(datapath)?.keys() ?? []) {
+      this.dispatch.delete(`${key}/${table}`);
+    }
+    this.stages.delete(datapath);
+    this.keys.delete(datapath);
+    this.unsupported = undefined;
+  }
+
+  private build(dirty: Dirty): void {
+    let copied = false;
+    for (const [datapath, tables] of dirty) {
+      const key = this.keys.get(datapath);
+      if (key === undefined) continue;
+      if (!copied) this.dispatch = new Map(this.dispatch);
+      copied = true;
+      let stages = this.stages.get(datapath);
+      if (!stages) this.stages.set(datapath, stages = new Map());
+      for (const table of tables) this.buildOne(datapath, key, table, stages);
+      this.dispatchTo(key, stages);
+    }
+    this.unsupported ??= this.collectUnsupported();
+  }
+
+  private buildOne(
+    datapath: Uuid, key: number, table: number, stages: Map<number, BuiltStage>,
+  ): void {
+    const candidates = this.candidates(datapath, key, table);
+    const built = buildStage(table, candidates);
+    const old = stages.get(table);
+    if (candidates.length === 0) {
+      stages.delete(table);
+      this.dispatch.delete(`${key}/${table}`);
+    } else if (old?.stage.digest === built.stage.digest) {
+      // The same object says to sync/ that nothing changed.
+      stages.set(table, { ...built, stage: old.stage });
+    } else {
+      stages.set(table, built);
+    }
+    this.unsupported = undefined;
+  }
+
+  private candidates(datapath: Uuid, key: number, table: number): Candidate[] {
+    if (table === TABLE_IN_PORT_SEC || table === TABLE_OUT_PORT_SEC) {
+      const ports = [...this.view.portsOf(datapath)]
+        .filter((p) => p.chassis !== undefined && p.chassis === this.chassis)
+        .map((p) => ({ key: p.tunnel_key, port_security: p.port_security }));
+      return portSecurity(ports, table === TABLE_IN_PORT_SEC ? 'in' : 'out');
+    }
+    const scope = this.scope(datapath, key);
+    const list: Candidate[] = [];
+    for (const flow of this.members.get(datapath)?.get(table) ?? []) {
+      for (const c of this.result(flow, scope).candidates) list.push(c);
+    }
+    return list;
+  }
+
+  private result(flow: Flow, scope: Scope): FlowResult {
+    const known = flow.results.get('') ?? flow.results.get(scope.datapath);
+    if (known) return known;
+    const result = compileFlow(flow.row, scope, this.release);
+    flow.results.set(result.perDatapath ? scope.datapath : '', result);
+    for (const name of result.dependencies) {
+      flow.dependencies.add(name);
+      addTo(this.users, name, flow);
+    }
+    return result;
+  }
+
+  private scope(datapath: Uuid, datapathKey: number): Scope {
+    const { view, chassis } = this;
+    const ofDatapath = <T extends { readonly datapath: Uuid; readonly tunnel_key: number }>(
+      row: T | undefined) => (row?.datapath === datapath ? row.tunnel_key : undefined);
+    return {
+      datapath, datapathKey,
+      addressSet: (name) => {
+        const row = view.addressSetNamed(name);
+        return row && constantsOf(row);
+      },
+      portGroup: (name) => view.portGroupNamed(name)?.ports,
+      template: (name) => this.templates().get(name),
+      portKey: (name) => ofDatapath(view.portNamed(name)),
+      multicastKey: (name) => ofDatapath(view.multicastGroupNamed(datapath, name)),
+      resident: (name) => {
+        const port = view.portNamed(name);
+        return port?.chassis !== undefined && port.chassis === chassis;
+      },
+    };
+  }
+
+  private templates(): ReadonlyMap<string, string> {
+    for (const row of this.view.rows.Chassis_Template_Var.values()) {
+      if (row.chassis === this.view.chassis?.name) return row.variables;
+    }
+    return new Map();
+  }
+
+  /** Tables of one datapath: those that only say `next` are skipped. */
+  private dispatchTo(key: number, stages: ReadonlyMap<number, BuiltStage>): void {
+    for (const [table, { stage }] of stages) {
+      let at = stage;
+      for (;;) {
+        const next = onlyNext(at);
+        const pipeline = next !== undefined && (next < TABLE_EGRESS) === (at.table < TABLE_EGRESS);
+        const target = pipeline && next > at.table ? stages.get(next)?.stage : undefined;
+        if (!target) break;
+        at = target;
+      }
+      this.dispatch.set(`${key}/${table}`, at);
+    }
+  }
+
+  /** One entry a flow, by UUID, whichever datapaths it is in. */
+  private collectUnsupported(): Unsupported[] {
+    const entries = new Map<string, Unsupported>();
+    const put = (entry: Unsupported): void => {
+      const other = entries.get(entry.flow);
+      const rank = (e: Unsupported) => `${e.reason} ${e.detail}`;
+      if (!other || rank(entry) < rank(other)) entries.set(entry.flow, entry);
+    };
+    for (const [datapath, stages] of this.stages) {
+      for (const [table, { unsupported }] of stages) {
+        for (const entry of unsupported) put({ ...entry, stage: this.stageName(entry.flow) });
+        for (const flow of this.members.get(datapath)?.get(table) ?? []) {
+          const refusal = (flow.results.get('') ?? flow.results.get(datapath))?.refusal;
+          const { _uuid: uuid } = flow.row;
+          if (refusal) put({ flow: uuid, stage: this.stageName(uuid), ...refusal });
+        }
+      }
+    }
+    return [...entries.values()].sort((a, b) => (a.flow < b.flow ? -1 : 1));
+  }
+
+  private stageName(flow: Uuid): string {
+    return this.flows.get(flow)?.row.external_ids.get('stage-name') ?? '';
+  }
+}

@@ -1,0 +1,86 @@
+/** For tests: databases from files, a view of them, a chassis, goldens as text. */
+import { readFileSync } from 'node:fs';
+import { codecOf, parseSchema, type Shape } from '../ovsdb/schema.js';
+import type { Json } from '../ovsdb/rpc.js';
+import type {
+  AddressSet, DatapathBinding, MulticastGroup, PortBinding, PortGroup, Southbound, TableName,
+  Tables, Uuid,
+} from '../southbound/rows.js';
+import { tables } from '../southbound/tables.js';
+import type { LocalChassis } from '../vswitch/local.js';
+import type { CompilerView } from './compiler.js';
+
+export const corpusFolder = process.env['OVN_XDP_CORPUS'] ?? '/work/shared/corpus/neutron-zed';
+
+type MutableSouthbound = { [T in TableName]: Map<Uuid, Tables[T]> };
+
+/** Rows of a standalone database file (ovsdb(5)): one header line, then one JSON a line. */
+export function readDatabase(file: string): MutableSouthbound {
+  const lines = readFileSync(file, 'utf8').split('\n').filter((_, i) => i % 2 === 1);
+  const schema = parseSchema(JSON.parse(lines[0]!) as Json);
+  const rows = emptySouthbound();
+  for (const line of lines.slice(1)) {
+    const transaction = JSON.parse(line) as Record<string, Record<string, Record<string, Json>>>;
+    for (const name of Object.keys(tables) as TableName[]) {
+      for (const [uuid, json] of Object.entries(transaction[name] ?? {})) {
+        const shapes = Object.entries(tables[name]) as [string, Shape][];
+        const columns = shapes.map(([column, shape]) => {
+          const codec = codecOf(shape, schema.get(name)?.get(column));
+          if (typeof codec === 'string') throw new Error(`${name}.${column} ${codec}`);
+          return [column, column in json ? codec.decode(json[column]!) : codec.empty];
+        });
+        const row = { _uuid: uuid, ...Object.fromEntries(columns) as object };
+        (rows[name] as Map<Uuid, object>).set(uuid, row);
+      }
+    }
+  }
+  return rows;
+}
+
+export function emptySouthbound(): MutableSouthbound {
+  return Object.fromEntries(Object.keys(tables).map((name) => [name, new Map()])) as unknown as
+    MutableSouthbound;
+}
+
+/** A view by scanning: every datapath is local. */
+export class ScanningView implements CompilerView {
+  constructor(readonly rows: Southbound, private readonly systemId: string) {}
+  get chassis(): Tables['Chassis'] | undefined {
+    return [...this.rows.Chassis.values()].find((row) => row.name === this.systemId);
+  }
+  get local(): ReadonlyMap<Uuid, DatapathBinding> { return this.rows.Datapath_Binding; }
+  portNamed(name: string): PortBinding | undefined {
+    return [...this.rows.Port_Binding.values()].find((row) => row.logical_port === name);
+  }
+  portsOf(datapath: Uuid): PortBinding[] {
+    return [...this.rows.Port_Binding.values()].filter((row) => row.datapath === datapath);
+  }
+  addressSetNamed(name: string): AddressSet | undefined {
+    return [...this.rows.Address_Set.values()].find((row) => row.name === name);
+  }
+  portGroupNamed(name: string): PortGroup | undefined {
+    return [...this.rows.Port_Group.values()].find((row) => row.name === name);
+  }
+  multicastGroupNamed(datapath: Uuid, name: string): MulticastGroup | undefined {
+    return [...this.rows.Multicast_Group.values()]
+      .find((row) => row.name === name && row.datapath === datapath);
+  }
+}
+
+/** A chassis on which every port that the rows bind to it has an interface. */
+export function localChassis(rows: Southbound, systemId: string): LocalChassis {
+  const chassis = [...rows.Chassis.values()].find((row) => row.name === systemId);
+  const ports = [...rows.Port_Binding.values()]
+    .filter((p) => p.type === '' && p.chassis !== undefined && p.chassis === chassis?._uuid);
+  const interfaces = ports.map(({ logical_port: iface_id }, i) => [iface_id, {
+    name: 'tap' + iface_id.slice(0, 11), iface_id, bridge: 'br-int', ofport: i + 1, type: '',
+  }] as const);
+  const ips = chassis?.encaps.flatMap((uuid) => rows.Encap.get(uuid)?.ip ?? []) ?? [];
+  return {
+    system_id: systemId, ovn_remote: '', encap_types: ['geneve'], encap_ips: ips,
+    integration_bridge: 'br-int', bridge_mappings: new Map(), cms_options: [], monitor_all: false,
+    bridges: new Map(), interfaces: new Map(interfaces),
+    ct_zones: new Map(ports.map((p, i) => [p.logical_port, i + 1])),
+    bfd: new Map(), settings: new Map(),
+  };
+}
