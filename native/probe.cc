@@ -1,0 +1,54 @@
+#include "probe.h"
+
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include <memory>
+
+#include "args.h"
+#include "error.h"
+
+namespace {
+
+Napi::Value answer(Napi::Env env, const char* what, int status, const LogCapture& log) {
+  if (status < 0) fail(env, std::string("probe for ") + what, -status, log.text());
+  return Napi::Boolean::New(env, status == 1);
+}
+
+}  // namespace
+
+Napi::Value probe_map_type(const Napi::CallbackInfo& info) {
+  LogCapture log;
+  auto type = static_cast<enum bpf_map_type>(arg::u32(info, 0, "map type"));
+  return answer(info.Env(), "a map type", libbpf_probe_bpf_map_type(type, nullptr), log);
+}
+
+Napi::Value probe_program_type(const Napi::CallbackInfo& info) {
+  LogCapture log;
+  auto type = static_cast<enum bpf_prog_type>(arg::u32(info, 0, "program type"));
+  return answer(info.Env(), "a program type", libbpf_probe_bpf_prog_type(type, nullptr), log);
+}
+
+Napi::Value probe_helper(const Napi::CallbackInfo& info) {
+  LogCapture log;
+  auto type = static_cast<enum bpf_prog_type>(arg::u32(info, 0, "program type"));
+  auto helper = static_cast<enum bpf_func_id>(arg::u32(info, 1, "helper id"));
+  return answer(info.Env(), "a helper", libbpf_probe_bpf_helper(type, helper, nullptr), log);
+}
+
+// Whether vmlinux has a function of that name in its BTF. That a program of a given type may
+// call it is for the verifier to say: kernels before 6.10 do not mark kfuncs in their BTF.
+Napi::Value probe_kfunc(const Napi::CallbackInfo& info) {
+  std::string name = arg::text(info, 0, "kfunc name");
+  LogCapture log;
+  std::unique_ptr<struct btf, decltype(&btf__free)> types(btf__load_vmlinux_btf(), btf__free);
+  if (!types) fail(info.Env(), "load the kernel's BTF", errno, log.text());
+  int id = btf__find_by_name_kind(types.get(), name.c_str(), BTF_KIND_FUNC);
+  return Napi::Boolean::New(info.Env(), id > 0);
+}
+
+Napi::Value possible_cpus(const Napi::CallbackInfo& info) {
+  int count = libbpf_num_possible_cpus();
+  if (count < 0) fail(info.Env(), "count possible CPUs", -count);
+  return Napi::Number::New(info.Env(), count);
+}

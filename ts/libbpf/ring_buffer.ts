@@ -1,0 +1,71 @@
+import type * as Native from '../../native/index.js';
+import type { BpfMap } from './map.js';
+import { native } from './native.js';
+
+/** Records handed over at a time. */
+const chunk = 256;
+
+/**
+ * The records of a ring buffer map, oldest first, as an async iterable for one reader:
+ *
+ *     for await (const record of RingBuffer.open(map)) ...
+ *
+ * A thread reads ahead up to `capacity` records and then lets the kernel's buffer fill, so that
+ * a slow reader is felt by the BPF program, whose reserve fails. close() ends the iteration;
+ * records not yet delivered are lost. An open ring buffer keeps the process alive only while
+ * someone waits for a record.
+ */
+export class RingBuffer implements AsyncIterable<Uint8Array> {
+  readonly #native: Native.RingBuffer;
+  #ready: (() => void) | undefined;
+  #closed = false;
+  #reading = false;
+
+  private constructor(map: BpfMap, capacity: number) {
+    this.#native = new native.RingBuffer(map.fd, capacity, () => this.#wake());
+  }
+
+  /** The map may be closed afterwards. `capacity` in records. */
+  static open(map: BpfMap, options: { capacity?: number } = {}): RingBuffer {
+    return new RingBuffer(map, options.capacity ?? 4096);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    if (this.#reading) throw new Error('a ring buffer has one reader');
+    this.#reading = true;
+    try {
+      while (!this.#closed) {
+        const records = this.#native.take(chunk);
+        for (const record of records) {
+          if (this.#closed) return;
+          yield record;
+        }
+        if (records.length === 0 && !this.#closed) await this.#wait();
+      }
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#native.close();
+    this.#ready?.();
+  }
+
+  [Symbol.dispose](): void { this.close(); }
+
+  #wait(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#ready = resolve;
+      this.#native.wait(true);
+    });
+  }
+
+  #wake(): void {
+    if (!this.#closed) this.#native.wait(false);
+    this.#ready?.();
+    this.#ready = undefined;
+  }
+}
