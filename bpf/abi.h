@@ -259,7 +259,6 @@ struct control {
 	X(TUNNEL_SOURCE, "geneve from a host that is no known chassis") \
 	X(TUNNEL_OPTION, "geneve option missing or unknown") \
 	X(TUNNEL_CSUM, "outer UDP checksum wrong") \
-	X(TUNNEL_ECN, "congestion mark outside, no ECN inside") \
 	X(UNKNOWN_DATAPATH, "datapath not local to this chassis") \
 	X(UNKNOWN_PORT, "logical port without a known place") \
 	X(UNSUPPORTED_PORT, "logical port type left to OVS") \
@@ -273,7 +272,8 @@ struct control {
 	X(BUDGET, "too many steps in one walk") \
 	X(REWRITE, "rewrite that the fast path cannot carry out") \
 	X(INTERNAL, "inconsistent tables") \
-	X(CAPACITY, "tables of the fast path are full")
+	X(CAPACITY, "tables of the fast path are full") \
+	X(TUNNEL_ECN, "congestion mark outside, no ECN inside")
 
 #define DROP_REASONS(X) \
 	X(NONE, "none") \
