@@ -39,7 +39,7 @@ export const configurations: readonly Configuration[] = [
   configuration('simplify', 127890, [1, 3, 1, 3]),
   configuration('normalize', undefined, [2, 3, 2, 2]),
   configuration('normalize', undefined, [2, 2, 1, 3]),
-  configuration('normalize', undefined, [1, 4, 1, 3], ['==', '!=']),
+  configuration('normalize', undefined, [1, 3, 1, 3]),
   configuration('normalize', 1874026, [3, 1, 0, 4]),
   configuration('normalize', 11242, [0, 1, 3, 4]),
   configuration('normalize', 175978, [1, 1, 2, 4]),
