@@ -9,6 +9,8 @@ import type {
 import { tables } from '../southbound/tables.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import type { CompilerView } from './compiler.js';
+import { fieldEquals } from './match.js';
+import { FW_WORDS } from './words.js';
 
 export const corpusFolder = process.env['OVN_XDP_CORPUS'] ?? '/work/shared/corpus/neutron-zed';
 
@@ -83,4 +85,14 @@ export function localChassis(rows: Southbound, systemId: string): LocalChassis {
     ct_zones: new Map(ports.map((p, i) => [p.logical_port, i + 1])),
     bfd: new Map(), settings: new Map(),
   };
+}
+
+/** A flow vector with these fields, by symbol name; everything else is zero. */
+export function packet(fields: Readonly<Record<string, bigint | number>>): Uint32Array {
+  const words = new Uint32Array(FW_WORDS);
+  for (const [name, value] of Object.entries(fields)) {
+    const t = fieldEquals(name, BigInt(value));
+    t.words.forEach((w, i) => { words[w] = ((words[w]! & ~t.masks[i]!) | t.values[i]!) >>> 0; });
+  }
+  return words;
 }
