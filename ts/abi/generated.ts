@@ -1,0 +1,322 @@
+/** Made from bpf/abi.h by generate.ts (npm run generate). Do not edit. */
+import { struct, type Codec } from './codec.js';
+
+export const ABI_VERSION = 1;
+export const FLAG_LOOPBACK = 1;
+export const TABLE_EGRESS = 64;
+export const TABLE_SUB = 128;
+export const TABLE_IN_PORT_SEC = 128;
+export const TABLE_OUT_PORT_SEC = 129;
+export const KEY_WORDS_S = 2;
+export const KEY_WORDS_M = 6;
+export const KEY_WORDS_L = 16;
+export const STAGE_TUPLES = 61;
+export const RULE_ARGS = 16;
+export const MAC_ANY = 1;
+export const MAC_IP4 = 2;
+export const PROGRAM_OPS = 32;
+export const DATAPATH_ROUTER = 1;
+export const TRACE_STEPS = 128;
+
+export const flowWord = Object.freeze({
+  FW_REG0: 0, FW_REG9: 9, FW_FLAGS: 10, FW_DNAT_ZONE: 11, FW_SNAT_ZONE: 12, FW_CT_ZONE: 13,
+  FW_INPORT: 14, FW_OUTPORT: 15, FW_DATAPATH: 16, FW_PKT_MARK: 17, FW_ETH_DST: 18, FW_ETH_SRC: 20,
+  FW_ETH_TYPE: 22, FW_IP: 23, FW_IP_SRC: 24, FW_IP_DST: 28, FW_IP6_LABEL: 32, FW_L4: 33,
+  FW_TCP_FLAGS: 34, FW_ARP_OP: 35, FW_ND_TARGET: 36, FW_SHA: 40, FW_THA: 42, FW_CT_STATE: 44,
+  FW_CT_MARK: 45, FW_CT_LABEL: 46, FW_CT_ORIG_DST: 50, FW_CT_ORIG_L4: 54, FW_CT_ORIG_PROTO: 55,
+  FW_PKT_LEN: 56, FW_RESULT: 57, FW_TMP: 58, FW_WORDS: 64,
+});
+
+export const keyClass = Object.freeze({ KEY_S: 0, KEY_M: 1, KEY_L: 2 });
+
+export const opCode = Object.freeze({
+  OP_END: 0, OP_SET: 1, OP_MOVE: 2, OP_NEXT: 3, OP_OUTPUT: 4, OP_PUNT: 5, OP_DEC_TTL: 6, OP_CALL: 7,
+  OP_RETURN: 8, OP_GET_MAC: 9, OP_LOOKUP_MAC: 10, OP_PKT_LARGER: 11, OP_ND_NA: 12, OP_CODES: 13,
+});
+
+export const ifaceRole = Object.freeze({ IFACE_VIF: 1, IFACE_UPLINK: 2 });
+
+export const portKind = Object.freeze({
+  PORT_LOCAL: 1, PORT_REMOTE: 2, PORT_PATCH: 3, PORT_PUNT: 4,
+});
+
+export const puntReason = Object.freeze({
+  PUNT_NONE: 0, PUNT_DISABLED: 1, PUNT_UNKNOWN_IFACE: 2, PUNT_MALFORMED: 3, PUNT_VLAN: 4,
+  PUNT_ETH_TYPE: 5, PUNT_IP_OPTIONS: 6, PUNT_FRAGMENT: 7, PUNT_MULTICAST: 8, PUNT_NOT_GENEVE: 9,
+  PUNT_TUNNEL_SOURCE: 10, PUNT_TUNNEL_OPTION: 11, PUNT_TUNNEL_CSUM: 12, PUNT_UNKNOWN_DATAPATH: 13,
+  PUNT_UNKNOWN_PORT: 14, PUNT_UNSUPPORTED_PORT: 15, PUNT_UNSUPPORTED_MATCH: 16,
+  PUNT_UNSUPPORTED_ACTION: 17, PUNT_CONNTRACK: 18, PUNT_CONTROLLER: 19, PUNT_TTL: 20, PUNT_MTU: 21,
+  PUNT_NO_NEXT_HOP: 22, PUNT_BUDGET: 23, PUNT_REWRITE: 24, PUNT_INTERNAL: 25, PUNT_CAPACITY: 26,
+  PUNT_TUNNEL_ECN: 27, PUNT_REASON_COUNT: 28,
+});
+
+export const dropReason = Object.freeze({
+  DROP_NONE: 0, DROP_FLOW: 1, DROP_NO_MATCH: 2, DROP_NO_OUTPORT: 3, DROP_LOOPBACK: 4,
+  DROP_REASON_COUNT: 5,
+});
+
+export const verdictKind = Object.freeze({
+  VERDICT_OUTPUT: 1, VERDICT_TUNNEL: 2, VERDICT_DROP: 3, VERDICT_PUNT: 4,
+});
+
+/** A reason by its number: the enumerator without its prefix, and what it means. */
+export interface Reason { readonly name: string; readonly text: string }
+
+export const puntReasons: readonly Reason[] = Object.freeze([
+  { name: 'NONE', text: 'none' },
+  { name: 'DISABLED', text: 'fast path disabled or not in sync' },
+  { name: 'UNKNOWN_IFACE', text: 'frame from a device that is no known port' },
+  { name: 'MALFORMED', text: 'header that does not parse' },
+  { name: 'VLAN', text: 'VLAN tag' },
+  { name: 'ETH_TYPE', text: 'ethertype that is not IPv4, IPv6 or ARP' },
+  { name: 'IP_OPTIONS', text: 'IPv4 options or IPv6 extension headers' },
+  { name: 'FRAGMENT', text: 'IP fragment' },
+  { name: 'MULTICAST', text: 'output to a multicast group' },
+  { name: 'NOT_GENEVE', text: 'underlay frame that is not OVN geneve' },
+  { name: 'TUNNEL_SOURCE', text: 'geneve from a host that is no known chassis' },
+  { name: 'TUNNEL_OPTION', text: 'geneve option missing or unknown' },
+  { name: 'TUNNEL_CSUM', text: 'outer UDP checksum wrong' },
+  { name: 'UNKNOWN_DATAPATH', text: 'datapath not local to this chassis' },
+  { name: 'UNKNOWN_PORT', text: 'logical port without a known place' },
+  { name: 'UNSUPPORTED_PORT', text: 'logical port type left to OVS' },
+  { name: 'UNSUPPORTED_MATCH', text: 'logical flow whose match is not compiled' },
+  { name: 'UNSUPPORTED_ACTION', text: 'logical flow whose action is not compiled' },
+  { name: 'CONNTRACK', text: 'logical flow that needs connection tracking' },
+  { name: 'CONTROLLER', text: 'action of ovn-controller' },
+  { name: 'TTL', text: 'TTL exceeded' },
+  { name: 'MTU', text: 'packet larger than the way out takes' },
+  { name: 'NO_NEXT_HOP', text: 'no route or neighbour to the remote chassis' },
+  { name: 'BUDGET', text: 'too many steps in one walk' },
+  { name: 'REWRITE', text: 'rewrite that the fast path cannot carry out' },
+  { name: 'INTERNAL', text: 'inconsistent tables' },
+  { name: 'CAPACITY', text: 'tables of the fast path are full' },
+  { name: 'TUNNEL_ECN', text: 'congestion mark outside, no ECN inside' },
+]);
+
+export const dropReasons: readonly Reason[] = Object.freeze([
+  { name: 'NONE', text: 'none' },
+  { name: 'FLOW', text: 'dropped by a logical flow' },
+  { name: 'NO_MATCH', text: 'no logical flow of the table matched' },
+  { name: 'NO_OUTPORT', text: 'output with an empty outport' },
+  { name: 'LOOPBACK', text: 'output to the port it came from' },
+]);
+
+export interface Tuple {
+  readonly nwords: number; readonly key_class: number; readonly word: Uint8Array;
+  readonly mask: readonly number[];
+}
+export const tuple = struct<Tuple>('tuple', 84, {
+  nwords: { offset: 0, type: 'u8' }, key_class: { offset: 1, type: 'u8' },
+  word: { offset: 4, type: 'u8', length: 16 }, mask: { offset: 20, type: 'u32', length: 16 },
+});
+
+export interface StageTuple { readonly tuple: number; readonly max_priority: number }
+export const stageTuple = struct<StageTuple>('stage_tuple', 4, {
+  tuple: { offset: 0, type: 'u16' }, max_priority: { offset: 2, type: 'u16' },
+});
+
+export interface Stage {
+  readonly ntuples: number; readonly table: number; readonly datapath_hint: number;
+  readonly more: number; readonly tuples: readonly StageTuple[];
+}
+export const stage = struct<Stage>('stage', 256, {
+  ntuples: { offset: 0, type: 'u16' }, table: { offset: 2, type: 'u16' },
+  datapath_hint: { offset: 4, type: 'u32' }, more: { offset: 8, type: 'u32' },
+  tuples: { offset: 12, type: stageTuple, length: 61 },
+});
+
+export interface DispatchKey {
+  readonly buffer: number; readonly datapath: number; readonly table: number;
+}
+export const dispatchKey = struct<DispatchKey>('dispatch_key', 12, {
+  buffer: { offset: 0, type: 'u32' }, datapath: { offset: 4, type: 'u32' },
+  table: { offset: 8, type: 'u32' },
+});
+
+export interface RuleKeyS {
+  readonly stage: number; readonly tuple: number; readonly words: readonly number[];
+}
+export const ruleKeyS = struct<RuleKeyS>('rule_key_s', 16, {
+  stage: { offset: 0, type: 'u32' }, tuple: { offset: 4, type: 'u32' },
+  words: { offset: 8, type: 'u32', length: 2 },
+});
+
+export interface RuleKeyM {
+  readonly stage: number; readonly tuple: number; readonly words: readonly number[];
+}
+export const ruleKeyM = struct<RuleKeyM>('rule_key_m', 32, {
+  stage: { offset: 0, type: 'u32' }, tuple: { offset: 4, type: 'u32' },
+  words: { offset: 8, type: 'u32', length: 6 },
+});
+
+export interface RuleKeyL {
+  readonly stage: number; readonly tuple: number; readonly words: readonly number[];
+}
+export const ruleKeyL = struct<RuleKeyL>('rule_key_l', 72, {
+  stage: { offset: 0, type: 'u32' }, tuple: { offset: 4, type: 'u32' },
+  words: { offset: 8, type: 'u32', length: 16 },
+});
+
+export interface Rule {
+  readonly priority: number; readonly program: number; readonly flow: number;
+  readonly args: readonly number[];
+}
+export const rule = struct<Rule>('rule', 72, {
+  priority: { offset: 0, type: 'u16' }, program: { offset: 2, type: 'u16' },
+  flow: { offset: 4, type: 'u32' }, args: { offset: 8, type: 'u32', length: 16 },
+});
+
+export interface Op {
+  readonly code: number; readonly dst: number; readonly src: number; readonly shift: number;
+  readonly mask: number; readonly imm: number; readonly arg: number;
+}
+export const op = struct<Op>('op', 16, {
+  code: { offset: 0, type: 'u8' }, dst: { offset: 1, type: 'u8' }, src: { offset: 2, type: 'u8' },
+  shift: { offset: 3, type: 's8' }, mask: { offset: 4, type: 'u32' },
+  imm: { offset: 8, type: 'u32' }, arg: { offset: 12, type: 'u8' },
+});
+
+export interface Program { readonly nops: number; readonly ops: readonly Op[] }
+export const program = struct<Program>('program', 516, {
+  nops: { offset: 0, type: 'u32' }, ops: { offset: 4, type: op, length: 32 },
+});
+
+export interface IfaceKey { readonly buffer: number; readonly ifindex: number }
+export const ifaceKey = struct<IfaceKey>('iface_key', 8, {
+  buffer: { offset: 0, type: 'u32' }, ifindex: { offset: 4, type: 'u32' },
+});
+
+export interface Iface {
+  readonly role: number; readonly datapath: number; readonly port: number; readonly mtu: number;
+  readonly zone: number;
+}
+export const iface = struct<Iface>('iface', 20, {
+  role: { offset: 0, type: 'u32' }, datapath: { offset: 4, type: 'u32' },
+  port: { offset: 8, type: 'u32' }, mtu: { offset: 12, type: 'u32' },
+  zone: { offset: 16, type: 'u32' },
+});
+
+export interface PortKey {
+  readonly buffer: number; readonly datapath: number; readonly port: number;
+}
+export const portKey = struct<PortKey>('port_key', 12, {
+  buffer: { offset: 0, type: 'u32' }, datapath: { offset: 4, type: 'u32' },
+  port: { offset: 8, type: 'u32' },
+});
+
+export interface Port {
+  readonly kind: number; readonly ifindex: number; readonly tunnel: number;
+  readonly peer_datapath: number; readonly peer_port: number; readonly zone: number;
+  readonly reason: number; readonly mtu: number;
+}
+export const port = struct<Port>('port', 32, {
+  kind: { offset: 0, type: 'u32' }, ifindex: { offset: 4, type: 'u32' },
+  tunnel: { offset: 8, type: 'u32' }, peer_datapath: { offset: 12, type: 'u32' },
+  peer_port: { offset: 16, type: 'u32' }, zone: { offset: 20, type: 'u32' },
+  reason: { offset: 24, type: 'u32' }, mtu: { offset: 28, type: 'u32' },
+});
+
+export interface DatapathKey { readonly buffer: number; readonly datapath: number }
+export const datapathKey = struct<DatapathKey>('datapath_key', 8, {
+  buffer: { offset: 0, type: 'u32' }, datapath: { offset: 4, type: 'u32' },
+});
+
+export interface Datapath {
+  readonly flags: number; readonly dnat_zone: number; readonly snat_zone: number;
+  readonly generation: number;
+}
+export const datapath = struct<Datapath>('datapath', 16, {
+  flags: { offset: 0, type: 'u32' }, dnat_zone: { offset: 4, type: 'u32' },
+  snat_zone: { offset: 8, type: 'u32' }, generation: { offset: 12, type: 'u32' },
+});
+
+export interface Tunnel {
+  readonly ready: number; readonly ifindex: number; readonly family: number; readonly csum: number;
+  readonly mtu: number; readonly local: Uint8Array; readonly remote: Uint8Array;
+  readonly eth_dst: Uint8Array; readonly eth_src: Uint8Array;
+}
+export const tunnel = struct<Tunnel>('tunnel', 64, {
+  ready: { offset: 0, type: 'u32' }, ifindex: { offset: 4, type: 'u32' },
+  family: { offset: 8, type: 'u32' }, csum: { offset: 12, type: 'u32' },
+  mtu: { offset: 16, type: 'u32' }, local: { offset: 20, type: 'u8', length: 16 },
+  remote: { offset: 36, type: 'u8', length: 16 }, eth_dst: { offset: 52, type: 'u8', length: 6 },
+  eth_src: { offset: 58, type: 'u8', length: 6 },
+});
+
+export interface TunnelSourceKey {
+  readonly buffer: number; readonly family: number; readonly remote: Uint8Array;
+  readonly local: Uint8Array;
+}
+export const tunnelSourceKey = struct<TunnelSourceKey>('tunnel_source_key', 40, {
+  buffer: { offset: 0, type: 'u32' }, family: { offset: 4, type: 'u32' },
+  remote: { offset: 8, type: 'u8', length: 16 }, local: { offset: 24, type: 'u8', length: 16 },
+});
+
+export interface MacBindingKey {
+  readonly datapath: number; readonly port: number; readonly ip: readonly number[];
+}
+export const macBindingKey = struct<MacBindingKey>('mac_binding_key', 24, {
+  datapath: { offset: 0, type: 'u32' }, port: { offset: 4, type: 'u32' },
+  ip: { offset: 8, type: 'u32', length: 4 },
+});
+
+export interface MacBinding { readonly mac_hi: number; readonly mac_lo: number }
+export const macBinding = struct<MacBinding>('mac_binding', 8, {
+  mac_hi: { offset: 0, type: 'u32' }, mac_lo: { offset: 4, type: 'u32' },
+});
+
+export interface Control {
+  readonly active: number; readonly generation: number; readonly enabled: number;
+}
+export const control = struct<Control>('control', 12, {
+  active: { offset: 0, type: 'u32' }, generation: { offset: 4, type: 'u32' },
+  enabled: { offset: 8, type: 'u32' },
+});
+
+export interface FlowUuid { readonly uuid: Uint8Array }
+export const flowUuid = struct<FlowUuid>('flow_uuid', 16, {
+  uuid: { offset: 0, type: 'u8', length: 16 },
+});
+
+export interface Counter { readonly packets: bigint; readonly bytes: bigint }
+export const counter = struct<Counter>('counter', 16, {
+  packets: { offset: 0, type: 'u64' }, bytes: { offset: 8, type: 'u64' },
+});
+
+export interface IfaceCounters {
+  readonly forwarded: Counter; readonly dropped: Counter; readonly punted: Counter;
+}
+export const ifaceCounters = struct<IfaceCounters>('iface_counters', 48, {
+  forwarded: { offset: 0, type: counter }, dropped: { offset: 16, type: counter },
+  punted: { offset: 32, type: counter },
+});
+
+export interface TraceStep {
+  readonly datapath: number; readonly table: number; readonly stage: number; readonly flow: number;
+  readonly tuple: number; readonly outport: number;
+}
+export const traceStep = struct<TraceStep>('trace_step', 24, {
+  datapath: { offset: 0, type: 'u32' }, table: { offset: 4, type: 'u32' },
+  stage: { offset: 8, type: 'u32' }, flow: { offset: 12, type: 'u32' },
+  tuple: { offset: 16, type: 'u32' }, outport: { offset: 20, type: 'u32' },
+});
+
+export interface Trace {
+  readonly nsteps: number; readonly verdict: number; readonly reason: number; readonly flow: number;
+  readonly ifindex: number; readonly tunnel: number; readonly words: readonly number[];
+  readonly steps: readonly TraceStep[];
+}
+export const trace = struct<Trace>('trace', 3352, {
+  nsteps: { offset: 0, type: 'u32' }, verdict: { offset: 4, type: 'u32' },
+  reason: { offset: 8, type: 'u32' }, flow: { offset: 12, type: 'u32' },
+  ifindex: { offset: 16, type: 'u32' }, tunnel: { offset: 20, type: 'u32' },
+  words: { offset: 24, type: 'u32', length: 64 },
+  steps: { offset: 280, type: traceStep, length: 128 },
+});
+
+/** All of them, for layoutProblems(). */
+export const structs: readonly Codec<unknown>[] = [
+  tuple, stageTuple, stage, dispatchKey, ruleKeyS, ruleKeyM, ruleKeyL, rule, op, program, ifaceKey,
+  iface, portKey, port, datapathKey, datapath, tunnel, tunnelSourceKey, macBindingKey, macBinding,
+  control, flowUuid, counter, ifaceCounters, traceStep, trace,
+];
