@@ -1,10 +1,10 @@
+import { opCode } from '../abi/generated.js';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { symbolTable } from '../lflow/fields.js';
 import { parseActions } from '../lflow/action_parse.js';
 import { compileActions } from './action.js';
 import type { Op, Program } from './model.js';
-import * as abi from './words.js';
 
 const ports: Record<string, number> = { a: 1, _MC_flood: 32768 };
 const target = { port: (name: string) => ports[name] };
@@ -12,17 +12,18 @@ const target = { port: (name: string) => ports[name] };
 const hex = (n = 0): string => n.toString(16);
 const all = (mask?: number): string => (mask === 0xffffffff ? '' : '/' + hex(mask));
 const printers: Record<number, (op: Op, args: readonly number[]) => string> = {
-  [abi.OP_END]: () => 'end',
-  [abi.OP_SET]: (op, args) => `w${op.dst}${all(op.mask)}=${hex(args[op.arg!])}`,
-  [abi.OP_MOVE]: (op) => `w${op.dst}${all(op.mask)}=w${op.src}${op.shift ? `<<${op.shift}` : ''}`,
-  [abi.OP_NEXT]: (op) => `next ${op.imm}`,
-  [abi.OP_OUTPUT]: () => 'output',
-  [abi.OP_DEC_TTL]: () => 'ttl--',
-  [abi.OP_CALL]: (op) => `call ${op.imm} then (${text(op.then!, [])})`,
-  [abi.OP_GET_MAC]: (op) => `mac w${op.src} w${op.dst} ${op.imm}`,
-  [abi.OP_LOOKUP_MAC]: (op) => `known w${op.src} w${op.dst} w${op.arg ?? 0} ${op.imm}`,
-  [abi.OP_PKT_LARGER]: (op, args) => `larger ${args[op.arg!]}`,
-  [abi.OP_ND_NA]: (op) => `na ${op.imm}`,
+  [opCode.OP_END]: () => 'end',
+  [opCode.OP_SET]: (op, args) => `w${op.dst}${all(op.mask)}=${hex(args[op.arg!])}`,
+  [opCode.OP_MOVE]: (op) =>
+    `w${op.dst}${all(op.mask)}=w${op.src}${op.shift ? `<<${op.shift}` : ''}`,
+  [opCode.OP_NEXT]: (op) => `next ${op.imm}`,
+  [opCode.OP_OUTPUT]: () => 'output',
+  [opCode.OP_DEC_TTL]: () => 'ttl--',
+  [opCode.OP_CALL]: (op) => `call ${op.imm} then (${text(op.then!, [])})`,
+  [opCode.OP_GET_MAC]: (op) => `mac w${op.src} w${op.dst} ${op.imm}`,
+  [opCode.OP_LOOKUP_MAC]: (op) => `known w${op.src} w${op.dst} w${op.arg ?? 0} ${op.imm}`,
+  [opCode.OP_PKT_LARGER]: (op, args) => `larger ${args[op.arg!]}`,
+  [opCode.OP_ND_NA]: (op) => `na ${op.imm}`,
 };
 function text(program: Program, args: readonly number[]): string {
   return program.ops.map((op) => printers[op.code]!(op, args)).join('; ');

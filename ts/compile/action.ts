@@ -3,12 +3,15 @@
  * are arguments of the rule. Whatever is not in the table below, does not fit, or is
  * not the last action where it has to be, refuses the whole list.
  */
+import {
+  flowWord as fw, MAC_ANY, MAC_IP4, opCode, PROGRAM_OPS, RULE_ARGS, TABLE_EGRESS,
+  TABLE_IN_PORT_SEC, TABLE_OUT_PORT_SEC,
+} from '../abi/generated.js';
 import type { Action, Constant, Field } from '../lflow/ast.js';
 import { bitsAt, ones, part, placeOf, segments, wordMask, type Place } from './fields.js';
 import { refuseAction, TABLES_PER_PIPELINE, type Refusal } from './limits.js';
 import type { Op, Program } from './model.js';
 import { drop, intern } from './program.js';
-import * as abi from './words.js';
 
 export interface Compiled {
   readonly program: Program;
@@ -74,9 +77,9 @@ class Builder {
   zero(): number { return (this.zeroArg ??= this.arg(0)); }
   /** `words` scratch words; the place's last word is the least significant. */
   temp(words: number): number {
-    const first = abi.FW_TMP + this.temps;
+    const first = fw.FW_TMP + this.temps;
     this.temps += words;
-    return first + words <= abi.FW_WORDS ? first : refuse('more scratch words than there are');
+    return first + words <= fw.FW_WORDS ? first : refuse('more scratch words than there are');
   }
   end(op: Op): void { this.ops.push(op); this.ended = true; }
 
@@ -85,11 +88,11 @@ class Builder {
       const m = mask === undefined ? wordMask(s) : bitsAt(mask, s);
       if (m === 0) continue;
       const arg = this.arg(bitsAt(value, s) & m);
-      this.ops.push({ code: abi.OP_SET, dst: s.word, mask: m, arg });
+      this.ops.push({ code: opCode.OP_SET, dst: s.word, mask: m, arg });
     }
   }
   clear(word: number): void {
-    this.ops.push({ code: abi.OP_SET, dst: word, mask: ones(32), arg: this.zero() });
+    this.ops.push({ code: opCode.OP_SET, dst: word, mask: ones(32), arg: this.zero() });
   }
   move(dst: Place, src: Place): void {
     const list = chunks(dst, src);
@@ -98,7 +101,8 @@ class Builder {
   }
   private moveBits(dst: Place, src: Place): void {
     const shift = dst.shift - src.shift;
-    this.ops.push({ code: abi.OP_MOVE, dst: dst.word, src: src.word, shift, mask: wordMask(dst) });
+    const mask = wordMask(dst);
+    this.ops.push({ code: opCode.OP_MOVE, dst: dst.word, src: src.word, shift, mask });
   }
   exchange(a: Place, b: Place): void {
     if (!disjoint(a, b)) refuse('exchange of overlapping fields');
@@ -111,13 +115,13 @@ class Builder {
   }
   /** RESULT's lowest bit into `dst`. */
   result(dst: Field): void {
-    this.move(place(dst), { word: abi.FW_RESULT, shift: 0, width: 1 });
+    this.move(place(dst), { word: fw.FW_RESULT, shift: 0, width: 1 });
   }
   /** An address operand: its word, and the imm of the MAC ops that says its size. */
   address(field: Field): { dst: number; imm: number } {
     const p = place(field);
     if (p.shift !== 0 || (p.width !== 32 && p.width !== 128)) refuse('address of odd size');
-    return p.width === 32 ? { dst: p.word, imm: abi.MAC_IP4 } : { dst: p.word - 3, imm: 0 };
+    return p.width === 32 ? { dst: p.word, imm: MAC_IP4 } : { dst: p.word - 3, imm: 0 };
   }
 }
 
@@ -128,7 +132,7 @@ type Handlers = { readonly [N in Action['name']]?: Handler<N> };
 
 function table(pipeline: 'ingress' | 'egress', number: number): number {
   if (number < 0 || number >= TABLES_PER_PIPELINE) refuse(`table ${number}`);
-  return pipeline === 'ingress' ? number : abi.TABLE_EGRESS + number;
+  return pipeline === 'ingress' ? number : TABLE_EGRESS + number;
 }
 function loaded(b: Builder, value: Constant): { value: bigint; mask?: bigint | undefined } {
   if (value.kind === 'int') return value;
@@ -142,28 +146,28 @@ function callSubTable(sub: number): Handler<'check_in_port_sec' | 'check_out_por
     then.result(action.dst);
     run(then, rest);
     const program = finish(then);
-    const calls = program.ops.some((op) => op.code === abi.OP_CALL);
+    const calls = program.ops.some((op) => op.code === opCode.OP_CALL);
     if (calls || then.args.length > 0) refuse('assignments after a port security check');
-    b.end({ code: abi.OP_CALL, imm: sub, arg: 0, then: program });
+    b.end({ code: opCode.OP_CALL, imm: sub, arg: 0, then: program });
   };
 }
 
 const getMac: Handler<'get_arp' | 'get_nd'> = (b, action) => {
   const { dst, imm } = b.address(action.ip);
-  b.ops.push({ code: abi.OP_GET_MAC, dst, src: wholeWord(place(action.port)), imm });
+  b.ops.push({ code: opCode.OP_GET_MAC, dst, src: wholeWord(place(action.port)), imm });
 };
 const lookupMac: Handler<'lookup_arp' | 'lookup_nd'> = (b, action) => {
   const mac = place(action.mac);
   if (mac.shift !== 0 || mac.width !== 48) refuse('MAC argument of odd size');
   const { dst, imm } = b.address(action.ip);
   const src = wholeWord(place(action.port));
-  b.ops.push({ code: abi.OP_LOOKUP_MAC, dst, src, imm, arg: mac.word - 1 });
+  b.ops.push({ code: opCode.OP_LOOKUP_MAC, dst, src, imm, arg: mac.word - 1 });
   b.result(action.dst);
 };
 const lookupMacIp: Handler<'lookup_arp_ip' | 'lookup_nd_ip'> = (b, action) => {
   const { dst, imm } = b.address(action.ip);
   const src = wholeWord(place(action.port));
-  b.ops.push({ code: abi.OP_LOOKUP_MAC, dst, src, imm: imm | abi.MAC_ANY });
+  b.ops.push({ code: opCode.OP_LOOKUP_MAC, dst, src, imm: imm | MAC_ANY });
   b.result(action.dst);
 };
 
@@ -180,7 +184,7 @@ function advertisement(imm: number): Handler<'nd_na' | 'nd_na_router'> {
     }
     const missing = ['eth.src', 'ip6.src', 'nd.tll'].filter((field) => !set.has(field));
     if (missing.length > 0) refuse(`${action.name} without ${missing.join(', ')}`);
-    b.ops.push({ code: abi.OP_ND_NA, imm });
+    b.ops.push({ code: opCode.OP_ND_NA, imm });
     run(b, action.nested);
     if (!b.ended) refuse(`${action.name} that goes on`);
   };
@@ -188,15 +192,15 @@ function advertisement(imm: number): Handler<'nd_na' | 'nd_na_router'> {
 
 const handlers: Handlers = {
   drop: () => {},
-  output: (b) => { b.end({ code: abi.OP_OUTPUT }); },
-  next: (b, a) => { b.end({ code: abi.OP_NEXT, imm: table(a.pipeline, a.table) }); },
+  output: (b) => { b.end({ code: opCode.OP_OUTPUT }); },
+  next: (b, a) => { b.end({ code: opCode.OP_NEXT, imm: table(a.pipeline, a.table) }); },
   load: (b, a) => {
     const { value, mask } = loaded(b, a.value);
     b.load(place(a.dst), value, mask);
   },
   move: (b, a) => { b.move(place(a.dst), place(a.src)); },
   exchange: (b, a) => { b.exchange(place(a.a), place(a.b)); },
-  dec_ttl: (b) => { b.ops.push({ code: abi.OP_DEC_TTL }); },
+  dec_ttl: (b) => { b.ops.push({ code: opCode.OP_DEC_TTL }); },
   push: (b, a) => {
     const src = place(a.field);
     const words = Math.ceil(src.width / 32);
@@ -210,16 +214,16 @@ const handlers: Handlers = {
     if (slot.width !== dst.width) refuse('pop into a field of another width');
     b.move(dst, slot);
   },
-  ct_clear: (b) => { for (let w = abi.FW_CT_STATE; w <= abi.FW_CT_ORIG_PROTO; w++) b.clear(w); },
+  ct_clear: (b) => { for (let w = fw.FW_CT_STATE; w <= fw.FW_CT_ORIG_PROTO; w++) b.clear(w); },
   get_arp: getMac, get_nd: getMac,
   lookup_arp: lookupMac, lookup_nd: lookupMac,
   lookup_arp_ip: lookupMacIp, lookup_nd_ip: lookupMacIp,
   check_pkt_larger: (b, a) => {
-    b.ops.push({ code: abi.OP_PKT_LARGER, arg: b.arg(a.limit) });
+    b.ops.push({ code: opCode.OP_PKT_LARGER, arg: b.arg(a.limit) });
     b.result(a.dst);
   },
-  check_in_port_sec: callSubTable(abi.TABLE_IN_PORT_SEC),
-  check_out_port_sec: callSubTable(abi.TABLE_OUT_PORT_SEC),
+  check_in_port_sec: callSubTable(TABLE_IN_PORT_SEC),
+  check_out_port_sec: callSubTable(TABLE_OUT_PORT_SEC),
   nd_na: advertisement(0), nd_na_router: advertisement(1),
 };
 
@@ -234,14 +238,14 @@ function run(b: Builder, actions: readonly Action[]): void {
     if (!handler) throw new Refused(refuseAction(keyword(action)));
     const rest = actions.slice(i + 1);
     handler(b, action as never, rest);
-    if (b.ops.at(-1)?.code === abi.OP_CALL) return;
+    if (b.ops.at(-1)?.code === opCode.OP_CALL) return;
   }
 }
 
 function finish(b: Builder): Program {
   if (!b.ended) return drop;
-  if (b.ops.length > abi.PROGRAM_OPS) refuse(`more than ${abi.PROGRAM_OPS} ops`);
-  if (b.args.length > abi.RULE_ARGS) refuse(`more than ${abi.RULE_ARGS} arguments`);
+  if (b.ops.length > PROGRAM_OPS) refuse(`more than ${PROGRAM_OPS} ops`);
+  if (b.args.length > RULE_ARGS) refuse(`more than ${RULE_ARGS} arguments`);
   return intern(b.ops);
 }
 

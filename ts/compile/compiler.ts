@@ -3,6 +3,7 @@
  * in its text changes, a stage when one of its flows does. What comes out is the same as
  * from a new Compiler (compiler.test.ts).
  */
+import { TABLE_EGRESS, TABLE_IN_PORT_SEC, TABLE_OUT_PORT_SEC } from '../abi/generated.js';
 import { addressSetConstants } from '../lflow/operand.js';
 import type { Constant } from '../lflow/ast.js';
 import type {
@@ -15,7 +16,6 @@ import type { Desired, MacBindingEntry, Stage, Unsupported } from './model.js';
 import { compilePhysical, type Physical, type PhysicalView } from './physical.js';
 import { portSecurity } from './portsec.js';
 import { buildStage, onlyNext, type BuiltStage, type Candidate } from './stage.js';
-import { TABLE_EGRESS, TABLE_IN_PORT_SEC, TABLE_OUT_PORT_SEC } from './words.js';
 
 /** The southbound view as the compiler reads it. */
 export interface CompilerView extends PhysicalView {

@@ -2,8 +2,8 @@
  * Where OVN's symbols live in the flow vector (bpf/abi.h, enum flow_word). A symbol
  * that is not in the table has no place: whatever uses it abstains.
  */
+import { flowWord as fw } from '../abi/generated.js';
 import type { Field } from '../lflow/ast.js';
-import * as abi from './words.js';
 
 /**
  * A run of bits: bit 0 is bit `shift` of `word`; bits that do not fit into that word go
@@ -21,34 +21,34 @@ const at = (word: number, width: number, shift = 0): Place => ({ word, shift, wi
 /** Root symbols only: a sub-field's parent is one (lflow/fields.ts). Multi-word fields
  * name their last, least significant word. */
 const places: Readonly<Record<string, Place>> = {
-  xxreg0: at(abi.FW_REG0 + 3, 128), xxreg1: at(abi.FW_REG0 + 7, 128),
-  xreg4: at(abi.FW_REG0 + 9, 64),
-  flags: at(abi.FW_FLAGS, 32),
-  inport: at(abi.FW_INPORT, 32), outport: at(abi.FW_OUTPORT, 32),
-  __inport: at(abi.FW_INPORT, 32), __outport: at(abi.FW_OUTPORT, 32),
-  'pkt.mark': at(abi.FW_PKT_MARK, 32),
-  'eth.dst': at(abi.FW_ETH_DST + 1, 48), 'eth.src': at(abi.FW_ETH_SRC + 1, 48),
-  'eth.type': at(abi.FW_ETH_TYPE, 16, 16), 'vlan.tci': at(abi.FW_ETH_TYPE, 16),
-  'ip.proto': at(abi.FW_IP, 8, 24), 'ip.ttl': at(abi.FW_IP, 8, 16),
-  'ip.dscp': at(abi.FW_IP, 6, 10), 'ip.ecn': at(abi.FW_IP, 2, 8), 'ip.frag': at(abi.FW_IP, 2),
-  'ip4.src': at(abi.FW_IP_SRC + 3, 32), 'ip4.dst': at(abi.FW_IP_DST + 3, 32),
-  'ip6.src': at(abi.FW_IP_SRC + 3, 128), 'ip6.dst': at(abi.FW_IP_DST + 3, 128),
-  'ip6.label': at(abi.FW_IP6_LABEL, 20),
-  'tcp.src': at(abi.FW_L4, 16, 16), 'tcp.dst': at(abi.FW_L4, 16),
-  'udp.src': at(abi.FW_L4, 16, 16), 'udp.dst': at(abi.FW_L4, 16),
-  'sctp.src': at(abi.FW_L4, 16, 16), 'sctp.dst': at(abi.FW_L4, 16),
-  'tcp.flags': at(abi.FW_TCP_FLAGS, 12),
-  'icmp4.type': at(abi.FW_L4, 8, 16), 'icmp4.code': at(abi.FW_L4, 8),
-  'icmp6.type': at(abi.FW_L4, 8, 16), 'icmp6.code': at(abi.FW_L4, 8),
-  'arp.op': at(abi.FW_ARP_OP, 16), 'rarp.op': at(abi.FW_ARP_OP, 16),
-  'arp.spa': at(abi.FW_IP_SRC + 3, 32), 'rarp.spa': at(abi.FW_IP_SRC + 3, 32),
-  'arp.tpa': at(abi.FW_IP_DST + 3, 32), 'rarp.tpa': at(abi.FW_IP_DST + 3, 32),
-  'arp.sha': at(abi.FW_SHA + 1, 48), 'rarp.sha': at(abi.FW_SHA + 1, 48),
-  'arp.tha': at(abi.FW_THA + 1, 48), 'rarp.tha': at(abi.FW_THA + 1, 48),
-  'nd.target': at(abi.FW_ND_TARGET + 3, 128),
-  'nd.sll': at(abi.FW_SHA + 1, 48), 'nd.tll': at(abi.FW_THA + 1, 48),
-  ct_state: at(abi.FW_CT_STATE, 32), ct_mark: at(abi.FW_CT_MARK, 32),
-  ct_label: at(abi.FW_CT_LABEL + 3, 128),
+  xxreg0: at(fw.FW_REG0 + 3, 128), xxreg1: at(fw.FW_REG0 + 7, 128),
+  xreg4: at(fw.FW_REG0 + 9, 64),
+  flags: at(fw.FW_FLAGS, 32),
+  inport: at(fw.FW_INPORT, 32), outport: at(fw.FW_OUTPORT, 32),
+  __inport: at(fw.FW_INPORT, 32), __outport: at(fw.FW_OUTPORT, 32),
+  'pkt.mark': at(fw.FW_PKT_MARK, 32),
+  'eth.dst': at(fw.FW_ETH_DST + 1, 48), 'eth.src': at(fw.FW_ETH_SRC + 1, 48),
+  'eth.type': at(fw.FW_ETH_TYPE, 16, 16), 'vlan.tci': at(fw.FW_ETH_TYPE, 16),
+  'ip.proto': at(fw.FW_IP, 8, 24), 'ip.ttl': at(fw.FW_IP, 8, 16),
+  'ip.dscp': at(fw.FW_IP, 6, 10), 'ip.ecn': at(fw.FW_IP, 2, 8), 'ip.frag': at(fw.FW_IP, 2),
+  'ip4.src': at(fw.FW_IP_SRC + 3, 32), 'ip4.dst': at(fw.FW_IP_DST + 3, 32),
+  'ip6.src': at(fw.FW_IP_SRC + 3, 128), 'ip6.dst': at(fw.FW_IP_DST + 3, 128),
+  'ip6.label': at(fw.FW_IP6_LABEL, 20),
+  'tcp.src': at(fw.FW_L4, 16, 16), 'tcp.dst': at(fw.FW_L4, 16),
+  'udp.src': at(fw.FW_L4, 16, 16), 'udp.dst': at(fw.FW_L4, 16),
+  'sctp.src': at(fw.FW_L4, 16, 16), 'sctp.dst': at(fw.FW_L4, 16),
+  'tcp.flags': at(fw.FW_TCP_FLAGS, 12),
+  'icmp4.type': at(fw.FW_L4, 8, 16), 'icmp4.code': at(fw.FW_L4, 8),
+  'icmp6.type': at(fw.FW_L4, 8, 16), 'icmp6.code': at(fw.FW_L4, 8),
+  'arp.op': at(fw.FW_ARP_OP, 16), 'rarp.op': at(fw.FW_ARP_OP, 16),
+  'arp.spa': at(fw.FW_IP_SRC + 3, 32), 'rarp.spa': at(fw.FW_IP_SRC + 3, 32),
+  'arp.tpa': at(fw.FW_IP_DST + 3, 32), 'rarp.tpa': at(fw.FW_IP_DST + 3, 32),
+  'arp.sha': at(fw.FW_SHA + 1, 48), 'rarp.sha': at(fw.FW_SHA + 1, 48),
+  'arp.tha': at(fw.FW_THA + 1, 48), 'rarp.tha': at(fw.FW_THA + 1, 48),
+  'nd.target': at(fw.FW_ND_TARGET + 3, 128),
+  'nd.sll': at(fw.FW_SHA + 1, 48), 'nd.tll': at(fw.FW_THA + 1, 48),
+  ct_state: at(fw.FW_CT_STATE, 32), ct_mark: at(fw.FW_CT_MARK, 32),
+  ct_label: at(fw.FW_CT_LABEL + 3, 128),
 };
 
 /**

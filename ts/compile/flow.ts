@@ -2,6 +2,7 @@
  * One logical flow in one datapath: text to candidates for the rules of its stage, with
  * everything outside the text that the result depends on.
  */
+import { TABLE_EGRESS } from '../abi/generated.js';
 import type { Constant, Environment, Expr, ParsedActions } from '../lflow/ast.js';
 import { annotate } from '../lflow/annotate.js';
 import { combine } from '../lflow/expr.js';
@@ -15,7 +16,6 @@ import { TABLES_PER_PIPELINE, type Refusal } from './limits.js';
 import { compileMatch, everything, type MatchContext, type Term } from './match.js';
 import { punt } from './program.js';
 import type { Candidate } from './stage.js';
-import { TABLE_EGRESS } from './words.js';
 
 /** A name that a flow's text refers to: what kind, and in which datapath if it matters. */
 export type Dependency = `${'set' | 'group' | 'port' | 'multicast' | 'template'}:${string}`;

@@ -1,3 +1,4 @@
+import { flowWord as fw } from '../abi/generated.js';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Expr, Field } from '../lflow/ast.js';
@@ -18,7 +19,6 @@ import { RULES_PER_FLOW } from './limits.js';
 import { returns } from './program.js';
 import { lookup } from './reference.js';
 import { buildStage } from './stage.js';
-import { FW_WORDS } from './words.js';
 
 const table = symbolTable('23.03');
 const sets: Record<string, readonly string[]> = { as: ['10.0.0.1', '10.0.1.0/24'], none: [] };
@@ -102,7 +102,8 @@ const goldens: readonly (readonly [string, string])[] = [
   ['outport == ""', '0'],
   ['inport == {"a", "unknown"} && ip4', 'w14=1 w22=8000000/ffff0000'],
   ['inport == @pg', 'w14=1 | w14=2'],
-  ['ip4.src == $as', 'w22=8000000/ffff0000 w27=a000001 | w22=8000000/ffff0000 w27=a000100/ffffff00'],
+  ['ip4.src == $as',
+    'w22=8000000/ffff0000 w27=a000001 | w22=8000000/ffff0000 w27=a000100/ffffff00'],
   ['ip4.src == $none', '0'],
   ['ip4.src != $none', '1'],
   ['is_chassis_resident("a")', '1'],
@@ -148,7 +149,7 @@ function standIn(e: Expr): Expr {
   return { ...e, field: { ...field, width: e.field.width } };
 }
 function vector(packet: Packet, names: readonly string[]): Uint32Array {
-  const words = new Uint32Array(FW_WORDS).fill(0xa5a5a5a5);
+  const words = new Uint32Array(fw.FW_WORDS).fill(0xa5a5a5a5);
   for (const name of names) {
     const value = packet(name);
     const number = typeof value === 'bigint' ? value : value === '' ? 99n : BigInt(value);

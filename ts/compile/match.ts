@@ -6,10 +6,10 @@
  * negation, so a part replaced by "true" can only make the whole match more. The caller
  * turns a widened match into a barrier.
  */
+import { KEY_WORDS_L } from '../abi/generated.js';
 import type { Constant, Expr, Field } from '../lflow/ast.js';
 import { bitsAt, placeNamed, placeOf, segments, wordMask, ones, type Place } from './fields.js';
 import { MERGES_PER_FLOW, RULES_PER_FLOW } from './limits.js';
-import { KEY_WORDS_L } from './words.js';
 
 export interface Term {
   readonly words: readonly number[];

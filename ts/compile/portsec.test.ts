@@ -1,4 +1,4 @@
-/** Expectations are OVN v23.03.1's, read from controller/lflow.c; "punt" where later ones differ. */
+/** Expectations are those of OVN v23.03.1 (controller/lflow.c); "punt" where others differ. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseEthernet, parseIpv4, parseIpv6 } from '../lflow/literal.js';
@@ -31,7 +31,8 @@ const ip6 = (src: bigint, more: Fields = {}): Fields =>
   ({ 'eth.src': mac, 'eth.type': 0x86dd, 'ip6.src': src, 'ip.ttl': 64, ...more });
 const icmp6 = (src: bigint, type: number, more: Fields = {}): Fields =>
   ip6(src, { 'ip.proto': 58, 'icmp6.type': type, 'ip.ttl': 255, ...more });
-const dhcp: Fields = { 'ip4.dst': v4('255.255.255.255'), 'ip.proto': 17, 'udp.src': 68, 'udp.dst': 67 };
+const dhcp: Fields =
+  { 'ip4.dst': v4('255.255.255.255'), 'ip.proto': 17, 'udp.src': 68, 'udp.dst': 67 };
 const lla = linkLocal(mac);
 const groups = v6('ff02::16');
 
@@ -85,7 +86,8 @@ const ingress: readonly (readonly [string, readonly string[], Fields, string])[]
     icmp6(v6('fd00::4'), 136, { 'nd.target': v6('fd00::4'), 'nd.tll': mac }), 'allow'],
   ['NA with another MAC', host6,
     icmp6(v6('fd00::4'), 136, { 'nd.target': v6('fd00::4'), 'nd.tll': other }), 'deny'],
-  ['NA for another address', host6, icmp6(v6('fd00::4'), 136, { 'nd.target': v6('fd00::5') }), 'deny'],
+  ['NA for another address', host6,
+    icmp6(v6('fd00::4'), 136, { 'nd.target': v6('fd00::5') }), 'deny'],
   ['NA for the link-local address: releases differ', host6, icmp6(lla, 136, { 'nd.target': lla }),
     'punt'],
   ['NS with the hop limit of a forwarded packet', host6,

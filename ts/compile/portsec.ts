@@ -11,12 +11,12 @@
  * limit with 225 instead of 255 and allows every solicitation; later releases do not).
  * Packets on which they differ abstain.
  */
+import { TABLE_IN_PORT_SEC, TABLE_OUT_PORT_SEC } from '../abi/generated.js';
 import { parseEthernet, parseIpv4, parseIpv6, ones } from '../lflow/literal.js';
 import { both, everything, fieldEquals, type Term } from './match.js';
 import type { Program } from './model.js';
 import { punt, returns } from './program.js';
 import type { Candidate } from './stage.js';
-import { TABLE_IN_PORT_SEC, TABLE_OUT_PORT_SEC } from './words.js';
 
 /** An address that may be used: `mask` has zeros where any host of the subnet may. */
 interface Allowed {
@@ -89,7 +89,9 @@ export function linkLocal(mac: bigint): bigint {
 }
 
 /** What the second ingress table does, by its own order: 2 = specific, 1 = default. */
-interface NeighbourRule { readonly term: Term; readonly order: 0 | 1 | 2; readonly program: Program }
+interface NeighbourRule {
+  readonly term: Term; readonly order: 0 | 1 | 2; readonly program: Program;
+}
 
 function neighbourRules(entry: Entry): NeighbourRule[] {
   const mac = is('eth.src', entry.mac);
@@ -125,7 +127,8 @@ interface Ingress { readonly direct: PortRule[]; readonly toNeighbour: PortRule[
 function ingressRules(entry: Entry): Ingress {
   const mac = is('eth.src', entry.mac);
   const direct: PortRule[] = [], toNeighbour: PortRule[] = [];
-  const pass = (...t: Term[]) => direct.push({ term: and(mac, ...t), priority: 90, program: allow });
+  const pass = (...t: Term[]) =>
+    direct.push({ term: and(mac, ...t), priority: 90, program: allow });
   const check = (...t: Term[]) =>
     toNeighbour.push({ term: and(mac, ...t), priority: 90, program: allow });
   if (entry.ip4.length === 0 && entry.ip6.length === 0) check();

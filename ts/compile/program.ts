@@ -1,8 +1,8 @@
 /** Interning: equal action programs and equal tuple shapes are one object each. */
+import { opCode, puntReason } from '../abi/generated.js';
 import type { Op, Program, TupleShape } from './model.js';
 import type { PuntReason } from './limits.js';
 import type { Term } from './match.js';
-import * as abi from './words.js';
 
 const programs = new Map<string, Program>();
 const texts = new WeakMap<Program, string>();
@@ -53,26 +53,26 @@ export function shapeText(shape: TupleShape): string {
 }
 
 const punts: Readonly<Record<PuntReason, number>> = {
-  UNSUPPORTED_PORT: abi.PUNT_UNSUPPORTED_PORT,
-  UNSUPPORTED_MATCH: abi.PUNT_UNSUPPORTED_MATCH,
-  UNSUPPORTED_ACTION: abi.PUNT_UNSUPPORTED_ACTION,
-  CONNTRACK: abi.PUNT_CONNTRACK,
-  CONTROLLER: abi.PUNT_CONTROLLER,
+  UNSUPPORTED_PORT: puntReason.PUNT_UNSUPPORTED_PORT,
+  UNSUPPORTED_MATCH: puntReason.PUNT_UNSUPPORTED_MATCH,
+  UNSUPPORTED_ACTION: puntReason.PUNT_UNSUPPORTED_ACTION,
+  CONNTRACK: puntReason.PUNT_CONNTRACK,
+  CONTROLLER: puntReason.PUNT_CONTROLLER,
 };
 
 /** The program that abstains. */
 export function punt(reason: PuntReason): Program {
-  return intern([{ code: abi.OP_PUNT, imm: punts[reason] }]);
+  return intern([{ code: opCode.OP_PUNT, imm: punts[reason] }]);
 }
-export const drop: Program = intern([{ code: abi.OP_END }]);
+export const drop: Program = intern([{ code: opCode.OP_END }]);
 /** End of a sub-table: the result its caller reads. */
 export function returns(value: number): Program {
-  return intern([{ code: abi.OP_RETURN, imm: value }]);
+  return intern([{ code: opCode.OP_RETURN, imm: value }]);
 }
-export const isPunt = (program: Program): boolean => program.ops[0]?.code === abi.OP_PUNT;
+export const isPunt = (program: Program): boolean => program.ops[0]?.code === opCode.OP_PUNT;
 
 /** The table a program goes to when going there is all it does. */
 export function plainNext(program: Program): number | undefined {
   const [op] = program.ops;
-  return op?.code === abi.OP_NEXT ? op.imm : undefined;
+  return op?.code === opCode.OP_NEXT ? op.imm : undefined;
 }

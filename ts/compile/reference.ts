@@ -2,9 +2,11 @@
  * The walk of bpf/, in TypeScript: runs the stages of a Desired on a flow vector. It is
  * what tests compare with, and what `explain` prints. Written for reading, not for speed.
  */
+import {
+  flowWord as fw, opCode, puntReason, TABLE_EGRESS, MAC_ANY, MAC_IP4,
+} from '../abi/generated.js';
 import { formatNumber } from '../lflow/literal.js';
 import type { Desired, Op, Port, Program, Rule, Stage } from './model.js';
-import * as abi from './words.js';
 
 export interface Step {
   readonly datapath: number; readonly table: number; readonly rule: Rule | undefined;
@@ -45,7 +47,7 @@ class Walk {
     this.words = Uint32Array.from(words);
   }
 
-  private get datapath(): number { return this.words[abi.FW_DATAPATH]!; }
+  private get datapath(): number { return this.words[fw.FW_DATAPATH]!; }
 
   run(table: number): Verdict {
     for (let at = table; this.steps.length < STEPS;) {
@@ -53,7 +55,7 @@ class Walk {
       if ('verdict' in ended) return ended.verdict;
       if ('next' in ended) { at = ended.next; continue; }
       if (!('output' in ended)) throw new Error('reference: sub-table result outside a call');
-      const on = at < abi.TABLE_EGRESS ? this.outputIngress() : this.outputEgress();
+      const on = at < TABLE_EGRESS ? this.outputIngress() : this.outputEgress();
       if (typeof on !== 'number') return on;
       at = on;
     }
@@ -69,7 +71,7 @@ class Walk {
     if (!('call' in ended)) return ended;
     const sub = this.stage(ended.call);
     if (!('returned' in sub)) return sub;
-    this.words[abi.FW_RESULT] = sub.returned;
+    this.words[fw.FW_RESULT] = sub.returned;
     return this.program(ended.then, { ...rule, args: [] });
   }
 
@@ -89,35 +91,35 @@ class Walk {
     const { code, dst = 0, src = 0, shift = 0, mask = 0, imm = 0, arg = 0, then } = op;
     const { flow, args } = rule;
     switch (code) {
-      case abi.OP_SET: this.put(dst, mask, args[arg]!); return undefined;
-      case abi.OP_MOVE: this.put(dst, mask, rotate(this.words[src]!, shift)); return undefined;
-      case abi.OP_NEXT: return { next: imm };
-      case abi.OP_OUTPUT: return { output: true };
-      case abi.OP_PUNT: return { verdict: { kind: 'punt', reason: imm, flow } };
-      case abi.OP_CALL: return { call: imm, then: then! };
-      case abi.OP_RETURN: return { returned: imm };
-      case abi.OP_DEC_TTL: return this.decrementTtl(flow);
-      case abi.OP_GET_MAC: this.getMac(dst, src, imm); return undefined;
-      case abi.OP_LOOKUP_MAC: this.lookupMac(dst, src, arg, imm); return undefined;
-      case abi.OP_PKT_LARGER:
-        this.words[abi.FW_RESULT] = +(this.words[abi.FW_PKT_LEN]! > args[arg]!);
+      case opCode.OP_SET: this.put(dst, mask, args[arg]!); return undefined;
+      case opCode.OP_MOVE: this.put(dst, mask, rotate(this.words[src]!, shift)); return undefined;
+      case opCode.OP_NEXT: return { next: imm };
+      case opCode.OP_OUTPUT: return { output: true };
+      case opCode.OP_PUNT: return { verdict: { kind: 'punt', reason: imm, flow } };
+      case opCode.OP_CALL: return { call: imm, then: then! };
+      case opCode.OP_RETURN: return { returned: imm };
+      case opCode.OP_DEC_TTL: return this.decrementTtl(flow);
+      case opCode.OP_GET_MAC: this.getMac(dst, src, imm); return undefined;
+      case opCode.OP_LOOKUP_MAC: this.lookupMac(dst, src, arg, imm); return undefined;
+      case opCode.OP_PKT_LARGER:
+        this.words[fw.FW_RESULT] = +(this.words[fw.FW_PKT_LEN]! > args[arg]!);
         return undefined;
-      case abi.OP_ND_NA: this.advertise(); return undefined;
-      case abi.OP_END: return { verdict: { kind: 'drop', reason: 'FLOW', flow } };
+      case opCode.OP_ND_NA: this.advertise(); return undefined;
+      case opCode.OP_END: return { verdict: { kind: 'drop', reason: 'FLOW', flow } };
       default: throw new Error(`reference: op ${code} is not in abi.h`);
     }
   }
 
   private decrementTtl(flow: string): Ended | undefined {
-    const ttl = (this.words[abi.FW_IP]! >>> 16) & 0xff;
-    if (ttl <= 1) return { verdict: { kind: 'punt', reason: abi.PUNT_TTL, flow } };
-    this.put(abi.FW_IP, 0xff0000, (ttl - 1) << 16);
+    const ttl = (this.words[fw.FW_IP]! >>> 16) & 0xff;
+    if (ttl <= 1) return { verdict: { kind: 'punt', reason: puntReason.PUNT_TTL, flow } };
+    this.put(fw.FW_IP, 0xff0000, (ttl - 1) << 16);
     return undefined;
   }
 
   /** The binding of the address at word `at`, as high 16 and low 32 bits. */
   private binding(at: number, portWord: number, imm: number): [number, number] | undefined {
-    const words = this.words.subarray(at, at + ((imm & abi.MAC_IP4) !== 0 ? 1 : 4));
+    const words = this.words.subarray(at, at + ((imm & MAC_IP4) !== 0 ? 1 : 4));
     const value = words.reduce((v, w) => (v << 32n) | BigInt(w), 0n);
     const ip = formatNumber(words.length === 1 ? 'ipv4' : 'ipv6', value);
     const key = `${this.datapath}/${this.words[portWord]}/${ip}`;
@@ -129,14 +131,14 @@ class Walk {
 
   private getMac(at: number, port: number, imm: number): void {
     const [high, low] = this.binding(at, port, imm) ?? [0, 0];
-    this.words[abi.FW_ETH_DST] = high;
-    this.words[abi.FW_ETH_DST + 1] = low;
+    this.words[fw.FW_ETH_DST] = high;
+    this.words[fw.FW_ETH_DST + 1] = low;
   }
 
   private lookupMac(at: number, port: number, mac: number, imm: number): void {
     const found = this.binding(at, port, imm);
     const same = found?.[0] === this.words[mac] && found?.[1] === this.words[mac + 1];
-    this.words[abi.FW_RESULT] = +(found !== undefined && ((imm & abi.MAC_ANY) !== 0 || same));
+    this.words[fw.FW_RESULT] = +(found !== undefined && ((imm & MAC_ANY) !== 0 || same));
   }
 
   private advertise(): void {
@@ -144,14 +146,14 @@ class Walk {
     const swap = (a: number, b: number, n: number) => {
       for (let i = 0; i < n; i++) [w[a + i], w[b + i]] = [w[b + i]!, w[a + i]!];
     };
-    swap(abi.FW_ETH_DST, abi.FW_ETH_SRC, 2);
-    swap(abi.FW_IP_SRC, abi.FW_IP_DST, 4);
-    this.put(abi.FW_IP, 0xff0000, 255 << 16);
-    this.put(abi.FW_L4, 0xffffffff, 136 << 16);
+    swap(fw.FW_ETH_DST, fw.FW_ETH_SRC, 2);
+    swap(fw.FW_IP_SRC, fw.FW_IP_DST, 4);
+    this.put(fw.FW_IP, 0xff0000, 255 << 16);
+    this.put(fw.FW_L4, 0xffffffff, 136 << 16);
   }
 
   private outport(): Port | Verdict {
-    const key = this.words[abi.FW_OUTPORT]!;
+    const key = this.words[fw.FW_OUTPORT]!;
     if (key === 0) return { kind: 'drop', reason: 'NO_OUTPUT', flow: '' };
     if (key >= 32768) return { kind: 'punt', reason: 'MULTICAST', flow: '' };
     const port = this.desired.ports.get(`${this.datapath}/${key}`);
@@ -167,12 +169,12 @@ class Walk {
     const port = this.outport();
     if (!('logical_port' in port)) return port;
     if (port.kind === 'remote') return { kind: 'output', port };
-    const loopback = this.words[abi.FW_FLAGS]! & 1;
-    if (this.words[abi.FW_INPORT] === port.port && !loopback) {
+    const loopback = this.words[fw.FW_FLAGS]! & 1;
+    if (this.words[fw.FW_INPORT] === port.port && !loopback) {
       return { kind: 'drop', reason: 'LOOPBACK', flow: '' };
     }
     this.words.fill(0, 0, 10);
-    return abi.TABLE_EGRESS;
+    return TABLE_EGRESS;
   }
 
   /** Delivers, or goes on at the ingress pipeline of the peer of a patch port. */
@@ -181,11 +183,11 @@ class Walk {
     if (!('logical_port' in port)) return port;
     if (port.kind !== 'patch') return { kind: 'output', port };
     const w = this.words;
-    w.fill(0, 0, abi.FW_INPORT);
-    w.fill(0, abi.FW_CT_STATE, abi.FW_CT_ORIG_PROTO + 1);
-    w[abi.FW_DATAPATH] = port.peerDatapath!;
-    w[abi.FW_INPORT] = port.peerPort!;
-    w[abi.FW_OUTPORT] = 0;
+    w.fill(0, 0, fw.FW_INPORT);
+    w.fill(0, fw.FW_CT_STATE, fw.FW_CT_ORIG_PROTO + 1);
+    w[fw.FW_DATAPATH] = port.peerDatapath!;
+    w[fw.FW_INPORT] = port.peerPort!;
+    w[fw.FW_OUTPORT] = 0;
     return 0;
   }
 }

@@ -1,3 +1,4 @@
+import { opCode } from '../abi/generated.js';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { everything, fieldEquals } from './match.js';
@@ -6,10 +7,9 @@ import { drop, intern, isPunt, punt } from './program.js';
 import { lookup } from './reference.js';
 import { buildStage, onlyNext, type Candidate } from './stage.js';
 import { packet } from './testing.js';
-import { OP_NEXT, OP_OUTPUT } from './words.js';
 
-const next = (table: number): Program => intern([{ code: OP_NEXT, imm: table }]);
-const output: Program = intern([{ code: OP_OUTPUT }]);
+const next = (table: number): Program => intern([{ code: opCode.OP_NEXT, imm: table }]);
+const output: Program = intern([{ code: opCode.OP_OUTPUT }]);
 const ip4 = fieldEquals('eth.type', 0x800n);
 const from = (port: bigint) => fieldEquals('inport', port);
 const candidate = (flow: string, priority: number, more: Partial<Candidate> = {}): Candidate =>
@@ -42,7 +42,8 @@ test('same match and priority, other actions: OVN may choose either, so the pack
 });
 
 test('a widened rule abstains together with its equals, not with higher or lower ones', () => {
-  const barrier = candidate('w', 5, { term: ip4, program: punt('UNSUPPORTED_MATCH'), widened: true });
+  const abstain = punt('UNSUPPORTED_MATCH');
+  const barrier = candidate('w', 5, { term: ip4, program: abstain, widened: true });
   const { stage } = buildStage(0, [barrier, candidate('same', 5, { term: from(1n) }),
     candidate('disjoint', 5, { term: fieldEquals('eth.type', 0x806n) }),
     candidate('above', 6, { term: from(2n) }), candidate('below', 4)]);
@@ -66,7 +67,8 @@ test('a stage is trivial when every packet goes to the same table untouched', ()
   const goes = (list: Candidate[]) => onlyNext(buildStage(0, list).stage);
   assert.is(goes([candidate('a', 0)]), 1);
   assert.is(goes([candidate('a', 0), candidate('b', 9, { term: ip4 })]), 1);
-  assert.is(goes([candidate('a', 0), candidate('b', 9, { term: ip4, program: next(2) })]), undefined);
+  const elsewhere = candidate('b', 9, { term: ip4, program: next(2) });
+  assert.is(goes([candidate('a', 0), elsewhere]), undefined);
   assert.is(goes([candidate('b', 9, { term: ip4 })]), undefined, 'a miss drops');
   assert.is(goes([]), undefined);
 });

@@ -1,4 +1,5 @@
 /** For tests: databases from files, a view of them, a chassis, goldens as text. */
+import { flowWord as fw } from '../abi/generated.js';
 import { readFileSync } from 'node:fs';
 import { codecOf, parseSchema, type Shape } from '../ovsdb/schema.js';
 import type { Json } from '../ovsdb/rpc.js';
@@ -10,7 +11,6 @@ import { tables } from '../southbound/tables.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import type { CompilerView } from './compiler.js';
 import { fieldEquals } from './match.js';
-import { FW_WORDS } from './words.js';
 
 export const corpusFolder = process.env['OVN_XDP_CORPUS'] ?? '/work/shared/corpus/neutron-zed';
 
@@ -89,7 +89,7 @@ export function localChassis(rows: Southbound, systemId: string): LocalChassis {
 
 /** A flow vector with these fields, by symbol name; everything else is zero. */
 export function packet(fields: Readonly<Record<string, bigint | number>>): Uint32Array {
-  const words = new Uint32Array(FW_WORDS);
+  const words = new Uint32Array(fw.FW_WORDS);
   for (const [name, value] of Object.entries(fields)) {
     const t = fieldEquals(name, BigInt(value));
     t.words.forEach((w, i) => { words[w] = ((words[w]! & ~t.masks[i]!) | t.values[i]!) >>> 0; });

@@ -1,59 +1,16 @@
-/**
- * The part of bpf/abi.h that the compiler speaks. Stands in for ts/abi/generated.ts
- * until that exists.
- */
-export const FW_REG0 = 0;
-export const FW_FLAGS = 10;
-export const FW_CT_ZONE = 13;
-export const FW_INPORT = 14;
-export const FW_OUTPORT = 15;
-export const FW_DATAPATH = 16;
-export const FW_PKT_MARK = 17;
-export const FW_ETH_DST = 18;
-export const FW_ETH_SRC = 20;
-export const FW_ETH_TYPE = 22;
-export const FW_IP = 23;
-export const FW_IP_SRC = 24;
-export const FW_IP_DST = 28;
-export const FW_IP6_LABEL = 32;
-export const FW_L4 = 33;
-export const FW_TCP_FLAGS = 34;
-export const FW_ARP_OP = 35;
-export const FW_ND_TARGET = 36;
-export const FW_SHA = 40;
-export const FW_THA = 42;
-export const FW_CT_STATE = 44;
-export const FW_CT_MARK = 45;
-export const FW_CT_LABEL = 46;
-export const FW_CT_ORIG_PROTO = 55;
-export const FW_PKT_LEN = 56;
-export const FW_RESULT = 57;
-export const FW_TMP = 58;
-export const FW_WORDS = 64;
-export const TABLE_EGRESS = 64;
-export const TABLE_IN_PORT_SEC = 128;
-export const TABLE_OUT_PORT_SEC = 129;
-export const KEY_WORDS_L = 16;
-export const RULE_ARGS = 16;
-export const PROGRAM_OPS = 32;
-export const OP_END = 0;
-export const OP_SET = 1;
-export const OP_MOVE = 2;
-export const OP_NEXT = 3;
-export const OP_OUTPUT = 4;
-export const OP_PUNT = 5;
-export const OP_DEC_TTL = 6;
-export const OP_CALL = 7;
-export const OP_RETURN = 8;
-export const OP_GET_MAC = 9;
-export const OP_LOOKUP_MAC = 10;
-export const OP_PKT_LARGER = 11;
-export const OP_ND_NA = 12;
-export const PUNT_UNSUPPORTED_PORT = 15;
-export const PUNT_UNSUPPORTED_MATCH = 16;
-export const PUNT_UNSUPPORTED_ACTION = 17;
-export const PUNT_CONNTRACK = 18;
-export const PUNT_CONTROLLER = 19;
-export const PUNT_TTL = 20;
-export const MAC_ANY = 1;
-export const MAC_IP4 = 2;
+/** Names of bpf/abi.h without their groups, for hand-written tables in tests. */
+import { flowWord, opCode, puntReason } from '../abi/generated.js';
+
+export * from '../abi/generated.js';
+export const {
+  FW_REG0, FW_FLAGS, FW_INPORT, FW_OUTPORT, FW_DATAPATH, FW_ETH_DST, FW_ETH_SRC, FW_ETH_TYPE, FW_IP,
+  FW_IP_SRC, FW_IP_DST, FW_L4, FW_TCP_FLAGS, FW_ARP_OP, FW_ND_TARGET, FW_SHA, FW_THA, FW_CT_STATE,
+  FW_PKT_LEN, FW_RESULT, FW_TMP, FW_WORDS, FW_CT_ZONE, FW_PKT_MARK, FW_IP6_LABEL, FW_CT_MARK,
+  FW_CT_LABEL, FW_CT_ORIG_PROTO,
+} = flowWord;
+export const {
+  OP_END, OP_SET, OP_MOVE, OP_NEXT, OP_OUTPUT, OP_PUNT, OP_DEC_TTL, OP_CALL, OP_RETURN, OP_GET_MAC,
+  OP_LOOKUP_MAC, OP_PKT_LARGER, OP_ND_NA,
+} = opCode;
+export const { PUNT_UNSUPPORTED_PORT, PUNT_UNSUPPORTED_MATCH, PUNT_UNSUPPORTED_ACTION,
+  PUNT_CONNTRACK, PUNT_CONTROLLER, PUNT_TTL } = puntReason;
