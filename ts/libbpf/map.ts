@@ -127,7 +127,9 @@ export class BpfMap {
     return this.#native.deleteBatch(keys, count);
   }
 
-  cursor(): MapCursor { return { first: true, place: new Uint8Array(Math.max(4, this.info.keySize)) }; }
+  cursor(): MapCursor {
+    return { first: true, place: new Uint8Array(Math.max(4, this.info.keySize)) };
+  }
 
   /**
    * Every entry that is in the map from the beginning of the walk to its end, once; what is
