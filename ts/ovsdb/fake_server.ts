@@ -43,7 +43,7 @@ export class FakeServer {
   /** While true, requests are swallowed. */
   silent = false;
   /** Raw bytes instead of the answer to a monitor request, given its id. */
-  cannedDump: ((id: Json) => Uint8Array) | undefined;
+  cannedDump: ((id: Json) => readonly Uint8Array[]) | undefined;
   #txn = 0;
 
   constructor(options: FakeOptions) {
@@ -194,7 +194,7 @@ export class FakeServer {
       Object.entries(requests).map(([table, [request]]) => [table, request?.where ?? [true]]));
     client.monitor = { version, where };
     if (this.cannedDump !== undefined) {
-      this.#bytes(client, this.cannedDump(id));
+      for (const bytes of this.cannedDump(id)) this.#bytes(client, bytes);
       return 'sent';
     }
     const since = this.#history.findIndex(({ txn }) => txn === params[3]);

@@ -16,6 +16,12 @@ const MAX_DEPTH = 200;
 const QUOTE = 0x22, BACKSLASH = 0x5c, COMMA = 0x2c, COLON = 0x3a;
 const OPEN_OBJECT = 0x7b, CLOSE_OBJECT = 0x7d, OPEN_ARRAY = 0x5b, CLOSE_ARRAY = 0x5d;
 
+/**
+ * An object of more members than this comes as a Map: to begin a walk over the keys of a
+ * plain object of 165,000 costs 37 ms at once, over a Map's nothing.
+ */
+const LARGE_OBJECT = 1000;
+
 /** What stands directly before a container's unparsed bytes. */
 type Before = 'open' | 'comma' | 'child';
 
@@ -29,7 +35,7 @@ interface Container {
   comma: number;
   before: Before;
   /** Parsed members so far; undefined while all of it is still only bytes. */
-  value: unknown[] | Record<string, unknown> | undefined;
+  value: unknown[] | Map<string, unknown> | undefined;
   /** Key under which the open child will be stored, once the child is taken apart. */
   key: string;
 }
@@ -159,13 +165,15 @@ export class Framer {
     }
     if (top.array !== array) throw new MalformedText('brackets do not pair');
     this.#take(top, at, 'child');
+    const value = top.value instanceof Map && top.value.size <= LARGE_OBJECT
+      ? Object.fromEntries(top.value) : top.value;
     if (parent === undefined) {
-      this.#messages.push(top.value);
+      this.#messages.push(value);
       return;
     }
     // The parent was taken apart with the child: it waits for this value.
-    if (parent.array) (parent.value as unknown[]).push(top.value);
-    else (parent.value as Record<string, unknown>)[parent.key] = top.value;
+    if (Array.isArray(parent.value)) parent.value.push(value);
+    else parent.value!.set(parent.key, value);
     parent.from = at + 1;
     parent.before = 'child';
   }
@@ -174,10 +182,7 @@ export class Framer {
   #takeApart(depth: number): void {
     for (let i = 0; i <= depth; i += 1) {
       const container = this.#stack[i]!;
-      if (container.value === undefined) {
-        // No prototype: a key "__proto__" must be a key like any other.
-        container.value = container.array ? [] : Object.create(null) as Record<string, unknown>;
-      }
+      container.value ??= container.array ? [] : new Map<string, unknown>();
       const child = this.#stack[i + 1];
       if (i === depth || child === undefined || child.value !== undefined) continue;
       if (container.comma >= container.from) this.#take(container, container.comma, 'comma');
@@ -209,13 +214,12 @@ export class Framer {
       if (container.before === 'comma' || before === 'comma') {
         throw new MalformedText('missing member');
       }
-    } else if (container.array) {
+    } else if (Array.isArray(container.value)) {
       const part = JSON.parse(`[${this.#text(container.from, to)}]`) as unknown[];
-      for (const member of part) (container.value as unknown[]).push(member);
+      for (const member of part) container.value.push(member);
     } else {
       const part = JSON.parse(`{${this.#text(container.from, to)}}`) as Record<string, unknown>;
-      const target = container.value as Record<string, unknown>;
-      for (const key of Object.keys(part)) target[key] = part[key];
+      for (const key of Object.keys(part)) container.value!.set(key, part[key]);
     }
     container.from = to + 1;
     container.before = before;

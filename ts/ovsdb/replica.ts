@@ -2,7 +2,7 @@
  * The rows of the monitored tables, as the server last told them. Rows are never changed
  * in place: a new state of a row is a new object, and an unchanged row stays the same one.
  */
-import { isObject, type Json } from './rpc.js';
+import { isObject, membersOf, type Json } from './rpc.js';
 import {
   bad, codecOf, equalValues, type Codec, type Row, type Schema, type Shape, type Value,
 } from './schema.js';
@@ -136,8 +136,8 @@ export class Replica {
       if (!this.#tables.has(name)) work.inconsistent = `update of table ${name}, not monitored`;
     }
     for (const table of this.#tables.values()) {
-      const rows = named[table.name] ?? {};
-      if (!isObject(rows)) work.inconsistent ??= `update of ${table.name} is no object`;
+      const rows = membersOf(named[table.name] ?? {});
+      if (rows === undefined) work.inconsistent ??= `update of ${table.name} is no object`;
       else if (complete) exchanged.set(table, yield* this.#dump(table, rows, version, work));
       else yield* this.#delta(table, rows, version, work);
     }
@@ -147,14 +147,14 @@ export class Replica {
   }
 
   *#dump(
-    table: Table, rows: Readonly<Record<string, Json>>, version: MonitorVersion, work: Work,
+    table: Table, rows: Iterable<readonly [string, Json]>, version: MonitorVersion, work: Work,
   ): Generator<void, Map<string, Row>> {
     const next = new Map<string, Row>();
     let count = 0;
-    for (const uuid in rows) {
+    for (const [uuid, update] of rows) {
       count += 1;
       if (count % ROWS_PER_STEP === 0) yield;
-      const operation = operationOf(rows[uuid], version);
+      const operation = operationOf(update, version);
       if (operation === undefined || operation.kind !== 'whole') {
         work.inconsistent ??= `dump of ${table.name} with a row that is not whole`;
         continue;
@@ -177,13 +177,13 @@ export class Replica {
   }
 
   *#delta(
-    table: Table, rows: Readonly<Record<string, Json>>, version: MonitorVersion, work: Work,
+    table: Table, rows: Iterable<readonly [string, Json]>, version: MonitorVersion, work: Work,
   ): Generator<void, void> {
     let count = 0;
-    for (const uuid in rows) {
+    for (const [uuid, update] of rows) {
       count += 1;
       if (count % ROWS_PER_STEP === 0) yield;
-      const operation = operationOf(rows[uuid], version);
+      const operation = operationOf(update, version);
       const old = table.rows.get(uuid);
       if (operation === undefined) {
         work.inconsistent ??= `${table.name} ${uuid}: no row update`;

@@ -61,5 +61,12 @@ function replyOf(message: Readonly<Record<string, Json>>): Reply {
 }
 
 export function isObject(value: Json): value is Readonly<Record<string, Json>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    && !(value instanceof Map);
+}
+
+/** Members of an object of any size: a very large one is a Map (framing.ts). */
+export function membersOf(value: Json): Iterable<readonly [string, Json]> | undefined {
+  if (value instanceof Map) return value as ReadonlyMap<string, Json>;
+  return isObject(value) ? Object.entries(value) : undefined;
 }
