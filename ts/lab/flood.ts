@@ -1,0 +1,53 @@
+/**
+ * Packets per second of one path: a process that only sends, and the receiving device's own
+ * counters. Relative figures: generator, dataplane and receiver share this machine's cores.
+ */
+import { fileURLToPath } from 'node:url';
+import { PacketSocket } from '../libbpf/mod.js';
+import { run, sleep, start } from './exec.js';
+import type { Vm } from './vm.js';
+
+/** Frames the device has received, from the kernel's link statistics. */
+export function receivedBy(vm: Vm): number {
+  const [link] = JSON.parse(run(['ip', '-n', vm.netns, '-j', '-s', 'link', 'show', vm.device])) as
+    { stats64: { rx: { packets: number } } }[];
+  if (link === undefined) throw new Error(`no device ${vm.device}`);
+  return link.stats64.rx.packets;
+}
+
+export interface Rate { readonly sent: number; readonly received: number; readonly pps: number }
+
+/** Floods from one VM and measures at another, leaving out the first half second. */
+export async function measureFlood(
+  from: Vm, to: Vm, frame: Uint8Array, seconds: number,
+): Promise<Rate> {
+  const child = start([process.execPath, fileURLToPath(import.meta.url), from.netns, from.device,
+    Buffer.from(frame).toString('hex'), String(seconds + 1)],
+  { stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout?.on('data', (chunk: Buffer) => { output += chunk.toString(); });
+  const ended = new Promise<number | null>((resolve) => { child.once('close', resolve); });
+  await sleep(700);
+  const [before, since] = [receivedBy(to), process.hrtime.bigint()];
+  await sleep(seconds * 1000 - 300);
+  const [after, now] = [receivedBy(to), process.hrtime.bigint()];
+  if (await ended !== 0) throw new Error('the packet generator failed');
+  const received = after - before;
+  return { sent: Number(output), received, pps: received / (Number(now - since) / 1e9) };
+}
+
+/** argv: netns device frame(hex) seconds. Prints how many frames were sent. */
+function flood(netns: string, device: string, frame: Uint8Array, seconds: number): void {
+  const socket = PacketSocket.open({ device, netns: `/run/netns/${netns}` });
+  const batch = Array.from({ length: 64 }, () => frame);
+  const end = Date.now() + seconds * 1000;
+  let sent = 0;
+  while (Date.now() < end) sent += socket.sendBatch(batch);
+  socket.close();
+  process.stdout.write(`${sent}\n`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [netns, device, frame, seconds] = process.argv.slice(2) as [string, string, string, string];
+  flood(netns, device, Buffer.from(frame, 'hex'), Number(seconds));
+}
