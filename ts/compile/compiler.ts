@@ -6,23 +6,18 @@
 import { TABLE_EGRESS, TABLE_IN_PORT_SEC, TABLE_OUT_PORT_SEC } from '../abi/generated.js';
 import { addressSetConstants } from '../lflow/operand.js';
 import type { Constant } from '../lflow/ast.js';
+import { localDatapaths } from '../southbound/local_datapaths.js';
 import type {
-  AddressSet, LogicalFlow, MulticastGroup, PortGroup, RowChange, TableName, Tables, Uuid,
+  AddressSet, DatapathBinding, LogicalFlow, RowChange, TableName, Tables, Uuid,
 } from '../southbound/rows.js';
+import type { View } from '../southbound/view.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { compileFlow, tableOf, type Dependency, type FlowResult, type Scope } from './flow.js';
 import { compileMacs } from './macs.js';
 import type { Desired, MacBindingEntry, Stage, Unsupported } from './model.js';
-import { compilePhysical, type Physical, type PhysicalView } from './physical.js';
+import { compilePhysical, type LocalView, type Physical } from './physical.js';
 import { portSecurity } from './portsec.js';
 import { buildStage, onlyNext, type BuiltStage, type Candidate } from './stage.js';
-
-/** The southbound view as the compiler reads it. */
-export interface CompilerView extends PhysicalView {
-  addressSetNamed(name: string): AddressSet | undefined;
-  portGroupNamed(name: string): PortGroup | undefined;
-  multicastGroupNamed(datapath: Uuid, name: string): MulticastGroup | undefined;
-}
 
 /** A row of Logical_Flow with what it was compiled to. */
 interface Flow {
@@ -49,14 +44,17 @@ function constantsOf(row: AddressSet): readonly Constant[] {
 }
 
 /** "23.03" of northd_internal_version "23.03.1-20.27.2-70.6"; "all" when it does not say. */
-function releaseOf(view: CompilerView): string {
-  for (const row of view.rows.SB_Global.values()) {
+function releaseOf(view: View): string {
+  for (const row of view.southbound.SB_Global.values()) {
     const found = /^\d\d\.\d\d/.exec(row.options.get('northd_internal_version') ?? '');
     if (found) return found[0];
   }
   return 'all';
 }
 
+/** Tables that say which datapaths are local. */
+const localTables: ReadonlySet<TableName> = new Set<TableName>(
+  ['Port_Binding', 'Datapath_Binding', 'Chassis', 'HA_Chassis', 'HA_Chassis_Group']);
 /** Tables from which ports, tunnels and zones are made. */
 const physicalTables: ReadonlySet<TableName> = new Set<TableName>(
   ['Port_Binding', 'Datapath_Binding', 'Chassis', 'Encap', 'SB_Global']);
@@ -104,35 +102,45 @@ export class Compiler {
   private macs: ReadonlyMap<string, MacBindingEntry> | undefined;
   private unsupported: readonly Unsupported[] | undefined;
   private here: LocalChassis | undefined;
-  private chassis: Uuid | undefined;
   private release = '';
-  private view!: CompilerView;
+  private at!: LocalView;
 
   /**
    * The desired state of `view` for this chassis. `changes` are all rows that differ from
-   * the last call; without them everything is compiled anew.
+   * the last call, which the view has followed already; without them everything is
+   * compiled anew.
    */
-  compile(view: CompilerView, here: LocalChassis, changes?: readonly RowChange[]): Desired {
-    this.view = view;
+  compile(view: View, here: LocalChassis, changes?: readonly RowChange[]): Desired {
     const release = releaseOf(view);
+    const chassis = view.chassisByName(here.system_id);
     const dirty: Dirty = new Map();
-    const same = release === this.release && this.chassis === view.chassis?._uuid;
-    const known = changes !== undefined && same ? changes : undefined;
+    const known = this.at !== undefined && view === this.at.view && release === this.release
+      && chassis?._uuid === this.at.chassis?._uuid ? changes : undefined;
+    const changed = (tables: ReadonlySet<TableName>) =>
+      !known || known.some((c) => tables.has(c.table));
+    const local = changed(localTables) ? this.localOf(view, chassis) : this.at.local;
     this.release = release;
-    this.chassis = view.chassis?._uuid;
+    this.at = { view, chassis, local };
     if (known) this.apply(known, dirty);
     else this.reload(dirty);
     this.followLocal(dirty);
     this.build(dirty);
-    const changed = (tables: ReadonlySet<TableName>) =>
-      !known || known.some((c) => tables.has(c.table));
-    if (changed(physicalTables) || here !== this.here || !this.physical) {
-      this.physical = compilePhysical(view, here);
+    if (changed(physicalTables) || changed(localTables) || here !== this.here) {
+      this.physical = compilePhysical(this.at, here);
     }
-    if (changed(macTables) || !this.macs) this.macs = compileMacs(view);
+    if (changed(macTables) || changed(localTables)) this.macs = compileMacs(this.at);
     this.here = here;
-    return { ...this.physical, dispatch: this.dispatch, macBindings: this.macs,
+    return { ...this.physical!, dispatch: this.dispatch, macBindings: this.macs!,
       unsupported: this.unsupported! };
+  }
+
+  private localOf(view: View, chassis: Tables['Chassis'] | undefined): LocalView['local'] {
+    const local = new Map<Uuid, DatapathBinding>();
+    for (const uuid of chassis ? localDatapaths(view, chassis) : []) {
+      const row = view.southbound.Datapath_Binding.get(uuid);
+      if (row) local.set(uuid, row);
+    }
+    return local;
   }
 
   private reload(dirty: Dirty): void {
@@ -140,8 +148,7 @@ export class Compiler {
       this.keys]) map.clear();
     this.dispatch = new Map();
     this.unsupported = undefined;
-    this.physical = this.macs = undefined;
-    for (const row of this.view.rows.Logical_Flow.values()) this.add(row, dirty);
+    for (const row of this.at.view.southbound.Logical_Flow.values()) this.add(row, dirty);
   }
 
   private apply(changes: readonly RowChange[], dirty: Dirty): void {
@@ -160,7 +167,7 @@ export class Compiler {
       }
       if (change.table === 'Port_Binding') this.portSecurityOf(change, dirty);
       if (invisible(change)) continue;
-      for (const name of touched(change, this.view.chassis?.name)) {
+      for (const name of touched(change, this.at.chassis?.name)) {
         for (const flow of this.users.get(name) ?? []) stale.add(flow);
       }
     }
@@ -182,7 +189,7 @@ export class Compiler {
   private add(row: LogicalFlow, dirty: Dirty): void {
     const group = row.logical_dp_group;
     const datapaths = row.logical_datapath !== undefined ? [row.logical_datapath]
-      : group !== undefined ? this.view.rows.Logical_DP_Group.get(group)?.datapaths ?? [] : [];
+      : group !== undefined ? this.at.view.southbound.Logical_DP_Group.get(group)?.datapaths ?? [] : [];
     const flow: Flow = { row, datapaths, table: tableOf(row), results: new Map(),
       dependencies: new Set() };
     this.flows.set(row._uuid, flow);
@@ -209,7 +216,7 @@ export class Compiler {
 
   /** Datapaths that became local, or changed their key, are built; others are forgotten. */
   private followLocal(dirty: Dirty): void {
-    for (const [uuid, row] of this.view.local) {
+    for (const [uuid, row] of this.at.local) {
       if (this.keys.get(uuid) === row.tunnel_key) continue;
       this.forget(uuid);
       this.keys.set(uuid, row.tunnel_key);
@@ -220,7 +227,7 @@ export class Compiler {
       addTo(dirty, uuid, TABLE_IN_PORT_SEC);
       addTo(dirty, uuid, TABLE_OUT_PORT_SEC);
     }
-    for (const uuid of [...this.keys.keys()]) if (!this.view.local.has(uuid)) this.forget(uuid);
+    for (const uuid of [...this.keys.keys()]) if (!this.at.local.has(uuid)) this.forget(uuid);
   }
 
   private forget(datapath: Uuid): void {
@@ -270,8 +277,8 @@ export class Compiler {
 
   private candidates(datapath: Uuid, key: number, table: number): Candidate[] {
     if (table === TABLE_IN_PORT_SEC || table === TABLE_OUT_PORT_SEC) {
-      const ports = [...this.view.portsOf(datapath)]
-        .filter((p) => p.chassis !== undefined && p.chassis === this.chassis)
+      const ports = [...this.at.view.portsOf(datapath).values()]
+        .filter((p) => p.chassis !== undefined && p.chassis === this.at.chassis?._uuid)
         .map((p) => ({ key: p.tunnel_key, port_security: p.port_security }));
       return portSecurity(ports, table === TABLE_IN_PORT_SEC ? 'in' : 'out');
     }
@@ -296,29 +303,35 @@ export class Compiler {
   }
 
   private scope(datapath: Uuid, datapathKey: number): Scope {
-    const { view, chassis } = this;
-    const ofDatapath = <T extends { readonly datapath: Uuid; readonly tunnel_key: number }>(
-      row: T | undefined) => (row?.datapath === datapath ? row.tunnel_key : undefined);
+    const { view, chassis } = this.at;
     return {
       datapath, datapathKey,
       addressSet: (name) => {
-        const row = view.addressSetNamed(name);
+        const row = view.addressSet(name);
         return row && constantsOf(row);
       },
-      portGroup: (name) => view.portGroupNamed(name)?.ports,
+      portGroup: (name) => view.portGroup(name)?.ports,
       template: (name) => this.templates().get(name),
-      portKey: (name) => ofDatapath(view.portNamed(name)),
-      multicastKey: (name) => ofDatapath(view.multicastGroupNamed(datapath, name)),
+      portKey: (name) => {
+        const row = view.portByName(name);
+        return row?.datapath === datapath ? row.tunnel_key : undefined;
+      },
+      multicastKey: (name) => {
+        for (const row of view.multicastGroupsOf(datapath).values()) {
+          if (row.name === name) return row.tunnel_key;
+        }
+        return undefined;
+      },
       resident: (name) => {
-        const port = view.portNamed(name);
-        return port?.chassis !== undefined && port.chassis === chassis;
+        const port = view.portByName(name);
+        return port?.chassis !== undefined && port.chassis === chassis?._uuid;
       },
     };
   }
 
   private templates(): ReadonlyMap<string, string> {
-    for (const row of this.view.rows.Chassis_Template_Var.values()) {
-      if (row.chassis === this.view.chassis?.name) return row.variables;
+    for (const row of this.at.view.southbound.Chassis_Template_Var.values()) {
+      if (row.chassis === this.at.chassis?.name) return row.variables;
     }
     return new Map();
   }

@@ -119,7 +119,8 @@ export function compileFlow(row: FlowText, scope: Scope, release: string): FlowR
   const recorder = new Recorder(scope);
   const done = (list: readonly Candidate[], refusal?: Refusal): FlowResult => ({
     candidates: list, dependencies: recorder.dependencies, perDatapath: recorder.perDatapath,
-    ...(refusal ? { refusal } : {}),
+    // What matches nothing on this chassis keeps no packet from the fast path.
+    ...(refusal && list.length > 0 ? { refusal } : {}),
   });
   const barrier = (detail: string): FlowResult => {
     const refusal: Refusal = { reason: 'UNSUPPORTED_MATCH', detail };

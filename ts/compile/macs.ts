@@ -2,16 +2,10 @@
  * MAC bindings: learned ones, and static ones above or below them (OVN v23.03.1,
  * controller/lflow.c: priority 150 with override_dynamic_mac, 50 without, 100 learned).
  */
-import type { MacBinding, PortBinding, StaticMacBinding, Southbound, Uuid } from
-  '../southbound/rows.js';
+import type { MacBinding, StaticMacBinding } from '../southbound/rows.js';
 import { formatNumber, parseEthernet, parseIpv4, parseIpv6 } from '../lflow/literal.js';
 import type { MacBindingEntry } from './model.js';
-
-export interface MacView {
-  readonly rows: Southbound;
-  readonly local: ReadonlyMap<Uuid, { readonly tunnel_key: number }>;
-  portNamed(name: string): PortBinding | undefined;
-}
+import type { LocalView } from './physical.js';
 
 /** An address in its one canonical form, or undefined when it is none. */
 export function canonicalIp(text: string): string | undefined {
@@ -25,11 +19,11 @@ function priority(row: MacBinding | StaticMacBinding): number {
 }
 
 /** Bindings of the ports of local datapaths, by `${datapath}/${port}/${ip}`. */
-export function compileMacs(view: MacView): Map<string, MacBindingEntry> {
+export function compileMacs({ view, local }: LocalView): Map<string, MacBindingEntry> {
   const best = new Map<string, { row: MacBinding | StaticMacBinding; entry: MacBindingEntry }>();
   const consider = (row: MacBinding | StaticMacBinding): void => {
-    const port = view.portNamed(row.logical_port);
-    const datapath = port && view.local.get(port.datapath);
+    const port = view.portByName(row.logical_port);
+    const datapath = port && local.get(port.datapath);
     const ip = canonicalIp(row.ip);
     const mac = parseEthernet(row.mac);
     if (!datapath || ip === undefined || mac === undefined) return;
@@ -42,7 +36,9 @@ export function compileMacs(view: MacView): Map<string, MacBindingEntry> {
       || (priority(other) === priority(row) && other._uuid < row._uuid))) return;
     best.set(key, { row, entry });
   };
-  for (const row of view.rows.MAC_Binding.values()) consider(row);
-  for (const row of view.rows.Static_MAC_Binding.values()) consider(row);
+  for (const uuid of local.keys()) {
+    for (const row of view.macBindingsOf(uuid).values()) consider(row);
+    for (const row of view.staticMacBindingsOf(uuid).values()) consider(row);
+  }
   return new Map([...best].map(([key, { entry }]) => [key, entry]));
 }

@@ -3,22 +3,19 @@
  * zones (OVN v23.03.1, controller/physical.c, consider_port_binding). A port is local,
  * remote or a patch only when nothing about it is special; otherwise it is left to OVS.
  */
-import type {
-  Chassis, DatapathBinding, Encap, PortBinding, Southbound, Uuid,
-} from '../southbound/rows.js';
+import type { Chassis, DatapathBinding, Encap, PortBinding, Uuid } from '../southbound/rows.js';
+import type { View } from '../southbound/view.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { unsupportedPorts } from './limits.js';
 import type { Datapath, Port, Tunnel } from './model.js';
 
-/** What the rows say, by name: the part of the southbound view that is needed here. */
-export interface PhysicalView {
-  readonly rows: Southbound;
-  /** This chassis' own row; undefined until ovn-controller has made it. */
+/** The rows and which of them are this chassis' own. */
+export interface LocalView {
+  readonly view: View;
+  /** This chassis' row; undefined until ovn-controller has made it. */
   readonly chassis: Chassis | undefined;
   /** Local datapaths: rows of Datapath_Binding by UUID. */
   readonly local: ReadonlyMap<Uuid, DatapathBinding>;
-  portNamed(name: string): PortBinding | undefined;
-  portsOf(datapath: Uuid): Iterable<PortBinding>;
 }
 
 export interface Physical {
@@ -33,18 +30,12 @@ const left = (reason: 'UNSUPPORTED_PORT' | 'UNKNOWN_PORT'): Placed => ({ kind: '
 const unsupported = left('UNSUPPORTED_PORT');
 const unknown = left('UNKNOWN_PORT');
 
-export function isRouter(row: DatapathBinding): boolean {
-  return row.type === undefined || row.type === ''
-    ? row.external_ids.has('logical-router') : row.type === 'logical-router';
-}
-
 /**
  * The encaps by which both sides can talk, when geneve is the only type: with several
  * types ovn-controller's preference depends on its release.
  */
-function geneveEncaps(rows: Southbound, remote: Chassis, local: LocalChassis): Encap[] {
-  const encaps = remote.encaps.flatMap((uuid) => rows.Encap.get(uuid) ?? []);
-  const shared = encaps.filter((e) => local.encap_types.includes(e.type));
+function geneveEncaps(view: View, remote: Chassis, local: LocalChassis): Encap[] {
+  const shared = view.encapsOf(remote).filter((e) => local.encap_types.includes(e.type));
   if (!shared.every((e) => e.type === 'geneve')) return [];
   return shared.sort((a, b) => (a.ip < b.ip ? -1 : 1));
 }
@@ -53,22 +44,23 @@ function geneveEncaps(rows: Southbound, remote: Chassis, local: LocalChassis): E
 class Places {
   private readonly encaps = new Map<Uuid, Encap[]>();
   private readonly ipsec: boolean;
-  constructor(private readonly view: PhysicalView, private readonly here: LocalChassis) {
-    this.ipsec = [...view.rows.SB_Global.values()].some((row) => row.ipsec === true);
+  constructor(private readonly at: LocalView, private readonly here: LocalChassis) {
+    const globals = at.view.southbound.SB_Global.values();
+    this.ipsec = [...globals].some((row) => row.ipsec === true);
   }
 
   private encapsOf(chassis: Chassis): Encap[] {
     let encaps = this.encaps.get(chassis._uuid);
     if (!encaps) {
       // With IPsec the kernel encrypts what OVS sends; frames from XDP would go in clear.
-      encaps = this.ipsec ? [] : geneveEncaps(this.view.rows, chassis, this.here);
+      encaps = this.ipsec ? [] : geneveEncaps(this.at.view, chassis, this.here);
       this.encaps.set(chassis._uuid, encaps);
     }
     return encaps;
   }
 
   private remote(row: PortBinding, hasLocalnet: boolean): Placed {
-    const chassis = this.view.rows.Chassis.get(row.chassis!);
+    const chassis = this.at.view.southbound.Chassis.get(row.chassis!);
     if (!chassis) return unknown;
     // A remote port of a switch with a localnet port is reached through that, not a tunnel.
     if (hasLocalnet) return unsupported;
@@ -79,19 +71,16 @@ class Places {
   }
 
   private patch(row: PortBinding): Placed {
-    const peer = this.view.portNamed(row.options.get('peer') ?? '');
-    const datapath = peer && this.view.local.get(peer.datapath);
-    const returns = peer?.options.get('peer') === row.logical_port;
-    if (!datapath || !returns || (peer.type !== 'patch' && peer.type !== 'l3gateway')) {
-      return unknown;
-    }
+    const peer = this.at.view.peerOf(row);
+    const datapath = peer && this.at.local.get(peer.datapath);
+    if (!datapath || this.at.view.peerOf(peer) !== row) return unknown;
     return { kind: 'patch', peerDatapath: datapath.tunnel_key, peerPort: peer.tunnel_key };
   }
 
   private vif(row: PortBinding, hasLocalnet: boolean): Placed {
     if (row.parent_port || row.additional_chassis.length > 0) return unsupported;
     if (row.chassis === undefined) return unknown;
-    if (row.chassis !== this.view.chassis?._uuid) return this.remote(row, hasLocalnet);
+    if (row.chassis !== this.at.chassis?._uuid) return this.remote(row, hasLocalnet);
     const iface = this.here.interfaces.get(row.logical_port);
     if (!iface || iface.bridge !== this.here.integration_bridge) return unknown;
     return { kind: 'local', device: iface.name };
@@ -99,7 +88,7 @@ class Places {
 
   place(row: PortBinding, hasLocalnet: boolean): Placed {
     const gatewayHere = row.type === 'l3gateway' && row.chassis !== undefined
-      && row.chassis === this.view.chassis?._uuid;
+      && row.chassis === this.at.chassis?._uuid;
     if (row.type === 'patch' || gatewayHere) return this.patch(row);
     if (row.type === '') return this.vif(row, hasLocalnet);
     return unsupported;
@@ -109,8 +98,8 @@ class Places {
     const tunnels = new Map<string, Tunnel>();
     const localIp = this.here.encap_ips[0];
     if (localIp === undefined) return tunnels;
-    for (const chassis of this.view.rows.Chassis.values()) {
-      if (chassis._uuid === this.view.chassis?._uuid) continue;
+    for (const chassis of this.at.view.southbound.Chassis.values()) {
+      if (chassis._uuid === this.at.chassis?._uuid) continue;
       for (const { ip, options } of this.encapsOf(chassis)) {
         const csum = options.get('csum') === 'true';
         tunnels.set(ip, { chassis: chassis.name, remoteIp: ip, localIp, csum });
@@ -128,17 +117,17 @@ function natZone(row: DatapathBinding, suffix: string, zones: LocalChassis['ct_z
 }
 
 /** All datapaths, ports and tunnels of this chassis. */
-export function compilePhysical(view: PhysicalView, here: LocalChassis): Physical {
-  const places = new Places(view, here);
+export function compilePhysical(at: LocalView, here: LocalChassis): Physical {
+  const places = new Places(at, here);
   const datapaths = new Map<number, Datapath>();
   const ports = new Map<string, Port>();
-  for (const [uuid, row] of view.local) {
+  for (const [uuid, row] of at.local) {
     const key = row.tunnel_key;
     const name = row.external_ids.get('name') ?? uuid;
-    datapaths.set(key, { key, uuid, name, router: isRouter(row),
+    datapaths.set(key, { key, uuid, name, router: at.view.isRouter(row),
       dnatZone: natZone(row, 'dnat', here.ct_zones),
       snatZone: natZone(row, 'snat', here.ct_zones) });
-    const rows = [...view.portsOf(uuid)];
+    const rows = [...at.view.portsOf(uuid).values()];
     const hasLocalnet = rows.some((p) => p.type === 'localnet');
     for (const p of rows) {
       const zone = here.ct_zones.get(p.logical_port) ?? 0;

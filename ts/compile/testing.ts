@@ -3,18 +3,14 @@ import { flowWord as fw } from '../abi/generated.js';
 import { readFileSync } from 'node:fs';
 import { codecOf, parseSchema, type Shape } from '../ovsdb/schema.js';
 import type { Json } from '../ovsdb/rpc.js';
-import type {
-  AddressSet, DatapathBinding, MulticastGroup, PortBinding, PortGroup, Southbound, TableName,
-  Tables, Uuid,
-} from '../southbound/rows.js';
+import type { Southbound, TableName, Tables, Uuid } from '../southbound/rows.js';
 import { tables } from '../southbound/tables.js';
 import type { LocalChassis } from '../vswitch/local.js';
-import type { CompilerView } from './compiler.js';
 import { fieldEquals } from './match.js';
 
 export const corpusFolder = process.env['OVN_XDP_CORPUS'] ?? '/work/shared/corpus/neutron-zed';
 
-type MutableSouthbound = { [T in TableName]: Map<Uuid, Tables[T]> };
+export type MutableSouthbound = { [T in TableName]: Map<Uuid, Tables[T]> };
 
 /** Rows of a standalone database file (ovsdb(5)): one header line, then one JSON a line. */
 export function readDatabase(file: string): MutableSouthbound {
@@ -42,31 +38,6 @@ export function readDatabase(file: string): MutableSouthbound {
 export function emptySouthbound(): MutableSouthbound {
   return Object.fromEntries(Object.keys(tables).map((name) => [name, new Map()])) as unknown as
     MutableSouthbound;
-}
-
-/** A view by scanning: every datapath is local. */
-export class ScanningView implements CompilerView {
-  constructor(readonly rows: Southbound, private readonly systemId: string) {}
-  get chassis(): Tables['Chassis'] | undefined {
-    return [...this.rows.Chassis.values()].find((row) => row.name === this.systemId);
-  }
-  get local(): ReadonlyMap<Uuid, DatapathBinding> { return this.rows.Datapath_Binding; }
-  portNamed(name: string): PortBinding | undefined {
-    return [...this.rows.Port_Binding.values()].find((row) => row.logical_port === name);
-  }
-  portsOf(datapath: Uuid): PortBinding[] {
-    return [...this.rows.Port_Binding.values()].filter((row) => row.datapath === datapath);
-  }
-  addressSetNamed(name: string): AddressSet | undefined {
-    return [...this.rows.Address_Set.values()].find((row) => row.name === name);
-  }
-  portGroupNamed(name: string): PortGroup | undefined {
-    return [...this.rows.Port_Group.values()].find((row) => row.name === name);
-  }
-  multicastGroupNamed(datapath: Uuid, name: string): MulticastGroup | undefined {
-    return [...this.rows.Multicast_Group.values()]
-      .find((row) => row.name === name && row.datapath === datapath);
-  }
 }
 
 /** A chassis on which every port that the rows bind to it has an interface. */
