@@ -35,8 +35,8 @@ export interface LocalChassis {
   /** `external_ids:ovn-xdp-*`, without the prefix. */
   readonly settings: ReadonlyMap<string, string>;
   /** `ovn-remote-probe-interval`: 0 is off; ovn-controller's default is 5000. */
-  readonly remote_probe_interval_ms: number;
+  readonly remote_probe_interval_ms?: number;
   /** Paths of the table SSL, which beat the command line's. */
-  readonly ssl: { readonly privateKey: string; readonly certificate: string;
+  readonly ssl?: { readonly privateKey: string; readonly certificate: string;
     readonly caCertificate: string } | undefined;
 }
