@@ -1,4 +1,7 @@
-/** Network devices of this namespace, and what may be done at each. Pure. */
+/** Network devices of this namespace, and what may be done at each. */
+import { BpfError } from '../libbpf/error.js';
+import { interfaces, xdpFeatures, type XdpFeature } from '../libbpf/net.js';
+import { formatMac } from '../sync/addresses.js';
 import type { LocalChassis } from '../vswitch/local.js';
 
 export interface NetDevice {
@@ -9,11 +12,28 @@ export interface NetDevice {
   readonly up: boolean;
   /** rtnl_link_ops' kind ("veth", "tun", "bridge"); empty for hardware. */
   readonly kind: string;
-  /** enum netdev_xdp_act (Linux 6.3); undefined when the kernel cannot tell. */
-  readonly xdpFeatures: number | undefined;
+  /** Undefined when the kernel (before 6.3) cannot tell. */
+  readonly xdp: ReadonlySet<XdpFeature> | undefined;
 }
 
-const XDP_BASIC = 1, XDP_REDIRECT = 2, XDP_NDO_XMIT = 4;
+/** The devices of this namespace by name; `wanted` are those whose XDP features matter. */
+export function readDevices(wanted: (name: string) => boolean): Map<string, NetDevice> {
+  return new Map(interfaces().map((link) => [link.name, {
+    name: link.name, ifindex: link.index, mtu: link.mtu, mac: formatMac(link.mac), up: link.up,
+    kind: link.kind ?? '', xdp: wanted(link.name) ? featuresOf(link.index) : undefined,
+  }]));
+}
+
+/** A device that vanishes meanwhile can do nothing. */
+function featuresOf(ifindex: number): ReadonlySet<XdpFeature> | undefined {
+  try {
+    return xdpFeatures(ifindex);
+  } catch (error) {
+    if (error instanceof BpfError && error.code === 'ENODEV') return new Set();
+    throw error;
+  }
+}
+
 export type Hook = 'xdp' | 'none';
 export interface Plan {
   readonly role: 'vif' | 'uplink';
@@ -32,19 +52,15 @@ export function planDevice(role: Plan['role'], device: NetDevice, datapathType: 
   if (datapathType !== 'netdev') {
     return left(`the bridge's datapath_type is "${datapathType || 'system'}", not "netdev"`);
   }
-  const features = device.xdpFeatures;
-  if (features !== undefined && !(features & XDP_BASIC)) {
-    return left('the driver has no native XDP');
-  }
-  if (features !== undefined && !(features & XDP_REDIRECT)) {
-    return left('the driver does not redirect');
-  }
+  const features = device.xdp;
+  if (features?.has('basic') === false) return left('the driver has no native XDP');
+  if (features?.has('redirect') === false) return left('the driver does not redirect');
   const base = 'userspace OVS: native XDP sees frames before its packet socket';
   if (features === undefined) {
     return { role, device, hook: 'xdp', target: true,
       reason: `${base}; this kernel does not say which devices take redirected frames` };
   }
-  const target = (features & XDP_NDO_XMIT) !== 0;
+  const target = features.has('ndoXmit');
   return { role, device, hook: 'xdp', target, reason: target ? base
     : `${base}; ${noTarget(device)}, so frames to it are left to OVS` };
 }

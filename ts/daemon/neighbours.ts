@@ -5,18 +5,23 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { log } from '../base/log.js';
-import { parseMac } from '../sync/addresses.js';
+import { parseAddress, parseMac } from '../sync/addresses.js';
 import type { NextHop } from '../sync/image.js';
 import type { NetDevice } from './devices.js';
 
 export interface Route { readonly device: string; readonly via: string }
 
-/** First route of `ip -json route get IP`; undefined when there is none. */
-export function parseRoute(text: string, destination: string): Route | undefined {
-  const [first] = parseList(text);
-  if (typeof first?.['dev'] !== 'string' || first['type'] === 'local') return undefined;
-  const gateway = first['gateway'] ?? (first['via'] as { host?: unknown } | undefined)?.host;
-  return { device: first['dev'], via: typeof gateway === 'string' ? gateway : destination };
+/** One spelling for each address. */
+const canonical = (ip: string): string => parseAddress(ip)?.bytes.toString('hex') ?? ip;
+
+/** Lines of `ip -json -batch` with `route get`: canonical destination -> route. */
+export function parseRoutes(text: string): Map<string, Route> {
+  return new Map(text.split('\n').flatMap(parseList).flatMap((entry) => {
+    const { dst, dev, type, gateway, via } = entry;
+    if (typeof dst !== 'string' || typeof dev !== 'string' || type === 'local') return [];
+    const next = gateway ?? (via as { host?: unknown } | undefined)?.host ?? dst;
+    return typeof next === 'string' ? [[canonical(dst), { device: dev, via: next }] as const] : [];
+  }));
 }
 
 const usable = new Set(['REACHABLE', 'STALE', 'DELAY', 'PROBE', 'PERMANENT', 'NOARP']);
@@ -57,20 +62,19 @@ export function nextHop(route: Route | undefined, neighbours: ReadonlyMap<string
   return { ifindex: wire.ifindex, mtu: Math.min(wire.mtu, routeDevice.mtu), ethDst, ethSrc };
 }
 
-/** Runs `ip` and gives its standard output; rejects with its own words. */
-export type RunIp = (args: readonly string[]) => Promise<string>;
+/** Runs `ip` with commands on its standard input; gives its standard output, which lacks the
+ * commands that failed. Rejects only when it cannot be run at all. */
+export type RunIp = (commands: readonly string[]) => Promise<string>;
 
-export const runIp: RunIp = (args) => new Promise((resolve, reject) => {
-  const child = spawn('ip', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+export const runIp: RunIp = (commands) => new Promise((resolve, reject) => {
+  const child = spawn('ip', ['-json', '-force', '-batch', '-'],
+    { stdio: ['pipe', 'pipe', 'ignore'] });
   let out = '';
-  let problem = '';
   child.stdout.on('data', (bytes: Buffer) => { out += bytes.toString(); });
-  child.stderr.on('data', (bytes: Buffer) => { problem += bytes.toString(); });
   child.on('error', reject);
-  child.on('close', (code) => {
-    if (code === 0) resolve(out);
-    else reject(new Error(`ip ${args.join(' ')}: ${problem.trim()}`));
-  });
+  child.stdin.on('error', reject);
+  child.on('close', () => { resolve(out); });
+  child.stdin.end(commands.join('\n') + '\n');
 });
 
 export interface Resolved {
@@ -79,30 +83,35 @@ export interface Resolved {
   readonly wires: ReadonlyMap<number, NetDevice>;
 }
 
-/** Looks up the way to every address, and has the kernel resolve what it does not know. */
-export async function resolve(remotes: Iterable<string>, devices: ReadonlyMap<string, NetDevice>,
-  wireOf: WireOf, ip: RunIp = runIp): Promise<Resolved> {
+/** Looks up the way to every address, and has the kernel resolve what it does not know.
+ * Two processes at most, however many chassis there are. */
+export async function resolve(remotes: readonly string[],
+  devices: ReadonlyMap<string, NetDevice>, wireOf: WireOf, ip: RunIp = runIp): Promise<Resolved> {
   const nextHops = new Map<string, NextHop>();
   const wires = new Map<number, NetDevice>();
-  const neighbours = parseNeighbours(await ip(['-json', 'neigh']).catch(() => ''));
+  if (remotes.length === 0) return { nextHops, wires };
+  const routes = parseRoutes(await ip(remotes.map((remote) => `route get ${remote}`)));
+  const neighbours = parseNeighbours(await ip(['neigh show']));
+  const unknown: Route[] = [];
   for (const remote of remotes) {
-    const route = parseRoute(await ip(['-json', 'route', 'get', remote]).catch(() => ''), remote);
+    const route = routes.get(canonical(remote));
     if (!route) continue;
     const wire = wireOf(route.device);
     if (wire) wires.set(wire.ifindex, wire);
     const hop = nextHop(route, neighbours, devices.get(route.device), wireOf);
     if (hop) nextHops.set(remote, hop);
-    if (!neighbours.has(`${route.device}/${route.via}`)) await ask(route, ip);
+    if (!neighbours.has(`${route.device}/${route.via}`)) unknown.push(route);
   }
+  await ask(unknown, ip);
   return { nextHops, wires };
 }
 
-/** `managed` (Linux 5.16) makes the kernel keep the entry alive; older kernels resolve once. */
-async function ask({ device, via }: Route, ip: RunIp): Promise<void> {
-  const entry = ['neigh', 'replace', via, 'dev', device];
-  await ip([...entry, 'managed'])
-    .catch(() => ip([...entry, 'use']))
-    .catch((error: Error) => { log('neighbours', 'WARN', error.message); });
+/** `managed` (Linux 5.16) makes the kernel keep the entry alive; for older kernels the second
+ * command, which resolves once, does no harm to the others. */
+async function ask(routes: readonly Route[], ip: RunIp): Promise<void> {
+  if (routes.length === 0) return;
+  await ip(routes.flatMap(({ device, via }) => ['managed', 'use'].map((how) =>
+    `neigh replace ${via} dev ${device} ${how}`)));
 }
 
 /** Calls `changed` whenever links, routes, neighbours or addresses change, and restarts

@@ -3,6 +3,7 @@
  * packets right now. Nothing of it is touched until the new agent's own state is in force;
  * what the active buffer does not reach is garbage of an interrupted change and goes first.
  */
+import { tunnel as tunnelCodec } from '../abi/generated.js';
 import { bufferedMaps, emptyImage, type Image, type Rows } from './image.js';
 import type { Bytes, HashMap, MapPort } from './port.js';
 import { ruleMaps, type StageStore } from './stages.js';
@@ -86,8 +87,10 @@ export function adopt(port: MapPort, store: StageStore, tunnels: Slots): Found {
 }
 
 /** A tunnel's content as far as its index goes: the outer addresses' remote end. */
-export const tunnelId = (value: Bytes): string => idOf(value.subarray(8, 12)) +
-  idOf(value.subarray(36, 52));
+export function tunnelId(value: Bytes): string {
+  const { family, remote } = tunnelCodec.fromBytes(value);
+  return `${family}/${idOf(remote)}`;
+}
 
 function hold(entries: Iterable<readonly [Bytes, Bytes]>, slots: Slots,
   name: (value: Bytes) => string, held: [Slots, string][]): void {

@@ -6,8 +6,7 @@ import { readControl } from './adopt.js';
 import { CapacityError, Sync } from './apply.js';
 import { decodeTables } from './decode.js';
 import { FakePort, Killed } from './fake_port.js';
-import type { State } from './image.js';
-import { puntReason } from './reasons.js';
+import { reasonNumber, type State } from './image.js';
 import { stateArbitrary } from './states.fixture.js';
 import { kernelText, stateText } from './texts.fixture.js';
 import { decodeUuid, toWords, words } from './wire.js';
@@ -72,7 +71,7 @@ test('after any sequence of states both buffers hold exactly the last', async ()
       assertInForce(port, sync, state);
       assert.not((await sync.apply(state)).flipped, 'the same state again flips nothing');
     }
-  }), runs(100));
+  }), runs(20));
 });
 
 test('at every write the active buffer is the whole old or the whole new state', async () => {
@@ -94,7 +93,7 @@ test('at every write the active buffer is the whole old or the whole new state',
       await sync.apply(state);
       old = next;
     }
-  }), runs(15));
+  }), runs(6));
 });
 
 test('killed at any write, a new agent ends in the same state, consistent all the way', async () => {
@@ -120,7 +119,7 @@ test('killed at any write, a new agent ends in the same state, consistent all th
       await second.apply(after);
       port.onWrite = () => {};
       assertInForce(port, second, after);
-    }), runs(30));
+    }), runs(15));
 });
 
 test('killed at every single write of one change, then killed again while adopting', async () => {
@@ -150,7 +149,7 @@ test('flow and tunnel indexes survive a restart, so counters keep their meaning'
     await new Sync(port).apply(state);
     assert.equal(kept(port, 'flow_uuids'), flows);
     assert.equal(kept(port, 'tunnels'), tunnels);
-  }), runs(40));
+  }), runs(20));
 });
 const kept = (port: FakePort, map: 'flow_uuids' | 'tunnels'): string[] =>
   port.entries(map).map(([, value]) => Buffer.from(value).toString('hex'));
@@ -175,7 +174,7 @@ test('a tunnel changes only while it is not ready', async () => {
       before = now;
     };
     for (const state of states) await sync.apply(state);
-  }), runs(30));
+  }), runs(15));
 });
 
 const simple = (rules: Stage['rules'], table = 1): State => ({
@@ -203,7 +202,7 @@ test('a stage that does not fit is a punt barrier, and fits again when there is 
   for (const [state, what] of [[many, 'rules_s'], [wide, 'words of one tuple'],
     [long, 'ops of one program']] as const) {
     assert.equal([...(await sync.apply(state)).refused], [[what, 1]]);
-    assert.is(barrierText(port), puntReason('CAPACITY'));
+    assert.is(barrierText(port), reasonNumber('CAPACITY'));
   }
   assert.is((await sync.apply(simple([ruleOf(1), ruleOf(2), ruleOf(3)]))).refused.size, 0);
   assert.is(barrierText(port), 0);
@@ -241,7 +240,7 @@ test('a device that the kernel does not take as a target is left to OVS', async 
       { ifindex: 5, mtu: 1500, target: true }]]) },
   });
   const value = toWords(port.get('ports', words(0, 1, 1)) ?? new Uint8Array());
-  assert.equal([value[0], value[6]], [4, puntReason('UNSUPPORTED_PORT')]);
+  assert.equal([value[0], value[6]], [4, reasonNumber('UNSUPPORTED_PORT')]);
 });
 
 test.run();

@@ -153,7 +153,7 @@ export class Sync {
     const held = new Map<string, string>();
     for (const [ip, tunnel] of state.desired.tunnels) {
       const value = tunnelValue(tunnel, state.placement.nextHops.get(ip));
-      if (value.every((byte) => byte === 0)) continue;
+      if (!value) continue;
       const id = tunnelId(value);
       const slot = this.#tunnelSlots.acquire(id);
       if (!slot) continue;

@@ -1,10 +1,11 @@
 /** The kernel's tables read back: for `ovn-xdp flows` and for tests. */
+import { RULE_ARGS, flowUuid, opCode, program as programCodec, tuple as tupleCodec }
+  from '../abi/generated.js';
 import type { Program, TupleShape } from '../compile/model.js';
-import { readControl } from './adopt.js';
-import type { Bytes, MapPort } from './port.js';
+import { reachableStages, readControl } from './adopt.js';
+import type { ArrayMap, Bytes, MapPort } from './port.js';
 import { ruleMaps } from './stages.js';
-import { abi, decodeProgram, decodeRule, decodeStage, decodeTuple, decodeUuid, toWords, words }
-  from './wire.js';
+import { decodeProgram, decodeRule, decodeStage, decodeTuple, decodeUuid, toWords, words } from './wire.js';
 
 export interface DecodedRule {
   readonly shape: TupleShape;
@@ -25,27 +26,10 @@ export interface DecodedTables {
   readonly stages: ReadonlyMap<number, DecodedStage>;
 }
 
-/** Rules by slot and tuple: `${slot}/${tuple}`. */
-type RuleIndex = Map<string, { key: number[]; value: Bytes }[]>;
-
-function indexRules(port: MapPort): RuleIndex {
-  const index: RuleIndex = new Map();
-  for (const map of ruleMaps) {
-    for (const [key, value] of port.entries(map)) {
-      const [slot = 0, tuple = 0, ...rest] = toWords(key);
-      const id = `${slot}/${tuple}`;
-      const list = index.get(id) ?? [];
-      list.push({ key: rest, value });
-      index.set(id, list);
-    }
-  }
-  return index;
-}
-
 /** Tables in force, or those of `buffer`. */
 export function decodeTables(port: MapPort, buffer: number = readControl(port).active):
   DecodedTables {
-  const rules = indexRules(port);
+  const reader = new Reader(port);
   const dispatch = new Map<string, number>();
   const stages = new Map<number, DecodedStage>();
   for (const [key, value] of port.entries('dispatch')) {
@@ -53,48 +37,74 @@ export function decodeTables(port: MapPort, buffer: number = readControl(port).a
     if (of !== buffer) continue;
     const slot = toWords(value)[0] ?? 0;
     dispatch.set(`${datapath}/${table}`, slot);
-    if (!stages.has(slot)) stages.set(slot, decodeChain(port, slot, rules));
+    if (!stages.has(slot)) stages.set(slot, reader.stage(slot));
   }
   return { dispatch, stages };
 }
 
-function decodeChain(port: MapPort, head: number, index: RuleIndex): DecodedStage {
-  const rules: DecodedRule[] = [];
-  const seen = new Set<number>();
-  let table = 0;
-  for (let slot = head; slot !== 0 && !seen.has(slot);) {
-    seen.add(slot);
-    const stage = decodeStage(port.get('stages', words(slot)) ?? new Uint8Array(256));
-    table = stage.table;
-    for (const { tuple } of stage.tuples) {
-      const shape = decodeTuple(port.get('tuples', words(tuple)) ?? new Uint8Array(84));
-      for (const { key, value } of index.get(`${slot}/${tuple}`) ?? []) {
-        rules.push(decodeOne(port, shape, key, value));
-      }
-    }
-    slot = stage.more;
-  }
-  return { table, rules: rules.sort((a, b) => b.priority - a.priority) };
-}
-
-function decodeOne(port: MapPort, shape: TupleShape, key: readonly number[], value: Bytes):
-  DecodedRule {
-  const rule = decodeRule(value);
-  return {
-    shape: { words: shape.words, masks: shape.masks },
-    key: key.slice(0, shape.words.length),
-    priority: rule.priority,
-    program: loadProgram(port, rule.program, rule.args),
-    args: rule.args,
-    flow: decodeUuid(port.get('flow_uuids', words(rule.flow)) ?? new Uint8Array(16)),
+/** What `read` gives for a number, read once. */
+function once<T>(read: (index: number) => T): (index: number) => T {
+  const known = new Map<number, T>();
+  return (index) => {
+    let value = known.get(index);
+    if (value === undefined) known.set(index, value = read(index));
+    return value;
   };
 }
 
-/** A program with the ones its calls go on with. Garbage that calls itself ends at the depth
- * that the arguments allow. */
-function loadProgram(port: MapPort, index: number, args: readonly number[], depth = 0): Program {
-  const program = decodeProgram(port.get('programs', words(index)) ?? new Uint8Array(4));
-  if (depth >= abi.RULE_ARGS) return program;
-  return { ops: program.ops.map((op) => op.code !== abi.OP_CALL ? op :
-    { ...op, then: loadProgram(port, args[op.arg ?? 0] ?? 0, args, depth + 1) }) };
+class Reader {
+  /** `${slot}/${tuple}` -> rules. */
+  readonly #rules = new Map<string, { key: number[]; value: Bytes }[]>();
+  readonly #tuple: (index: number) => TupleShape;
+  readonly #program: (index: number) => Program;
+  readonly #flow: (index: number) => string;
+
+  constructor(readonly port: MapPort) {
+    const bytes = (map: ArrayMap, index: number, size: number): Bytes =>
+      port.get(map, words(index)) ?? new Uint8Array(size);
+    this.#tuple = once((index) => decodeTuple(bytes('tuples', index, tupleCodec.size)));
+    this.#program = once((index) => decodeProgram(bytes('programs', index, programCodec.size)));
+    this.#flow = once((index) => decodeUuid(bytes('flow_uuids', index, flowUuid.size)));
+    for (const map of ruleMaps) {
+      for (const [key, value] of port.entries(map)) {
+        const [slot = 0, tuple = 0, ...rest] = toWords(key);
+        const list = this.#rules.get(`${slot}/${tuple}`);
+        if (list) list.push({ key: rest, value });
+        else this.#rules.set(`${slot}/${tuple}`, [{ key: rest, value }]);
+      }
+    }
+  }
+
+  stage(head: number): DecodedStage {
+    const rules: DecodedRule[] = [];
+    let table = 0;
+    for (const slot of reachableStages(this.port, [head])) {
+      const stage = decodeStage(this.port.get('stages', words(slot)) ?? new Uint8Array());
+      table = stage.table;
+      for (const { tuple } of stage.tuples) {
+        const shape = this.#tuple(tuple);
+        for (const { key, value } of this.#rules.get(`${slot}/${tuple}`) ?? []) {
+          rules.push(this.#decode(shape, key, value));
+        }
+      }
+    }
+    return { table, rules: rules.sort((a, b) => b.priority - a.priority) };
+  }
+
+  #decode(shape: TupleShape, key: readonly number[], value: Bytes): DecodedRule {
+    const { priority, program, args, flow } = decodeRule(value);
+    return { shape, key: key.slice(0, shape.words.length), priority, args,
+      program: this.#withCalls(program, args), flow: this.#flow(flow) };
+  }
+
+  /** A program with the ones its calls go on with. Garbage that calls itself ends at the
+   * depth that the arguments allow. */
+  #withCalls(index: number, args: readonly number[], depth = 0): Program {
+    const program = this.#program(index);
+    if (depth >= RULE_ARGS || !program.ops.some(({ code }) => code === opCode.OP_CALL)) {
+      return program;
+    }
+    return { ops: program.ops.map((op) => op.code !== opCode.OP_CALL ? op :
+      { ...op, then: this.#withCalls(args[op.arg ?? 0] ?? 0, args, depth + 1) }) };
+  }
 }

@@ -1,15 +1,20 @@
 /** An in-memory kernel for tests: the maps as bytes, with the kernel's refusals. */
+import * as abi from '../abi/generated.js';
 import { arrayMaps, hashMaps, type Bytes, type HashMap, type MapName, type MapPort } from './port.js';
 import { bytesOf, idOf, toWords, words } from './wire.js';
 
 const valueBytes: { readonly [M in MapName]: number } = {
-  control: 12, tuples: 84, stages: 256, programs: 516, tunnels: 64, flow_uuids: 16, flow_drops: 16,
-  dispatch: 4, ports: 32, ifaces: 16, datapaths: 16, tunnel_sources: 4, rules_s: 72, rules_m: 72,
-  rules_l: 72, mac_bindings: 8, devmap: 4,
+  control: abi.control.size, tuples: abi.tuple.size, stages: abi.stage.size,
+  programs: abi.program.size, tunnels: abi.tunnel.size, flow_uuids: abi.flowUuid.size,
+  flow_drops: abi.counter.size, dispatch: 4, ports: abi.port.size, ifaces: abi.iface.size,
+  datapaths: abi.datapath.size, tunnel_sources: 4, rules_s: abi.rule.size, rules_m: abi.rule.size,
+  rules_l: abi.rule.size, mac_bindings: abi.macBinding.size, devmap: 4,
 };
 const keyBytes: { readonly [M in HashMap]: number } = {
-  dispatch: 12, ports: 12, ifaces: 8, datapaths: 8, tunnel_sources: 40, rules_s: 16, rules_m: 32,
-  rules_l: 72, mac_bindings: 24, devmap: 4,
+  dispatch: abi.dispatchKey.size, ports: abi.portKey.size, ifaces: abi.ifaceKey.size,
+  datapaths: abi.datapathKey.size, tunnel_sources: abi.tunnelSourceKey.size,
+  rules_s: abi.ruleKeyS.size, rules_m: abi.ruleKeyM.size, rules_l: abi.ruleKeyL.size,
+  mac_bindings: abi.macBindingKey.size, devmap: 4,
 };
 const isArray = (map: MapName): boolean => (arrayMaps as readonly string[]).includes(map);
 

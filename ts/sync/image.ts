@@ -2,11 +2,12 @@
  * Rows of the double-buffered tables for one desired state. A row's key is without the
  * buffer number, which every such key begins with, so one image serves both buffers.
  */
+import { DATAPATH_ROUTER, datapath as datapathCodec, iface as ifaceCodec, ifaceRole, port as portCodec,
+  portKind, puntReasons, tunnel as tunnelCodec } from '../abi/generated.js';
 import type { Desired, Port, Tunnel } from '../compile/model.js';
 import { parseAddress } from './addresses.js';
-import { puntReason } from './reasons.js';
 import type { Bytes, HashMap } from './port.js';
-import { abi, idOf, words } from './wire.js';
+import { idOf, words } from './wire.js';
 
 export const bufferedMaps = ['dispatch', 'ports', 'ifaces', 'datapaths', 'tunnel_sources'] as const;
 export type BufferedMap = (typeof bufferedMaps)[number] & HashMap;
@@ -50,33 +51,38 @@ export interface Indexes {
   readonly targets: ReadonlySet<number>;
 }
 
-/** struct port. */
-function portValue(port: Partial<Record<'ifindex' | 'tunnel' | 'peerDatapath' | 'peerPort' |
-  'reason' | 'mtu', number>> & { kind: Port['kind']; zone: number }): Bytes {
-  return words(abi.PORT_KIND[port.kind], port.ifindex ?? 0, port.tunnel ?? 0,
-    port.peerDatapath ?? 0, port.peerPort ?? 0, port.zone, port.reason ?? 0, port.mtu ?? 0);
+const kinds = { local: portKind.PORT_LOCAL, remote: portKind.PORT_REMOTE,
+  patch: portKind.PORT_PATCH, punt: portKind.PORT_PUNT } as const;
+const nowhere = { ifindex: 0, tunnel: 0, peer_datapath: 0, peer_port: 0, reason: 0, mtu: 0 };
+
+/** Number of a PUNT_ reason by its name without the prefix; unknown names are INTERNAL. */
+export function reasonNumber(name: string): number {
+  const index = puntReasons.findIndex((reason) => reason.name === name);
+  return index >= 0 ? index : puntReasons.findIndex((reason) => reason.name === 'INTERNAL');
 }
 
 type Lower = (port: Port, state: State, indexes: Indexes) => Bytes;
+const place = (port: Port, kind: Port['kind'], where: Partial<typeof nowhere>): Bytes =>
+  portCodec.toBytes({ ...nowhere, ...where, kind: kinds[kind], zone: port.zone });
 const punt = (port: Port, reason: string): Bytes =>
-  portValue({ kind: 'punt', zone: port.zone, reason: puntReason(reason) });
+  place(port, 'punt', { reason: reasonNumber(reason) });
 
 const lowerPort: { readonly [K in Port['kind']]: Lower } = {
   local: (port, { placement }, { targets }) => {
     const device = placement.devices.get(port.device ?? '');
     if (!device) return punt(port, 'UNKNOWN_PORT');
     if (!device.target || !targets.has(device.ifindex)) return punt(port, 'UNSUPPORTED_PORT');
-    return portValue({ kind: 'local', zone: port.zone, ifindex: device.ifindex, mtu: device.mtu });
+    return place(port, 'local', { ifindex: device.ifindex, mtu: device.mtu });
   },
   remote: (port, { desired }, { tunnels }) => {
     const ip = port.encapIp ?? '';
     if (!desired.tunnels.has(ip)) return punt(port, 'UNKNOWN_PORT');
     const tunnel = tunnels.get(ip);
     if (tunnel === undefined) return punt(port, 'CAPACITY');
-    return portValue({ kind: 'remote', zone: port.zone, tunnel });
+    return place(port, 'remote', { tunnel });
   },
-  patch: (port) => portValue({ kind: 'patch', zone: port.zone,
-    peerDatapath: port.peerDatapath ?? 0, peerPort: port.peerPort ?? 0 }),
+  patch: (port) => place(port, 'patch', { peer_datapath: port.peerDatapath ?? 0,
+    peer_port: port.peerPort ?? 0 }),
   punt: (port) => punt(port, port.reason ?? 'UNSUPPORTED_PORT'),
 };
 
@@ -94,15 +100,18 @@ export function makeImage(state: State, indexes: Indexes): Image {
     const device = port.kind === 'local' ? placement.devices.get(port.device ?? '') : undefined;
     if (device) {
       image.ifaces.set(idOf(words(device.ifindex)),
-        words(abi.IFACE_VIF, port.datapath, port.port, device.mtu));
+        ifaceCodec.toBytes({ role: ifaceRole.IFACE_VIF, datapath: port.datapath, port: port.port,
+          mtu: device.mtu, zone: port.zone }));
     }
   }
   for (const uplink of placement.uplinks) {
-    image.ifaces.set(idOf(words(uplink.ifindex)), words(abi.IFACE_UPLINK, 0, 0, uplink.mtu));
+    image.ifaces.set(idOf(words(uplink.ifindex)), ifaceCodec.toBytes({
+      role: ifaceRole.IFACE_UPLINK, datapath: 0, port: 0, mtu: uplink.mtu, zone: 0 }));
   }
   for (const { key, router, dnatZone, snatZone } of desired.datapaths.values()) {
-    image.datapaths.set(idOf(words(key)),
-      words(router ? abi.DATAPATH_ROUTER : 0, dnatZone, snatZone, 0));
+    image.datapaths.set(idOf(words(key)), datapathCodec.toBytes({
+      flags: router ? DATAPATH_ROUTER : 0, dnat_zone: dnatZone, snat_zone: snatZone,
+      generation: 0 }));
   }
   for (const [ip, tunnel] of desired.tunnels) {
     const index = indexes.tunnels.get(ip);
@@ -120,21 +129,16 @@ function tunnelSourceKey(tunnel: Tunnel): Bytes | undefined {
   return Buffer.concat([words(remote.family), remote.bytes, local.bytes]);
 }
 
-/** struct tunnel; all zero (not ready) when the addresses do not fit. */
-export function tunnelValue(tunnel: Tunnel, hop: NextHop | undefined): Buffer {
-  const out = Buffer.alloc(64);
+/** struct tunnel; undefined when the addresses do not fit. */
+export function tunnelValue(tunnel: Tunnel, hop: NextHop | undefined): Bytes | undefined {
   const remote = parseAddress(tunnel.remoteIp);
   const local = parseAddress(tunnel.localIp);
-  if (!remote || !local || remote.family !== local.family) return out;
-  words(hop ? 1 : 0, hop?.ifindex ?? 0, remote.family, tunnel.csum ? 1 : 0, hop?.mtu ?? 0)
-    .copy(out);
-  local.bytes.copy(out, 20);
-  remote.bytes.copy(out, 36);
-  if (hop) {
-    out.set(hop.ethDst, 52);
-    out.set(hop.ethSrc, 58);
-  }
-  return out;
+  if (!remote || !local || remote.family !== local.family) return undefined;
+  return tunnelCodec.toBytes({
+    ready: hop ? 1 : 0, ifindex: hop?.ifindex ?? 0, family: remote.family,
+    csum: tunnel.csum ? 1 : 0, mtu: hop?.mtu ?? 0, local: local.bytes, remote: remote.bytes,
+    eth_dst: hop?.ethDst ?? new Uint8Array(6), eth_src: hop?.ethSrc ?? new Uint8Array(6),
+  });
 }
 
 export interface Delta { readonly put: [string, Bytes][]; readonly remove: string[] }
@@ -148,7 +152,7 @@ export function diff(actual: ReadonlyMap<string, Bytes>, wanted: ReadonlyMap<str
   return { put, remove: [...actual.keys()].filter((key) => !wanted.has(key)) };
 }
 
-const generationAt = 12;
+const generationAt = datapathCodec.fields['generation']?.offset ?? 0;
 const datapathOf = (key: string): string => key.slice(0, 4);
 
 /** Gives each datapath its generation: `generation` where any row of it differs from the

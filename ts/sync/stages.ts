@@ -3,12 +3,12 @@
  * refer to, as the entries to write and later to delete. A stage is immutable; what changes
  * is a new stage in new slots.
  */
+import { STAGE_TUPLES, opCode, puntReason } from '../abi/generated.js';
 import type { Program, Rule, Stage, TupleShape } from '../compile/model.js';
 import type { Bytes, HashMap, MapName, MapPort } from './port.js';
-import { puntReason } from './reasons.js';
 import { Slots } from './slots.js';
-import { abi, encodeProgram, encodeRule, encodeRuleKey, encodeStage, encodeTuple, encodeUuid, idOf,
-  keyClass, words } from './wire.js';
+import { argsFit, encodeProgram, encodeRule, encodeRuleKey, encodeStage, encodeTuple, encodeUuid,
+  idOf, keyClass, keyWords, words } from './wire.js';
 
 export const ruleMaps = ['rules_s', 'rules_m', 'rules_l'] as const satisfies readonly HashMap[];
 export type Entry = readonly [Bytes, Bytes];
@@ -22,18 +22,18 @@ export interface StageRecord {
 }
 /** Why a stage could not be placed; it becomes a punt barrier. */
 export type Refusal = 'stages' | 'tuples' | 'programs' | (typeof ruleMaps)[number] |
-  'words of one tuple' | 'ops of one program';
+  'words of one tuple' | 'ops of one program' | 'arguments of one rule';
 
 class Refused extends Error { constructor(readonly what: Refusal) { super(what); } }
 
-interface Group { readonly shape: TupleShape; readonly class: number; readonly index: number;
+interface Group { readonly shape: TupleShape; readonly class: 0 | 1 | 2; readonly index: number;
   readonly rules: Map<string, Rule>; max: number }
 
 /** The stage that punts everything: what a stage that does not fit is replaced by. */
 export const barrier: Stage = {
   digest: 'barrier', table: 0, rules: [{
     shape: { words: [], masks: [] }, key: [], priority: 65535, args: [], flow: '',
-    program: { ops: [{ code: abi.OP_PUNT, imm: puntReason('CAPACITY') }] },
+    program: { ops: [{ code: opCode.OP_PUNT, imm: puntReason.PUNT_CAPACITY }] },
   }],
 };
 export const stageId = (stage: Stage): string => `${stage.table}/${stage.digest}`;
@@ -46,7 +46,7 @@ export class StageStore {
   readonly records = new Map<string, StageRecord>();
   /** Rules in the kernel or planned, by rule map. */
   readonly ruleCount: [number, number, number] = [0, 0, 0];
-  readonly #programBytes = new WeakMap<Program, { id: string; bytes: Buffer | undefined }>();
+  readonly #programBytes = new WeakMap<Program, { id: string; bytes: Bytes | undefined }>();
 
   constructor(readonly port: MapPort) {
     this.slots = new Slots(port.capacity('stages'), 1);
@@ -104,14 +104,14 @@ export class StageStore {
   #place(stage: Stage, datapath: number, out: Batch[], held: [Slots, string][],
     count: number[]): StageRecord {
     const groups = this.#group(stage, out, held);
-    const chunks = Array.from({ length: Math.max(1, Math.ceil(groups.length / abi.STAGE_TUPLES)) },
-      (_, i) => groups.slice(i * abi.STAGE_TUPLES, (i + 1) * abi.STAGE_TUPLES));
+    const chunks = Array.from({ length: Math.max(1, Math.ceil(groups.length / STAGE_TUPLES)) },
+      (_, i) => groups.slice(i * STAGE_TUPLES, (i + 1) * STAGE_TUPLES));
     const slots = chunks.map((_, i) =>
       this.#acquire(this.slots, `${stageId(stage)}#${i}`, 'stages', held).index);
     const rules: Entry[][] = [[], [], []];
     chunks.forEach((chunk, i) => {
       for (const group of chunk) {
-        const size = abi.KEY_WORDS[group.class] ?? 0;
+        const size = keyWords[group.class];
         for (const rule of group.rules.values()) {
           rules[group.class]?.push([
             encodeRuleKey(slots[i] ?? 0, group.index, rule.key, size),
@@ -128,7 +128,7 @@ export class StageStore {
     });
     out.push({ map: 'stages', entries: chunks.map((chunk, i) => [words(slots[i] ?? 0), encodeStage({
       table: stage.table, datapath, more: slots[i + 1] ?? 0,
-      tuples: chunk.map(({ index, max }) => ({ tuple: index, priority: max })),
+      tuples: chunk.map(({ index, max }) => ({ tuple: index, max_priority: max })),
     })] as const) });
     return { head: slots[0] ?? 0, rules: rules.map((list) => list.map(([key]) => key)), held };
   }
@@ -164,6 +164,7 @@ export class StageStore {
   #rule(rule: Rule, out: Batch[], held: [Slots, string][]): Bytes {
     const args = [...rule.args];
     const program = this.#program(rule.program, args, out, held);
+    if (!argsFit(args)) throw new Refused('arguments of one rule');
     return encodeRule({ priority: rule.priority, program, flow: this.#flow(rule.flow, out, held),
       args });
   }
@@ -183,7 +184,7 @@ export class StageStore {
     return index;
   }
 
-  #encoded(program: Program): { id: string; bytes: Buffer | undefined } {
+  #encoded(program: Program): { id: string; bytes: Bytes | undefined } {
     let known = this.#programBytes.get(program);
     if (!known) {
       const bytes = encodeProgram(program);

@@ -4,7 +4,7 @@ import { readBuffers } from './adopt.js';
 import { decodeTables, type DecodedRule } from './decode.js';
 import type { State } from './image.js';
 import type { MapPort } from './port.js';
-import { puntReason } from './reasons.js';
+import { reasonNumber } from './image.js';
 import { bytesOf, toWords, words } from './wire.js';
 
 function opText(op: Op): string {
@@ -43,7 +43,7 @@ function dispatchText(desired: Desired): string[] {
 function portText({ desired, placement }: State): string[] {
   return [...desired.ports.values()].map((port) => {
     const punt = (reason: string): string =>
-      `port ${port.datapath}/${port.port} 4 0 - 0 0 ${port.zone} ${puntReason(reason)} 0`;
+      `port ${port.datapath}/${port.port} 4 0 - 0 0 ${port.zone} ${reasonNumber(reason)} 0`;
     if (port.kind === 'punt') return punt(port.reason ?? '');
     if (port.kind === 'patch') {
       return `port ${port.datapath}/${port.port} 3 0 - ${port.peerDatapath} ${port.peerPort} ` +
@@ -65,10 +65,10 @@ export function stateText(state: State): string {
   const { desired, placement } = state;
   const ifaces = [...desired.ports.values()].flatMap((port) => {
     const device = port.kind === 'local' ? placement.devices.get(port.device ?? '') : undefined;
-    return device ? [`iface ${device.ifindex} 1 ${port.datapath} ${port.port} ${device.mtu}`] : [];
+    return device ? [`iface ${device.ifindex} 1 ${port.datapath} ${port.port} ${device.mtu} ${port.zone}`] : [];
   });
   return [...dispatchText(desired), ...portText(state), ...new Set(ifaces),
-    ...placement.uplinks.map(({ ifindex, mtu }) => `iface ${ifindex} 2 0 0 ${mtu}`),
+    ...placement.uplinks.map(({ ifindex, mtu }) => `iface ${ifindex} 2 0 0 ${mtu} 0`),
     ...[...desired.datapaths.values()].map((datapath) =>
       `datapath ${datapath.key} ${datapath.router ? 1 : 0} ${datapath.dnatZone} ` +
       `${datapath.snatZone}`),

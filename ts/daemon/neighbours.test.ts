@@ -1,0 +1,95 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { XdpFeature } from '../libbpf/net.js';
+import type { LocalBridge, LocalChassis } from '../vswitch/local.js';
+import { datapathTypeOf, planDevice, wireOf, type NetDevice } from './devices.js';
+import { nextHop, parseNeighbours, parseRoutes, resolve, type RunIp } from './neighbours.js';
+import { parseAddress } from '../sync/addresses.js';
+
+const all = new Set<XdpFeature>(['basic', 'redirect', 'ndoXmit']);
+const device = (name: string, ifindex: number, more: Partial<NetDevice> = {}): NetDevice =>
+  ({ name, ifindex, mtu: 1500, mac: `02:00:00:00:00:0${ifindex}`, up: true, kind: 'veth',
+    xdp: all, ...more });
+const devices = new Map([device('eth0', 1, { mtu: 1400 }), device('br-phys', 2), device('tap1', 3)]
+  .map((one) => [one.name, one]));
+const bridge = (name: string, ...ports: string[]): [string, LocalBridge] =>
+  [name, { name, datapath_type: 'netdev', ports }];
+const here = {
+  integration_bridge: 'br-int',
+  bridges: new Map([bridge('br-phys', 'br-phys', 'eth0', 'patch1'), bridge('br-int', 'tap1'),
+    bridge('br-two', 'eth0', 'br-phys')]),
+  interfaces: new Map([['lp1', { name: 'tap1' }]]),
+} as unknown as LocalChassis;
+const wire = (name: string) => wireOf(name, devices, here);
+const hex = (ip: string): string => parseAddress(ip)?.bytes.toString('hex') ?? '';
+
+const onLink = '[{"dst":"192.0.2.2","dev":"br-phys","prefsrc":"192.0.2.1"}]';
+const viaGateway = '[{"dst":"198.51.100.1","gateway":"192.0.2.254","dev":"eth0"}]';
+const viaOther = '[{"dst":"198.51.100.2","via":{"family":"inet6","host":"fe80::1"},"dev":"eth0"}]';
+
+test('routes: on link, by gateway, by a gateway of the other family, none', () => {
+  const routes = parseRoutes([onLink, viaGateway, viaOther,
+    '[{"type":"local","dst":"192.0.2.1","dev":"lo"}]', '[{}]', 'nonsense', ''].join('\n'));
+  assert.equal([...routes], [
+    [hex('192.0.2.2'), { device: 'br-phys', via: '192.0.2.2' }],
+    [hex('198.51.100.1'), { device: 'eth0', via: '192.0.2.254' }],
+    [hex('198.51.100.2'), { device: 'eth0', via: 'fe80::1' }],
+  ]);
+});
+
+test('neighbours that are usable', () => {
+  const list = ['REACHABLE', 'STALE', 'FAILED', 'INCOMPLETE', 'PERMANENT'].map((state, i) =>
+    ({ dst: `10.0.0.${i}`, dev: 'eth0', lladdr: `02:00:00:00:00:0${i}`, state: [state] }));
+  assert.equal([...parseNeighbours(JSON.stringify([...list, { dst: 'x' }])).keys()],
+    ['eth0/10.0.0.0', 'eth0/10.0.0.1', 'eth0/10.0.0.4']);
+});
+
+test('behind a bridge of OVS the wire is its one physical port', () => {
+  assert.is(wire('br-phys')?.name, 'eth0');
+  assert.is(wire('eth0')?.name, 'eth0');
+  assert.is(wire('br-two'), undefined);
+  assert.is(wire('br-int'), undefined);
+  const hop = nextHop({ device: 'br-phys', via: '192.0.2.2' },
+    new Map([['br-phys/192.0.2.2', '0a:00:00:00:00:01']]), devices.get('br-phys'), wire);
+  assert.equal(hop, { ifindex: 1, mtu: 1400, ethDst: Buffer.from('0a0000000001', 'hex'),
+    ethSrc: Buffer.from('020000000002', 'hex') });
+});
+
+test('nothing is known of a device that is down, a missing route or neighbour', () => {
+  const route = { device: 'br-phys', via: '192.0.2.2' };
+  const known = new Map([['br-phys/192.0.2.2', '0a:00:00:00:00:01']]);
+  assert.is(nextHop(undefined, known, devices.get('br-phys'), wire), undefined);
+  assert.is(nextHop(route, new Map(), devices.get('br-phys'), wire), undefined);
+  assert.is(nextHop(route, known, device('br-phys', 2, { up: false }), wire), undefined);
+  assert.is(nextHop(route, known, devices.get('br-phys'), () => undefined), undefined);
+});
+
+test('an unknown neighbour is asked for, and its wire known already', async () => {
+  const asked: string[] = [];
+  const ip: RunIp = (commands) => {
+    asked.push(...commands);
+    return Promise.resolve(commands[0]?.startsWith('route') ? `${onLink}\n${viaGateway}` : '');
+  };
+  const { nextHops, wires } = await resolve(['192.0.2.2', '203.0.113.9'], devices, wire, ip);
+  assert.is(nextHops.size, 0);
+  assert.equal([...wires.keys()], [1]);
+  assert.equal(asked.slice(3), ['neigh replace 192.0.2.2 dev br-phys managed',
+    'neigh replace 192.0.2.2 dev br-phys use']);
+});
+
+test('where a program goes, and why not', () => {
+  const plan = (more: Partial<NetDevice>, type = 'netdev') =>
+    planDevice('vif', device('tap1', 3, more), type);
+  assert.equal([plan({}).hook, plan({}).target], ['xdp', true]);
+  assert.equal([plan({}, '').hook, plan({}, '').target], ['none', false]);
+  assert.match(plan({}, '').reason, /"system"/);
+  assert.is(plan({ xdp: new Set() }).hook, 'none');
+  assert.is(plan({ xdp: new Set(['basic']) }).hook, 'none');
+  const deaf = plan({ xdp: new Set(['basic', 'redirect']) });
+  assert.equal([deaf.hook, deaf.target], ['xdp', false]);
+  assert.match(deaf.reason, /gro on/);
+  assert.ok(plan({ xdp: undefined }).target);
+  assert.is(datapathTypeOf('eth0', here), 'netdev');
+});
+
+test.run();
