@@ -3,60 +3,46 @@
  * and frames out. Nothing is attached and no device is used: a test run's ingress device is
  * lo (ifindex 1), and every target in `devmap` is an alias of lo.
  */
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import * as layout from '../abi/generated.js';
 import { packageRoot } from '../base/package_root.js';
+import { BpfObject, u32Bytes, type BpfMap, type BpfProgram } from '../libbpf/mod.js';
 import { concat, ip4Bytes, ip6Bytes, mac, type Bytes } from './packet.js';
-import * as abi from '../compile/words.js';
 
 // ---- What a test says -----------------------------------------------------------------------
 
+/** All numbers of abi.h under their names there. */
+export const abi = {
+  ...layout.flowWord, ...layout.opCode, ...layout.puntReason, ...layout.dropReason,
+  ...layout.portKind, ...layout.ifaceRole, ...layout.verdictKind,
+  TABLE_EGRESS: layout.TABLE_EGRESS, TABLE_IN_PORT_SEC: layout.TABLE_IN_PORT_SEC,
+  MAC_ANY: layout.MAC_ANY, MAC_IP4: layout.MAC_IP4,
+} as const;
+export const XDP = { aborted: 0, drop: 1, pass: 2, tx: 3, redirect: 4 } as const;
+
 /** word, value, mask (all ones when absent) */
 export type Term = readonly [word: number, value: number, mask?: number];
-export interface TestOp {
-  readonly code: number; readonly dst?: number; readonly src?: number; readonly shift?: number;
-  readonly mask?: number; readonly imm?: number; readonly arg?: number;
-}
+export type TestOp = Pick<layout.Op, 'code'> & Partial<layout.Op>;
 export interface TestRule {
   readonly match?: readonly Term[]; readonly priority?: number; readonly flow?: number;
   readonly ops: readonly TestOp[]; readonly args?: readonly number[];
 }
-export interface Run { readonly action: number; readonly frame: Bytes }
-export interface Counter { readonly packets: number; readonly bytes: number }
-export interface Traced {
-  readonly verdict: number; readonly reason: number; readonly flow: number;
-  readonly ifindex: number; readonly tunnel: number; readonly words: Uint32Array;
+export interface Traced extends layout.Trace {
+  /** `datapath/table` of each step. */
   readonly tables: readonly string[];
 }
-export interface Iface { readonly role: number; readonly datapath?: number; readonly port?: number }
-export interface TestPort {
-  readonly kind: number; readonly ifindex?: number; readonly tunnel?: number;
-  readonly peer?: readonly [datapath: number, port: number]; readonly zone?: number;
-  readonly reason?: number; readonly mtu?: number;
-}
+/** The tunnel's and, for `tunnel_sources`, the sender's addresses. */
 export interface TestTunnel {
   readonly ready?: boolean; readonly csum?: boolean; readonly mtu?: number;
   readonly local: string; readonly remote: string; readonly ethDst: string;
-  readonly ethSrc: string; readonly ifindex?: number;
+  readonly ethSrc: string;
 }
 
-export const VIF = 1, UPLINK = 2;
-export const LOCAL = 1, REMOTE = 2, PATCH = 3, PUNT_PORT = 4;
-export const XDP = { aborted: 0, drop: 1, pass: 2, tx: 3, redirect: 4 } as const;
-export const VERDICT = { output: 1, tunnel: 2, drop: 3, punt: 4 } as const;
 /** ifindex of the device a test run's frame comes from. */
 export const INGRESS = 1;
+/** ifindex that tunnels send by. */
+export const UNDERLAY = 200;
 const ALL = 0xffffffff;
-
-/** Numbers of abi.h's reasons by name: `PUNT.MTU`. */
-function reasons(list: string): Readonly<Record<string, number>> {
-  const header = readFileSync(join(packageRoot, 'bpf/abi.h'), 'utf8');
-  const body = header.split(`#define ${list}(X)`)[1]?.split('\n\n')[0] ?? '';
-  return Object.fromEntries([...body.matchAll(/X\((\w+),/g)].map((match, i) => [match[1], i]));
-}
-export const PUNT = reasons('PUNT_REASONS');
-export const DROP = reasons('DROP_REASONS');
 
 // ---- Ops in short ---------------------------------------------------------------------------
 
@@ -67,7 +53,7 @@ export const move = (dst: number, src: number, shift = 0, mask = ALL): TestOp =>
 export const next = (table: number): TestOp => ({ code: abi.OP_NEXT, imm: table });
 export const output: TestOp = { code: abi.OP_OUTPUT };
 export const decTtl: TestOp = { code: abi.OP_DEC_TTL };
-/** Exchanges `count` words, through the scratch words. */
+/** Exchanges `count` words, through a scratch word. */
 export const exchange = (a: number, b: number, count: number): readonly TestOp[] =>
   Array.from({ length: count }, (_, i) =>
     [move(abi.FW_TMP, a + i), move(a + i, b + i), move(b + i, abi.FW_TMP)]).flat();
@@ -75,245 +61,10 @@ export const exchange = (a: number, b: number, count: number): readonly TestOp[]
 export const outputTo = (port: number): Pick<TestRule, 'ops' | 'args'> =>
   ({ ops: [set(abi.FW_OUTPORT, 0), output], args: [port] });
 
-// ---- The kernel's side ----------------------------------------------------------------------
+/** A port that leads to `port` of `datapath`. */
+export const patch = (datapath: number, port: number): Partial<layout.Port> =>
+  ({ kind: abi.PORT_PATCH, peer_datapath: datapath, peer_port: port });
 
-const words = (...values: readonly number[]): Bytes =>
-  new Uint8Array(Uint32Array.from(values).buffer);
-const halves = (...values: readonly number[]): Bytes =>
-  new Uint8Array(Uint16Array.from(values).buffer);
-const padded = (bytes: Bytes, size: number): Bytes =>
-  concat(bytes, new Uint8Array(size - bytes.length));
-const address = (text: string): Bytes =>
-  text.includes(':') ? ip6Bytes(text) : padded(ip4Bytes(text), 16);
-
-interface NativeMap {
-  lookup(key: Bytes): Bytes | undefined; update(key: Bytes, value: Bytes): void;
-  close(): void;
-}
-interface NativeProgram { readonly fd: number; close(): void }
-interface NativeObject {
-  setMap(name: string, changes: object): void; load(): void; close(): void;
-  map(name: string): NativeMap; program(name: string): NativeProgram;
-}
-interface Native {
-  Object: new (elf: Bytes, name: string) => NativeObject;
-  programTestRun(fd: number, options: object): { retval: number; dataOut: Bytes };
-}
-
-const RULE_MAPS = [
-  { name: 'rules_s', words: 2 }, { name: 'rules_m', words: 6 }, { name: 'rules_l', words: 16 },
-] as const;
-const sizes: Readonly<Record<string, number>> = {
-  stages: 256, rules_s: 4096, rules_m: 4096, rules_l: 4096, flow_drops: 64, flow_uuids: 64,
-};
-
-export class Dataplane {
-  private readonly maps = new Map<string, NativeMap>();
-  private readonly shapes = new Map<string, number>();
-  private readonly programs = new Map<string, number>();
-  private stages = 0;
-
-  private constructor(private readonly native: Native, private readonly object: NativeObject,
-    private readonly forward: NativeProgram, private readonly tracer: NativeProgram) {}
-
-  /** Loads `build/bpf/<file>.bpf.o`, or the folder OVN_XDP_BPF names, with small tables. */
-  static load(file = 'xdp'): Dataplane {
-    const native = createRequire(import.meta.url)(
-      join(packageRoot, 'build/Release/ovn_xdp_native.node')) as Native;
-    const folder = process.env['OVN_XDP_BPF'] ?? join(packageRoot, 'build/bpf');
-    const object = new native.Object(readFileSync(join(folder, `${file}.bpf.o`)), file);
-    for (const [name, maxEntries] of Object.entries(sizes)) object.setMap(name, { maxEntries });
-    object.load();
-    const plane = new Dataplane(native, object, object.program(`${file}_forward`),
-      object.program(`${file}_trace`));
-    plane.control(1);
-    return plane;
-  }
-
-  close(): void {
-    for (const map of this.maps.values()) map.close();
-    this.forward.close();
-    this.tracer.close();
-    this.object.close();
-  }
-
-  private map(name: string): NativeMap {
-    const map = this.maps.get(name) ?? this.object.map(name);
-    this.maps.set(name, map);
-    return map;
-  }
-
-  // ---- Tables: always buffer 0 unless said ----------------------------------------------------
-
-  control(enabled: number, active = 0): void {
-    this.map('control').update(words(0), words(active, 0, enabled));
-  }
-
-  iface({ role, datapath = 0, port = 0 }: Iface, buffer = 0): void {
-    this.map('ifaces').update(words(buffer, INGRESS), words(role, datapath, port, 1500, 0));
-  }
-
-  datapath(key: number, buffer = 0): void {
-    this.map('datapaths').update(words(buffer, key), words(0, key * 10 + 1, key * 10 + 2, 1));
-  }
-
-  port(datapath: number, key: number, port: TestPort, buffer = 0): void {
-    const [peerDatapath, peerPort] = port.peer ?? [0, 0];
-    this.map('ports').update(words(buffer, datapath, key), words(port.kind, port.ifindex ?? 0,
-      port.tunnel ?? 0, peerDatapath, peerPort, port.zone ?? 0, port.reason ?? 0,
-      port.mtu ?? 0));
-  }
-
-  /** A device that can take frames: an alias of lo. */
-  device(ifindex: number): void {
-    this.map('devmap').update(words(ifindex), words(INGRESS));
-  }
-
-  tunnel(index: number, t: TestTunnel): void {
-    const family = t.local.includes(':') ? 6 : 4;
-    this.map('tunnels').update(words(index), concat(
-      words(t.ready === false ? 0 : 1, t.ifindex ?? 200, family, t.csum === true ? 1 : 0,
-        t.mtu ?? 1500), address(t.local), address(t.remote), mac(t.ethDst), mac(t.ethSrc)));
-    this.map('tunnel_sources').update(
-      concat(words(0, family), address(t.remote), address(t.local)), words(index));
-  }
-
-  macBinding(datapath: number, port: number, ip: readonly number[], address48: string): void {
-    const [high = 0, low = 0] = macWords(address48);
-    this.map('mac_bindings').update(words(datapath, port, ...ip), words(high, low));
-  }
-
-  /** Writes the rules into a new stage and points the dispatch entry at it. */
-  table(datapath: number, table: number, rules: readonly TestRule[], buffer = 0): void {
-    const slot = this.stage(table, rules);
-    this.map('dispatch').update(words(buffer, datapath, table), words(slot));
-  }
-
-  private stage(table: number, rules: readonly TestRule[], perSlot = 61): number {
-    const slot = ++this.stages;
-    const best = new Map<number, number>();
-    const placed = rules.map((rule) => {
-      const tuple = this.tuple(rule.match ?? []), priority = rule.priority ?? 100;
-      best.set(tuple, Math.max(best.get(tuple) ?? 0, priority));
-      return { rule, tuple };
-    });
-    const order = [...best].sort((a, b) => b[1] - a[1]);
-    const slots = [slot];
-    while (slots.length * perSlot < order.length) slots.push(++this.stages);
-    const slotOf = new Map(order.map(([tuple], i) => [tuple, slots[Math.floor(i / perSlot)]!]));
-    for (const { rule, tuple } of placed) this.rule(slotOf.get(tuple)!, tuple, rule);
-    slots.forEach((at, i) => {
-      const mine = order.slice(i * perSlot, (i + 1) * perSlot);
-      this.map('stages').update(words(at), padded(concat(halves(mine.length, table),
-        words(0, slots[i + 1] ?? 0), halves(...mine.flat())), 12 + 61 * 4));
-    });
-    return slot;
-  }
-
-  /** As table(), but with few tuples to a slot, so that the stage continues. */
-  longTable(datapath: number, table: number, rules: readonly TestRule[], perSlot: number): void {
-    const slot = this.stage(table, rules, perSlot);
-    this.map('dispatch').update(words(0, datapath, table), words(slot));
-  }
-
-  private tuple(match: readonly Term[]): number {
-    const shape = match.map(([word, , mask]) => [word, mask ?? ALL] as const);
-    const known = this.shapes.get(JSON.stringify(shape));
-    if (known !== undefined) return known;
-    const index = this.shapes.size;
-    this.shapes.set(JSON.stringify(shape), index);
-    const names = padded(Uint8Array.from(shape.map(([word]) => word)), 16);
-    this.map('tuples').update(words(index), concat(
-      Uint8Array.of(match.length, keyClass(match.length), 0, 0), names,
-      padded(words(...shape.map(([, mask]) => mask)), 64)));
-    return index;
-  }
-
-  private rule(slot: number, tuple: number, rule: TestRule): void {
-    const match = rule.match ?? [];
-    const { name, words: size } = RULE_MAPS[keyClass(match.length)]!;
-    const key = concat(words(slot, tuple),
-      padded(words(...match.map(([, value, mask]) => value & (mask ?? ALL))), size * 4));
-    this.map(name).update(key, concat(
-      halves(rule.priority ?? 100, this.program(rule.ops)), words(rule.flow ?? 0),
-      padded(words(...(rule.args ?? [])), 64)));
-  }
-
-  /** The program's index: OP_CALL's continuation is an argument. */
-  program(ops: readonly TestOp[]): number {
-    const text = JSON.stringify(ops);
-    const index = this.programs.get(text) ?? this.programs.size;
-    if (this.programs.has(text)) return index;
-    this.programs.set(text, index);
-    const bytes = ops.map((op) => concat(
-      Uint8Array.of(op.code, op.dst ?? 0, op.src ?? 0, op.shift ?? 0),
-      words(op.mask ?? 0, op.imm ?? 0), Uint8Array.of(op.arg ?? 0, 0, 0, 0)));
-    this.map('programs').update(words(index),
-      padded(concat(words(ops.length), ...bytes), 4 + 32 * 16));
-    return index;
-  }
-
-  // ---- Frames ---------------------------------------------------------------------------------
-
-  run(frame: Bytes): Run {
-    const { retval, dataOut } = this.test(this.forward, frame, 1);
-    return { action: retval, frame: dataOut };
-  }
-
-  /** Nanoseconds a run, averaged. */
-  private test(program: NativeProgram, data: Bytes, repeat: number) {
-    return this.native.programTestRun(program.fd, {
-      data, dataOutSize: data.length + 256, ctxOutSize: 0, repeat, flags: 0, batchSize: 0,
-    });
-  }
-
-  trace(frame: Bytes): Traced {
-    this.test(this.tracer, frame, 1);
-    const value = this.map('trace_out').lookup(words(0))!;
-    const all = new Uint32Array(value.slice().buffer);
-    const [steps = 0, verdict = 0, reason = 0, flow = 0, ifindex = 0, tunnel = 0] = all;
-    const tables = Array.from({ length: steps }, (_, i) =>
-      `${all[70 + i * 6]}/${all[71 + i * 6]}`);
-    return { verdict, reason, flow, ifindex, tunnel, words: all.slice(6, 70), tables };
-  }
-
-  // ---- Counters -------------------------------------------------------------------------------
-
-  private counters(map: string, key: number): number[] {
-    const value = this.map(map).lookup(words(key));
-    if (value === undefined) return [];
-    const cells = new BigUint64Array(value.slice().buffer);
-    const size = map === 'iface_counters' ? 6 : 2;
-    const sums = Array<number>(size).fill(0);
-    cells.forEach((cell, i) => { sums[i % size]! += Number(cell); });
-    return sums;
-  }
-
-  counter(map: 'punts' | 'drops' | 'flow_drops', key: number): Counter {
-    const [packets = 0, bytes = 0] = this.counters(map, key);
-    return { packets, bytes };
-  }
-
-  /** Frames of the ingress device: forwarded, dropped, punted; packets only. */
-  ifaceCounters(): readonly [forwarded: number, dropped: number, punted: number] {
-    const [forwarded = 0, , dropped = 0, , punted = 0] = this.counters('iface_counters', INGRESS);
-    return [forwarded, dropped, punted];
-  }
-
-  /** Every counted frame by cause: `punt MTU: 3`. Frames forwarded are `forwarded: n`. */
-  totals(): Readonly<Record<string, number>> {
-    const list: [string, number][] = [['forwarded', this.ifaceCounters()[0]]];
-    for (const [name, key] of Object.entries(PUNT)) {
-      list.push([`punt ${name}`, this.counter('punts', key).packets]);
-    }
-    for (const [name, key] of Object.entries(DROP)) {
-      list.push([`drop ${name}`, this.counter('drops', key).packets]);
-    }
-    return Object.fromEntries(list.filter(([, packets]) => packets > 0));
-  }
-}
-
-const keyClass = (size: number): 0 | 1 | 2 => size <= 2 ? 0 : size <= 6 ? 1 : 2;
 /** A MAC address as the flow vector holds it: high 16 bits, low 32. */
 export function macWords(text: string): readonly [number, number] {
   const b = Buffer.from(mac(text));
@@ -323,4 +74,205 @@ export const ip4Word = (text: string): number => Buffer.from(ip4Bytes(text)).rea
 export function ip6Words(text: string): readonly number[] {
   const b = Buffer.from(ip6Bytes(text));
   return [0, 4, 8, 12].map((at) => b.readUInt32BE(at));
+}
+const address = (text: string): Bytes => text.includes(':') ? ip6Bytes(text) : ip4Bytes(text);
+const padded = (bytes: Bytes, size: number): Bytes =>
+  concat(bytes, new Uint8Array(size - bytes.length));
+
+// ---- The kernel's side ----------------------------------------------------------------------
+
+const classes = [
+  { map: 'rules_s', words: layout.KEY_WORDS_S, key: layout.ruleKeyS },
+  { map: 'rules_m', words: layout.KEY_WORDS_M, key: layout.ruleKeyM },
+  { map: 'rules_l', words: layout.KEY_WORDS_L, key: layout.ruleKeyL },
+] as const;
+const keyClass = (size: number): number => classes.findIndex(({ words }) => size <= words);
+/** Small, so that a test loads in milliseconds. */
+const sizes: Readonly<Record<string, number>> = {
+  stages: 256, rules_s: 4096, rules_m: 4096, rules_l: 4096, flow_drops: 64, flow_uuids: 64,
+};
+
+export class Dataplane {
+  readonly #maps = new Map<string, BpfMap>();
+  readonly #shapes = new Map<string, number>();
+  readonly #programs = new Map<string, number>();
+  #stages = 0;
+
+  private constructor(private readonly object: BpfObject, readonly forward: BpfProgram,
+    readonly tracer: BpfProgram) {}
+
+  /** Loads build/bpf/`hook`.bpf.o, or the one in the folder that OVN_XDP_BPF names. */
+  static load(hook = 'xdp'): Dataplane {
+    const folder = process.env['OVN_XDP_BPF'] ?? join(packageRoot, 'build/bpf');
+    const object = BpfObject.open(join(folder, `${hook}.bpf.o`));
+    for (const [name, maxEntries] of Object.entries(sizes)) {
+      object.changeMap(name, { maxEntries });
+    }
+    object.load();
+    const plane = new Dataplane(object, object.program(`${hook}_forward`),
+      object.program(`${hook}_trace`));
+    plane.control(1);
+    return plane;
+  }
+
+  close(): void {
+    for (const map of this.#maps.values()) map.close();
+    this.forward.close();
+    this.tracer.close();
+    this.object.close();
+  }
+
+  #map(name: string): BpfMap {
+    const map = this.#maps.get(name) ?? this.object.map(name);
+    this.#maps.set(name, map);
+    return map;
+  }
+
+  // ---- Tables: buffer 0 unless said -----------------------------------------------------------
+
+  control(enabled: number, active = 0): void {
+    this.#map('control').update(u32Bytes(0),
+      layout.control.toBytes({ active, generation: 0, enabled }));
+  }
+
+  /** What the ingress device is; without a port an uplink. */
+  ingress(datapath?: number, port = 0, buffer = 0): void {
+    const role = datapath === undefined ? abi.IFACE_UPLINK : abi.IFACE_VIF;
+    this.#map('ifaces').update(layout.ifaceKey.toBytes({ buffer, ifindex: INGRESS }),
+      layout.iface.toBytes({ role, datapath: datapath ?? 0, port, mtu: 1500, zone: 3 }));
+  }
+
+  datapath(datapath: number, buffer = 0): void {
+    this.#map('datapaths').update(layout.datapathKey.toBytes({ buffer, datapath }),
+      layout.datapath.toBytes({ flags: 0, dnat_zone: datapath * 10 + 1,
+        snat_zone: datapath * 10 + 2, generation: 1 }));
+  }
+
+  port(datapath: number, port: number, value: Partial<layout.Port>, buffer = 0): void {
+    this.#map('ports').update(layout.portKey.toBytes({ buffer, datapath, port }),
+      layout.port.toBytes({ kind: abi.PORT_LOCAL, ifindex: 0, tunnel: 0, peer_datapath: 0,
+        peer_port: 0, zone: 0, reason: 0, mtu: 0, ...value }));
+  }
+
+  /** A device that can take frames: an alias of lo. */
+  device(ifindex: number): void {
+    this.#map('devmap').update(u32Bytes(ifindex), u32Bytes(INGRESS));
+  }
+
+  tunnel(index: number, t: TestTunnel): void {
+    const family = t.local.includes(':') ? 6 : 4;
+    const local = padded(address(t.local), 16), remote = padded(address(t.remote), 16);
+    this.#map('tunnels').update(u32Bytes(index), layout.tunnel.toBytes({
+      ready: t.ready === false ? 0 : 1, ifindex: UNDERLAY, family, csum: t.csum === true ? 1 : 0,
+      mtu: t.mtu ?? 1500, local, remote, eth_dst: mac(t.ethDst), eth_src: mac(t.ethSrc) }));
+    this.#map('tunnel_sources').update(
+      layout.tunnelSourceKey.toBytes({ buffer: 0, family, remote, local }), u32Bytes(index));
+  }
+
+  macBinding(datapath: number, port: number, ip: readonly number[], to: string): void {
+    const [mac_hi, mac_lo] = macWords(to);
+    this.#map('mac_bindings').update(layout.macBindingKey.toBytes({ datapath, port, ip }),
+      layout.macBinding.toBytes({ mac_hi, mac_lo }));
+  }
+
+  /** Writes the rules into a new stage, `perSlot` tuples to a slot, and dispatches to it. */
+  table(datapath: number, table: number, rules: readonly TestRule[],
+    { buffer = 0, perSlot = layout.STAGE_TUPLES } = {}): void {
+    const best = new Map<number, number>();
+    for (const rule of rules) {
+      const tuple = this.#tuple(rule.match ?? []);
+      best.set(tuple, Math.max(best.get(tuple) ?? 0, rule.priority ?? 100));
+    }
+    const order = [...best].sort((a, b) => b[1] - a[1])
+      .map(([tuple, max_priority]) => ({ tuple, max_priority }));
+    const first = this.#stages + 1;
+    const slots = Math.max(1, Math.ceil(order.length / perSlot));
+    this.#stages += slots;
+    const slotOf = new Map(order.map(({ tuple }, i) => [tuple, first + Math.floor(i / perSlot)]));
+    for (const rule of rules) this.#rule(slotOf.get(this.#tuple(rule.match ?? []))!, rule);
+    for (let i = 0; i < slots; i++) {
+      const tuples = order.slice(i * perSlot, (i + 1) * perSlot);
+      this.#map('stages').update(u32Bytes(first + i), layout.stage.toBytes({
+        ntuples: tuples.length, table, datapath_hint: datapath,
+        more: i + 1 < slots ? first + i + 1 : 0, tuples }));
+    }
+    this.#map('dispatch').update(layout.dispatchKey.toBytes({ buffer, datapath, table }),
+      u32Bytes(first));
+  }
+
+  #tuple(match: readonly Term[]): number {
+    const word = match.map(([w]) => w), mask = match.map(([, , m]) => m ?? ALL);
+    const name = JSON.stringify([word, mask]);
+    const index = this.#shapes.get(name) ?? this.#shapes.size;
+    if (this.#shapes.has(name)) return index;
+    this.#shapes.set(name, index);
+    this.#map('tuples').update(u32Bytes(index), layout.tuple.toBytes({ nwords: match.length,
+      key_class: keyClass(match.length), word: Uint8Array.from(word), mask }));
+    return index;
+  }
+
+  #rule(stage: number, rule: TestRule): void {
+    const match = rule.match ?? [];
+    const { map, key } = classes[keyClass(match.length)]!;
+    const words = match.map(([, value, mask]) => (value & (mask ?? ALL)) >>> 0);
+    this.#map(map).update(key.toBytes({ stage, tuple: this.#tuple(match), words }),
+      layout.rule.toBytes({ priority: rule.priority ?? 100, program: this.program(rule.ops),
+        flow: rule.flow ?? 0, args: rule.args ?? [] }));
+  }
+
+  /** The program's index, which is OP_CALL's argument. */
+  program(ops: readonly TestOp[]): number {
+    const name = JSON.stringify(ops);
+    const index = this.#programs.get(name) ?? this.#programs.size;
+    if (this.#programs.has(name)) return index;
+    this.#programs.set(name, index);
+    const none = { dst: 0, src: 0, shift: 0, mask: 0, imm: 0, arg: 0 };
+    this.#map('programs').update(u32Bytes(index), layout.program.toBytes({ nops: ops.length,
+      ops: ops.map((op) => ({ ...none, ...op })) }));
+    return index;
+  }
+
+  // ---- Frames and counters --------------------------------------------------------------------
+
+  run(frame: Bytes): { readonly action: number; readonly frame: Bytes } {
+    const { retval, dataOut } = this.forward.testRun({ data: frame });
+    return { action: retval, frame: dataOut };
+  }
+
+  trace(frame: Bytes): Traced {
+    this.tracer.testRun({ data: frame });
+    const traced = layout.trace.fromBytes(this.#map('trace_out').lookup(u32Bytes(0))!);
+    return { ...traced, tables: traced.steps.slice(0, traced.nsteps)
+      .map(({ datapath, table }) => `${datapath}/${table}`) };
+  }
+
+  /** Of all CPUs together. */
+  counter(name: 'punts' | 'drops' | 'flow_drops', key: number) {
+    const map = this.#map(name);
+    const cells = map.perCpuValues(map.lookup(u32Bytes(key))!)
+      .map((bytes) => layout.counter.fromBytes(bytes));
+    return { packets: cells.reduce((sum, { packets }) => sum + Number(packets), 0),
+      bytes: cells.reduce((sum, { bytes }) => sum + Number(bytes), 0) };
+  }
+
+  /** Frames of the ingress device: forwarded, dropped, punted. */
+  ifaceCounters(): readonly number[] {
+    const map = this.#map('iface_counters');
+    const value = map.lookup(u32Bytes(INGRESS));
+    const cells = value === undefined ? [] : map.perCpuValues(value)
+      .map((bytes) => layout.ifaceCounters.fromBytes(bytes));
+    return (['forwarded', 'dropped', 'punted'] as const).map((kind) =>
+      cells.reduce((sum, cell) => sum + Number(cell[kind].packets), 0));
+  }
+
+  /** Every counted frame by cause: `{ 'punt MTU': 3, forwarded: 1 }`. */
+  totals(): Readonly<Record<string, number>> {
+    const [forwarded = 0] = this.ifaceCounters();
+    const punts = layout.puntReasons.map(({ name }, key): [string, number] =>
+      [`punt ${name}`, this.counter('punts', key).packets]);
+    const drops = layout.dropReasons.map(({ name }, key): [string, number] =>
+      [`drop ${name}`, this.counter('drops', key).packets]);
+    return Object.fromEntries([['forwarded', forwarded] as [string, number], ...punts, ...drops]
+      .filter(([, packets]) => packets > 0));
+  }
 }

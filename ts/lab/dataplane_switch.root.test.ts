@@ -1,8 +1,8 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import * as abi from '../compile/words.js';
-import { Dataplane, DROP, INGRESS, LOCAL, macWords, next, output, outputTo, PATCH, PUNT,
-  PUNT_PORT, set, VERDICT, VIF, XDP, type TestRule } from './dataplane.fixture.js';
+import { puntReasons } from '../abi/generated.js';
+import { abi, Dataplane, INGRESS, macWords, next, output, outputTo, set, XDP, type TestRule,
+  patch } from './dataplane.fixture.js';
 import { arp, eth, hex, ip4, udp } from './packet.js';
 
 const A = '02:00:00:00:00:0a', B = '02:00:00:00:00:0b';
@@ -13,10 +13,10 @@ const delivery: TestRule = { ops: [output] };
 /** One switch, datapath 1: port 1 is where frames enter, port 2 another VIF. */
 function oneSwitch(rules: readonly TestRule[] = [outputTo(2)]): Dataplane {
   const plane = Dataplane.load();
-  plane.iface({ role: VIF, datapath: 1, port: 1 });
+  plane.ingress(1, 1);
   plane.datapath(1);
-  plane.port(1, 1, { kind: LOCAL, ifindex: INGRESS, zone: 7 });
-  plane.port(1, 2, { kind: LOCAL, ifindex: 100, zone: 8, mtu: 1500 });
+  plane.port(1, 1, { ifindex: INGRESS, zone: 7 });
+  plane.port(1, 2, { ifindex: 100, zone: 8, mtu: 1500 });
   plane.device(100);
   plane.table(1, 0, rules);
   plane.table(1, abi.TABLE_EGRESS, [delivery]);
@@ -41,7 +41,7 @@ test('delivers to another port of the switch', () => {
   assert.ok(unchanged);
   assert.equal(totals, { forwarded: 1 });
   assert.equal(iface, [1, 0, 0]);
-  assert.is(traced.verdict, VERDICT.output);
+  assert.is(traced.verdict, abi.VERDICT_OUTPUT);
   assert.is(traced.ifindex, 100);
   assert.equal(traced.tables, ['1/0', '1/64']);
   assert.is(traced.words[abi.FW_CT_ZONE], 8, 'zone of the port it leaves by');
@@ -74,24 +74,24 @@ test('rules of all three key sizes, and a stage that continues in other slots', 
     (_, i) => [abi.FW_CT_STATE + i, 0, 0xffff_ffff]);
   for (const count of [2, 6, 7, 12]) {
     const plane = oneSwitch();
-    plane.longTable(1, 0, [
+    plane.table(1, 0, [
       { priority: 300, match: [[abi.FW_L4, 1]], ...outputTo(1) },
       { priority: 200, match: [[abi.FW_ETH_DST, hi + 1]], ...outputTo(1) },
       { priority: 100, match: size(count), ...outputTo(2) },
       { priority: 90, match: [[abi.FW_ETH_DST + 1, lo]], ...outputTo(1) },
-    ], 1);
+    ], { perSlot: 1 });
     assert.is(outcome(plane).traced.ifindex, 100, `${count} words`);
   }
 });
 
 test('drops: by a flow, without a match, without an outport, back to its port', () => {
   const cases: [TestRule[], number, number | undefined][] = [
-    [[{ ops: [], flow: 9 }], DROP['FLOW']!, 9],
-    [[{ ops: [{ code: abi.OP_END }], flow: 9 }], DROP['FLOW']!, 9],
-    [[{ match: [[abi.FW_L4, 1]], ops: [output] }], DROP['NO_MATCH']!, undefined],
-    [[{ ops: [next(5)] }], DROP['NO_MATCH']!, undefined],
-    [[{ ops: [output] }], DROP['NO_OUTPORT']!, undefined],
-    [[outputTo(1)], DROP['LOOPBACK']!, undefined],
+    [[{ ops: [], flow: 9 }], abi.DROP_FLOW, 9],
+    [[{ ops: [{ code: abi.OP_END }], flow: 9 }], abi.DROP_FLOW, 9],
+    [[{ match: [[abi.FW_L4, 1]], ops: [output] }], abi.DROP_NO_MATCH, undefined],
+    [[{ ops: [next(5)] }], abi.DROP_NO_MATCH, undefined],
+    [[{ ops: [output] }], abi.DROP_NO_OUTPORT, undefined],
+    [[outputTo(1)], abi.DROP_LOOPBACK, undefined],
   ];
   for (const [rules, reason, flow] of cases) {
     const plane = oneSwitch(rules);
@@ -102,7 +102,7 @@ test('drops: by a flow, without a match, without an outport, back to its port', 
     const { action, iface, traced } = (plane.close(), outcome(oneSwitch(rules)));
     assert.is(action, XDP.drop);
     assert.equal(iface, [0, 1, 0]);
-    assert.equal([traced.verdict, traced.reason], [VERDICT.drop, reason]);
+    assert.equal([traced.verdict, traced.reason], [abi.VERDICT_DROP, reason]);
     assert.is(traced.flow, flow ?? 0xffff_ffff);
   }
 });
@@ -120,12 +120,12 @@ test('punts leave the frame alone and are counted by reason', () => {
   const cases: [string, TestRule[], (plane: Dataplane) => void][] = [
     ['MULTICAST', [outputTo(32768)], () => {}],
     ['UNKNOWN_PORT', [outputTo(77)], () => {}],
-    ['UNKNOWN_PORT', [outputTo(3)], (p) => p.port(1, 3, { kind: LOCAL, ifindex: 999 })],
+    ['UNKNOWN_PORT', [outputTo(3)], (p) => p.port(1, 3, { ifindex: 999 })],
     ['UNSUPPORTED_PORT', [outputTo(3)],
-      (p) => p.port(1, 3, { kind: PUNT_PORT, reason: PUNT['UNSUPPORTED_PORT']! })],
-    ['MTU', [outputTo(2)], (p) => p.port(1, 2, { kind: LOCAL, ifindex: 100, mtu: 27 })],
+      (p) => p.port(1, 3, { kind: abi.PORT_PUNT, reason: abi.PUNT_UNSUPPORTED_PORT })],
+    ['MTU', [outputTo(2)], (p) => p.port(1, 2, { ifindex: 100, mtu: 27 })],
     ['UNKNOWN_DATAPATH', [outputTo(3)], (p) => {
-      p.port(1, 3, { kind: PATCH, peer: [2, 1] });
+      p.port(1, 3, patch(2, 1));
     }],
     ['CONNTRACK', [rewriteThen({ code: abi.OP_PUNT, imm: abi.PUNT_CONNTRACK })], () => {}],
     ['INTERNAL', [rewriteThen({ code: 99 })], () => {}],
@@ -144,16 +144,17 @@ test('punts leave the frame alone and are counted by reason', () => {
     assert.ok(unchanged, reason);
     assert.equal(totals, { [`punt ${reason}`]: 1 }, reason);
     assert.equal(iface, [0, 0, 1], reason);
-    assert.equal([traced.verdict, traced.reason], [VERDICT.punt, PUNT[reason]], reason);
+    assert.equal([traced.verdict, puntReasons[traced.reason]?.name],
+      [abi.VERDICT_PUNT, reason], reason);
   }
 });
 
 test('the other buffer is another state', () => {
   const plane = oneSwitch();
-  plane.iface({ role: VIF, datapath: 1, port: 1 }, 1);
+  plane.ingress(1, 1, 1);
   plane.datapath(1, 1);
-  plane.port(1, 1, { kind: LOCAL, ifindex: INGRESS }, 1);
-  plane.table(1, 0, [{ ops: [] }], 1);
+  plane.port(1, 1, { ifindex: INGRESS }, 1);
+  plane.table(1, 0, [{ ops: [] }], { buffer: 1 });
   assert.is(plane.run(frame).action, XDP.redirect);
   plane.control(1, 1);
   assert.is(plane.run(frame).action, XDP.drop);
