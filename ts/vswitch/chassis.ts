@@ -48,6 +48,7 @@ export function readChassis(vswitch: Vswitch, systemId?: string): Chassis {
     bfd: bfd(vswitch, ports),
     settings: settings(root.external_ids, system_id),
     remote_probe_interval_ms: probeInterval(key('ovn-remote-probe-interval'), problems),
+    match_northd_version: isTrue(key('ovn-match-northd-version')),
     ssl: ssl(vswitch, root),
   };
   return { value, problems };

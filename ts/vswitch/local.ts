@@ -36,6 +36,8 @@ export interface LocalChassis {
   readonly settings: ReadonlyMap<string, string>;
   /** `ovn-remote-probe-interval`: 0 is off; ovn-controller's default is 5000. */
   readonly remote_probe_interval_ms?: number;
+  /** `ovn-match-northd-version`: freeze while northd is of another version than we follow. */
+  readonly match_northd_version?: boolean;
   /** Paths of the table SSL, which beat the command line's. */
   readonly ssl?: { readonly privateKey: string; readonly certificate: string;
     readonly caCertificate: string } | undefined;
