@@ -53,10 +53,17 @@ test('a 60 MB dump: the loop stays free, and an echo behind it is answered', asy
   let echoedAt = 0;
   delay.enable();
   const end = performance.now() + 60_000;
+  // Processor time of a turn of the loop, all threads: on a busy machine a turn's wall
+  // time tells of other programs.
+  let longestCpu = 0;
+  let cpu = process.cpuUsage();
   while (!client.status.inSync && performance.now() < end) {
-    await new Promise((resolve) => { setTimeout(resolve, 1); });
-    const echo = server.received.some((m) => m.id === 'probe');
-    if (echo && echoedAt === 0) echoedAt = performance.now();
+    await new Promise((resolve) => { setImmediate(resolve); });
+    const spent = process.cpuUsage(cpu);
+    cpu = process.cpuUsage();
+    longestCpu = Math.max(longestCpu, (spent.user + spent.system) / 1000);
+    const echo = echoedAt === 0 && server.received.some((m) => m.id === 'probe');
+    if (echo) echoedAt = performance.now();
   }
   delay.disable();
   const syncedAt = performance.now();
@@ -65,11 +72,11 @@ test('a 60 MB dump: the loop stays free, and an echo behind it is answered', asy
   const longest = delay.max / 1e6;
   const heap = process.memoryUsage();
   console.log(`\n  ${(bytes.length / 1e6).toFixed(1)} MB, ${ROWS} rows: longest block `
-    + `${longest.toFixed(0)} ms (99%: ${(delay.percentile(99) / 1e6).toFixed(0)}), echo after `
+    + `${longest.toFixed(0)} ms (processor ${longestCpu.toFixed(0)} ms; 99%: ${(delay.percentile(99) / 1e6).toFixed(0)}), echo after `
     + `${(echoedAt - sentAt).toFixed(0)} ms, in sync after ${(syncedAt - sentAt).toFixed(0)} ms, `
     + `RSS ${(heap.rss / 1e6).toFixed(0)} MB`);
-  // The goal is 50 ms (docs/decisions/001); a shared test machine is granted some more.
-  assert.ok(longest < 150, `the loop was blocked for ${longest} ms`);
+  // The goal is 50 ms (docs/decisions/001); garbage collection is granted some more.
+  assert.ok(longestCpu < 75, `a turn of the loop took ${longestCpu} ms`);
   client.close();
 });
 

@@ -41,7 +41,8 @@ function lab(options: Partial<ClientOptions> = {}, unknown: readonly string[] = 
   const statuses: Status[] = [];
   const client = new OvsdbClient({
     remotes: parseRemotes('tcp:fake:1').value, database: 'DB', tables, connect: server.connect,
-    onChanges: (batch) => { batches.push(batch); }, onStatus: (status) => { statuses.push(status); },
+    onChanges: (batch) => { batches.push(batch); },
+    onStatus: (status) => { statuses.push(status); },
     random: () => 0, minBackoffMs: 5, ...options,
   });
   return { server, client, batches, statuses };
@@ -145,7 +146,7 @@ test('a server that lost its history is resynchronised by difference', async () 
   the.client.close();
 });
 
-test('a stale or disconnected member of a cluster is refused, then taken when caught up', async () => {
+test('a stale or disconnected member is refused, then taken when caught up', async () => {
   const the = lab();
   the.server.setServer({ model: 'clustered', connected: true, leader: false, index: 50 });
   the.server.rows.get('T')!.set(uuid(1), row('a'));

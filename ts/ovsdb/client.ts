@@ -49,7 +49,7 @@ export interface ClientOptions {
 }
 
 /** Longest stretch of work before other events of the loop have their turn. */
-const BUDGET_MS = 10;
+const BUDGET_MS = 6;
 /** Unparsed bytes above which the peer has to wait. */
 const HIGH_WATER = 4 * 1024 * 1024;
 const SKIPPED_LINES = 20;

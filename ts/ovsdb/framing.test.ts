@@ -11,7 +11,8 @@ function plain(value: unknown): unknown {
     member instanceof Map ? Object.fromEntries(member) : member));
 }
 
-function feedAll(bytes: Uint8Array, cuts: readonly number[]): { messages: unknown[]; problem?: string } {
+interface Fed { messages: unknown[]; problem?: string }
+function feedAll(bytes: Uint8Array, cuts: readonly number[]): Fed {
   const framer = new Framer();
   const messages: unknown[] = [];
   let problem: string | undefined;

@@ -40,7 +40,9 @@ interface Container {
   key: string;
 }
 
-export interface Framed { readonly messages: readonly unknown[]; readonly problem: string | undefined }
+export interface Framed {
+  readonly messages: readonly unknown[]; readonly problem: string | undefined;
+}
 
 class MalformedText extends Error {}
 

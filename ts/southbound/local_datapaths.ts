@@ -51,8 +51,8 @@ function* seeds(view: View, chassis: Chassis): Generator<PortBinding, void> {
 }
 
 function groupContains(view: View, group: Uuid | undefined, chassis: Chassis): boolean {
-  const members = group === undefined ? [] : view.southbound.HA_Chassis_Group.get(group)?.ha_chassis;
-  return (members ?? []).some((uuid) =>
+  const row = group === undefined ? undefined : view.southbound.HA_Chassis_Group.get(group);
+  return (row?.ha_chassis ?? []).some((uuid) =>
     view.southbound.HA_Chassis.get(uuid)?.chassis === chassis._uuid);
 }
 

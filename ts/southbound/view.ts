@@ -111,7 +111,9 @@ export class View {
     return least;
   }
 
-  datapathByKey(key: number): DatapathBinding | undefined { return this.#one('datapathByKey', key); }
+  datapathByKey(key: number): DatapathBinding | undefined {
+    return this.#one('datapathByKey', key);
+  }
   portByName(name: string): PortBinding | undefined { return this.#one('portByName', name); }
   portByKey(datapath: Uuid, key: number): PortBinding | undefined {
     return this.#one('portByKey', portKey(datapath, key));
