@@ -317,10 +317,9 @@ export class Compiler {
         return row?.datapath === datapath ? row.tunnel_key : undefined;
       },
       multicastKey: (name) => {
-        for (const row of view.multicastGroupsOf(datapath).values()) {
-          if (row.name === name) return row.tunnel_key;
-        }
-        return undefined;
+        const named = [...view.multicastGroupsOf(datapath).values()]
+          .filter((row) => row.name === name);
+        return named.sort((a, b) => (a._uuid < b._uuid ? -1 : 1))[0]?.tunnel_key;
       },
       resident: (name) => {
         const port = view.portByName(name);
