@@ -108,7 +108,9 @@ static __noinline int parse_l4(struct scratch *s, void *l4, void *end, __u32 len
 	return PUNT_NONE;
 }
 
-static __always_inline int parse_ip4(struct scratch *s, void *l3, void *end)
+/* room: bytes of the frame from l3 on. In TC they need not all lie before `end`, which is
+ * where the part that can be read directly ends. */
+static __always_inline int parse_ip4(struct scratch *s, void *l3, void *end, __u32 room)
 {
 	struct iphdr *ip = l3;
 	__u32 total;
@@ -116,7 +118,7 @@ static __always_inline int parse_ip4(struct scratch *s, void *l3, void *end)
 	if (l3 + sizeof(*ip) > end || ip->version != 4 || ip->ihl < 5)
 		return PUNT_MALFORMED;
 	total = bpf_ntohs(ip->tot_len);
-	if (total < ip->ihl * 4u || l3 + total > end)
+	if (total < ip->ihl * 4u || total > room)
 		return PUNT_MALFORMED;
 	if (ip->ihl > 5)
 		return PUNT_IP_OPTIONS;
@@ -139,7 +141,7 @@ static __always_inline int ip6_extension(__u8 next)
 	       next == IPPROTO_AH;
 }
 
-static __always_inline int parse_ip6(struct scratch *s, void *l3, void *end)
+static __always_inline int parse_ip6(struct scratch *s, void *l3, void *end, __u32 room)
 {
 	struct ipv6hdr *ip = l3;
 	__u32 payload, first;
@@ -147,7 +149,7 @@ static __always_inline int parse_ip6(struct scratch *s, void *l3, void *end)
 	if (l3 + sizeof(*ip) > end || ip->version != 6)
 		return PUNT_MALFORMED;
 	payload = bpf_ntohs(ip->payload_len);
-	if (l3 + sizeof(*ip) + payload > end)
+	if (sizeof(*ip) + payload > room)
 		return PUNT_MALFORMED;
 	if (ip->nexthdr == IPPROTO_FRAGMENT)
 		return PUNT_FRAGMENT;
@@ -180,9 +182,9 @@ static __noinline int parse(ctx_t *ctx, struct scratch *s)
 	load_mac(&s->w[FW_ETH_SRC], eth->h_source);
 	s->w[FW_ETH_TYPE] = (__u32)bpf_ntohs(eth->h_proto) << 16;
 	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		reason = parse_ip4(s, l3, end);
+		reason = parse_ip4(s, l3, end, s->w[FW_PKT_LEN] - ETH_HLEN);
 	else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-		reason = parse_ip6(s, l3, end);
+		reason = parse_ip6(s, l3, end, s->w[FW_PKT_LEN] - ETH_HLEN);
 	else if (eth->h_proto == bpf_htons(ETH_P_ARP))
 		reason = parse_arp(s, l3, end);
 	else if (eth->h_proto == bpf_htons(ETH_P_8021Q) ||
