@@ -1,10 +1,10 @@
 /** ovn-xdp itself on a chassis of the lab, as an operator would start it. */
-import { openSync, closeSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ChildProcess } from 'node:child_process';
 import type { Chassis } from './chassis.js';
-import { attempt, inNetns, run, start, until } from './exec.js';
+import { attempt, run, start, until } from './exec.js';
 import { pinDirOf } from './run_dir.js';
 
 /** The build this file belongs to: dist/, or the folder of somebody's own build. */
@@ -87,6 +87,12 @@ export class Agent {
     { netns: this.chassis.netns });
   }
 
+  /** Ends the process and takes its programs off: OVS is alone again. */
+  async remove(): Promise<void> {
+    await this.stop('SIGKILL');
+    rmSync(this.pinDir, { recursive: true, force: true });
+  }
+
   /** Ends the process and waits for it. Programs and tables stay pinned. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     const { child } = this;
@@ -99,8 +105,12 @@ export class Agent {
   }
 }
 
-/** The command line of the agent, for a person who wants to repeat it. */
-export function agentCommand(agent: Agent, ...args: readonly string[]): string {
-  return inNetns(agent.chassis.netns, [process.execPath, cliPath, ...args,
-    '--run-dir', agent.runDir]).join(' ');
+/** Agents on every chassis of a lab, ready. */
+export async function startAgents(lab: {
+  readonly id: string; readonly chassis: ReadonlyMap<string, Chassis>;
+}): Promise<Agent[]> {
+  const agents = [...lab.chassis.values()].map((chassis) => new Agent(lab.id, chassis));
+  for (const agent of agents) agent.start();
+  for (const agent of agents) await agent.ready();
+  return agents;
 }

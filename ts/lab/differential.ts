@@ -3,9 +3,9 @@
  * changed, ovn-xdp as a rule (B). What comes out must be the same for every frame.
  *
  * All frames go through A once unrecorded, so that MAC bindings are learned and neighbours of
- * the underlay known before anything counts. Then A twice, then B, in batches. Batches that differ
- * are sent to B again, and what then still differs goes one by one through B and through A,
- * because userspace OVS loses a frame now and then. What differs alone is a difference.
+ * the underlay known before anything counts. Then A twice, then B, in batches. Batches that
+ * differ are sent to B again, and what then still differs goes one by one through B and through
+ * A, because userspace OVS loses a frame now and then. What differs alone is a difference.
  */
 import { sleep } from './exec.js';
 import type { Injection } from './generator.js';
@@ -59,7 +59,8 @@ function suspects(as: readonly Recording[], b: Recording, indices: readonly numb
 
 /** Suspects that remain when their batches are sent to B once more, with more patience. */
 async function lookAgain(
-  wire: Wire, as: readonly Recording[], injections: readonly Injection[], indices: readonly number[],
+  wire: Wire, as: readonly Recording[], injections: readonly Injection[],
+  indices: readonly number[],
 ): Promise<number[]> {
   const batches = [...new Set(indices.map(batchOf))];
   return suspects(as, await record(wire, injections, batches, patientMs), indices);
@@ -109,15 +110,16 @@ export async function compare(
 ): Promise<Comparison> {
   const all = injections.map((_, index) => index);
   const batches = [...new Set(all.map(batchOf))];
-  await record(wire, injections, batches);
+  const recordAll = () => record(wire, injections, batches);
+  await recordAll();
   lab.sync();
   await sleep(500);
   await wire.collect(100);
   // Twice, because what was lost or late in one is in the other.
-  const a = [await record(wire, injections, batches), await record(wire, injections, batches)];
+  const a = [await recordAll(), await recordAll()];
   await sides.toB();
   await wire.collect(100);
-  const b = await record(wire, injections, batches);
+  const b = await recordAll();
   const indices = await lookAgain(wire, a, injections, suspects(a, b, all));
   const rechecked = indices.slice(0, maxRechecked);
   sides.look?.(rechecked.map((index) => injections[index] as Injection));
