@@ -1,0 +1,293 @@
+/**
+ * The agent's loop: collect what the databases say, compile it, apply it, attach. One pass
+ * at a time; whatever happens during a pass is taken by the next.
+ */
+import { log } from '../base/log.js';
+import { version } from '../base/version.js';
+import { Compiler } from '../compile/compiler.js';
+import type { Desired } from '../compile/model.js';
+import { Sync, type Applied } from '../sync/apply.js';
+import { readControl } from '../sync/adopt.js';
+import type { RowChange } from '../southbound/rows.js';
+import { Attacher, detachAll } from './attach.js';
+import { readCounters, type Counters } from './counters.js';
+import { loadDataplane, removeOtherSets, type Dataplane } from './dataplane.js';
+import { Feed } from './feed.js';
+import { KernelPort } from './kernel_port.js';
+import { Watcher } from './neighbours.js';
+import { controllerVersion, mismatch, northdVersion } from './northd.js';
+import { place, placementText, type Placed } from './placement.js';
+import type { PortStatus, Status } from './status.js';
+
+export interface AgentOptions {
+  readonly ovsDb: string;
+  readonly pinDir: string;
+  readonly systemId?: string | undefined;
+  /** BPF object; default: the build's. */
+  readonly objectPath?: string;
+  /** Called after each pass with seconds spent. */
+  readonly onPass?: (pass: { compile: number | undefined; apply: number | undefined }) => void;
+}
+
+/** Events of links, routes and neighbours come in swarms. */
+const settleMs = 50;
+/** Devices can change in ways that no event tells, such as XDP features of a veth's peer. */
+const lookMs = 5000;
+const retryMs = 2000;
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #dataplane: Dataplane;
+  readonly #port: KernelPort;
+  readonly #sync: Sync;
+  readonly #attacher: Attacher;
+  readonly #feed: Feed;
+  readonly #watcher: Watcher;
+  readonly #compiler = new Compiler();
+  readonly #ticker: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  #again = false;
+  #closed = false;
+  #desired: Desired | undefined;
+  #compiledFor: unknown[] = [];
+  #placed: Placed | undefined;
+  #appliedText = '';
+  #appliedDesired: Desired | undefined;
+  #applied: Applied | undefined;
+  #loadedAt: number | undefined;
+  #nbCfg = 0;
+  #frozen = false;
+  #failure = '';
+  failures = 0;
+
+  /** Loads the programs and takes over what is pinned. Throws when the kernel refuses. */
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#dataplane = loadDataplane(options.pinDir, options.objectPath);
+    this.#port = new KernelPort(this.#dataplane.maps);
+    this.#sync = new Sync(this.#port, () => new Promise((resolve) => { setImmediate(resolve); }));
+    this.#attacher = new Attacher(options.pinDir, this.#dataplane.forward);
+    this.#feed = new Feed(options.ovsDb, options.systemId, () => { this.wake(); });
+    this.#watcher = new Watcher(() => { this.wake(settleMs); });
+    this.#ticker = setInterval(() => { this.wake(); }, lookMs);
+  }
+
+  get feed(): Feed { return this.#feed; }
+  get desired(): Desired | undefined { return this.#desired; }
+  get maps(): Dataplane['maps'] { return this.#dataplane.maps; }
+  get port(): KernelPort { return this.#port; }
+  get sync(): Sync { return this.#sync; }
+  get loadedAt(): number | undefined { return this.#loadedAt; }
+  get applied(): Applied | undefined { return this.#applied; }
+
+  /** Has a pass run soon. */
+  wake(delayMs = 0): void {
+    if (this.#closed) return;
+    if (this.#running) {
+      this.#again = true;
+      return;
+    }
+    if (this.#timer) {
+      if (delayMs > 0) return;
+      clearTimeout(this.#timer);
+    }
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#running = this.#guardedPass().finally(() => {
+        this.#running = undefined;
+        if (!this.#again) return;
+        this.#again = false;
+        this.wake(settleMs);
+      });
+    }, delayMs);
+  }
+
+  /** Ends the agent. Everything stays pinned and goes on forwarding, unless `cleanup`. */
+  async close(cleanup = false): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    clearInterval(this.#ticker);
+    this.#watcher.close();
+    this.#feed.close();
+    await this.#running;
+    this.#port.close();
+    this.#dataplane.close();
+    if (cleanup) cleanUp(this.#options.pinDir);
+  }
+
+  async #guardedPass(): Promise<void> {
+    try {
+      await this.#pass();
+    } catch (error) {
+      this.failures += 1;
+      const text = error instanceof Error ? error.message : String(error);
+      log('agent', 'ERR', `the state could not be put into force: ${text}`);
+      this.#fail(text);
+      this.#feed.forgetChanges();
+      this.#again = false;
+      if (!this.#closed) this.#timer ??= setTimeout(() => {
+        this.#timer = undefined;
+        this.wake();
+      }, retryMs);
+    }
+  }
+
+  /** What cannot be decided by the present state must not be decided by an older one. */
+  #fail(text: string): void {
+    this.#failure = text;
+    this.#appliedText = '';
+    this.#appliedDesired = undefined;
+    try {
+      this.#sync.disable();
+    } catch (error) {
+      log('agent', 'ERR', `the fast path could not be disabled: ${String(error)}`);
+    }
+  }
+
+  async #pass(): Promise<void> {
+    const { view, here, status } = this.#feed;
+    if (!view || !here || !status) return;
+    // After a disconnect the rows stay; the last state in force does, too.
+    if (!status.inSync && this.#desired === undefined) return;
+    if (status.skippedRows > 0) {
+      if (this.#failure === '') log('agent', 'ERR', 'rows of the Southbound database cannot be read');
+      return this.#fail(`${status.skippedRows} rows of the Southbound database cannot be read`);
+    }
+    if (await this.#isFrozen(here.match_northd_version ?? false)) return;
+    const began = performance.now();
+    const changes = this.#feed.takeChanges();
+    const compiled = this.#compile(changes);
+    const done = performance.now();
+    const placed = await place(this.#desired!, here);
+    this.#placed = placed;
+    const applied = await this.#apply(placed);
+    this.#attacher.update(placed.plans);
+    if (!this.#dataplane.adopted) removeOtherSets(this.#options.pinDir, this.#dataplane.setDir);
+    this.#failure = '';
+    this.#options.onPass?.({ compile: compiled ? (done - began) / 1000 : undefined,
+      apply: applied ? (performance.now() - done) / 1000 : undefined });
+  }
+
+  async #isFrozen(match: boolean): Promise<boolean> {
+    const { view } = this.#feed;
+    const northd = view && northdVersion(view);
+    const frozen = match && mismatch(northd, await controllerVersion());
+    if (frozen !== this.#frozen) {
+      log('agent', 'WARN', frozen
+        ? `northd is of version ${northd}, not ours: following stops (ovn-match-northd-version)`
+        : 'northd is of our version again: following goes on');
+    }
+    this.#frozen = frozen;
+    return frozen;
+  }
+
+  /** Whether anything was compiled. */
+  #compile(changes: readonly RowChange[] | undefined): boolean {
+    const view = this.#feed.view!, here = this.#feed.here!;
+    const inputs = [view, here];
+    const same = inputs.every((input, i) => input === this.#compiledFor[i]);
+    if (same && changes?.length === 0 && this.#desired) return false;
+    const known = this.#compiledFor[0] === view ? changes : undefined;
+    try {
+      this.#desired = known === undefined ? this.#compiler.compile(view, here)
+        : this.#compiler.compile(view, here, known);
+    } catch (error) {
+      this.#compiledFor = [];
+      throw error;
+    }
+    this.#compiledFor = inputs;
+    for (const row of view.southbound.SB_Global.values()) this.#nbCfg = row.nb_cfg;
+    return true;
+  }
+
+  /** Whether anything was applied. */
+  async #apply({ placement }: Placed): Promise<boolean> {
+    const desired = this.#desired!;
+    const text = placementText(placement);
+    if (desired === this.#appliedDesired && text === this.#appliedText) return false;
+    const applied = await this.#sync.apply({ desired, placement });
+    for (const [what, n] of applied.refused) {
+      if (this.#applied?.refused.get(what) !== n) {
+        log('sync', 'WARN', `${n} stages are left to OVS: ${what} are full or too many`);
+      }
+    }
+    this.#applied = applied;
+    this.#appliedDesired = desired;
+    this.#appliedText = text;
+    if (applied.flipped) this.#loadedAt = Date.now() / 1000;
+    return true;
+  }
+
+  /** Why the Southbound's present state is not in force; empty when it is. */
+  #reasons(enabled: boolean): string[] {
+    const { status, here, problems } = this.#feed;
+    return [
+      ...this.#feed.ovsConnected ? [] : ['not connected to the Open_vSwitch database'],
+      ...here ? [] : [problems || 'the Open_vSwitch database does not say who we are'],
+      ...status?.connected ? [] : ['not connected to the Southbound database'],
+      ...status?.connected && !status.inSync ? ['the Southbound database is still being read'] : [],
+      ...this.#frozen ? ['northd is of another version (ovn-match-northd-version)'] : [],
+      ...this.#failure === '' ? [] : [this.#failure],
+      ...this.#applied ? [] : ['no state has been applied yet'],
+      ...this.#applied && !enabled ? ['the fast path is disabled'] : [],
+    ];
+  }
+
+  counters(): Counters { return readCounters(this.#dataplane.maps); }
+
+  lflows(): { compiled: number; unsupported: number } {
+    const refused = new Set(this.#desired?.unsupported.map(({ flow }) => flow));
+    const all = new Set<string>();
+    for (const stage of new Set(this.#desired?.dispatch.values())) {
+      for (const { flow } of stage.rules) if (flow !== '' && !refused.has(flow)) all.add(flow);
+    }
+    return { compiled: all.size, unsupported: refused.size };
+  }
+
+  status(): Status {
+    const { status, here } = this.#feed;
+    const control = readControl(this.#port);
+    const { total, punts, drops } = this.counters();
+    const reasons = this.#reasons(control.enabled);
+    const happened = (list: Counters['punts']): Record<string, number> => Object.fromEntries(
+      [...list].filter(([, { packets }]) => packets > 0n)
+        .map(([reason, { packets }]) => [reason, Number(packets)]));
+    return {
+      ready: reasons.length === 0, reasons, version, pid: process.pid,
+      pin_dir: this.#options.pinDir, chassis: here?.system_id ?? '',
+      generation: control.generation, enabled: control.enabled,
+      ovs: { connected: this.#feed.ovsConnected },
+      sb: { connected: status?.connected ?? false, in_sync: status?.inSync ?? false,
+        remote: status?.remote ?? '', nb_cfg: this.#nbCfg, reconnects: this.#feed.reconnects(),
+        skipped_rows: status?.skippedRows ?? 0 },
+      counters: { forwarded: Number(total.forwarded.packets),
+        dropped: Number(total.dropped.packets), punted: Number(total.punted.packets) },
+      punted_by_reason: happened(punts), dropped_by_reason: happened(drops),
+      lflows: this.lflows(), refused: Object.fromEntries(this.#applied?.refused ?? []),
+      ports: this.#ports(),
+      tunnels: [...this.#desired?.tunnels.values() ?? []].map(({ chassis, remoteIp }) =>
+        ({ chassis, remote: remoteIp, ready: this.#placed?.placement.nextHops.has(remoteIp)
+          ?? false })),
+    };
+  }
+
+  #ports(): PortStatus[] {
+    const names = new Map([...this.#desired?.ports.values() ?? []].flatMap((port) =>
+      port.device === undefined ? [] : [[port.device, port.logical_port] as const]));
+    return (this.#placed?.plans ?? []).map(({ role, device, hook, target, reason }) => {
+      const on = this.#attacher.on(device.name, device.ifindex);
+      return { name: device.name, role, logical_port: names.get(device.name) ?? '',
+        hook: on ? hook : 'none', mode: on ? 'native' : 'none', target,
+        reason: this.#attacher.failures.get(device.name) ?? reason };
+    });
+  }
+}
+
+/** Detaches everything below `pinDir` and removes the tables: OVS takes over. How many
+ * devices had a program. */
+export function cleanUp(pinDir: string): number {
+  const count = detachAll(pinDir);
+  removeOtherSets(pinDir);
+  return count;
+}

@@ -1,0 +1,72 @@
+/** Counters of the dataplane, summed over CPUs. */
+import {
+  counter as counterCodec, dropReasons, ifaceCounters, puntReasons, type Counter, type Reason,
+} from '../abi/generated.js';
+import type { BpfMap } from '../libbpf/map.js';
+import { decodeUuid, toWords, words } from '../sync/wire.js';
+
+export type Maps = ReadonlyMap<string, BpfMap>;
+export interface Verdicts { readonly forwarded: Counter; readonly dropped: Counter;
+  readonly punted: Counter }
+export interface Counters {
+  readonly total: Verdicts;
+  /** By ifindex. */
+  readonly devices: ReadonlyMap<number, Verdicts>;
+  /** By label; every known reason is there, also those that never happened. */
+  readonly drops: ReadonlyMap<string, Counter>;
+  readonly punts: ReadonlyMap<string, Counter>;
+}
+
+export const none: Counter = { packets: 0n, bytes: 0n };
+const add = (a: Counter, b: Counter): Counter =>
+  ({ packets: a.packets + b.packets, bytes: a.bytes + b.bytes });
+const addAll = (a: Verdicts, b: Verdicts): Verdicts => ({ forwarded: add(a.forwarded, b.forwarded),
+  dropped: add(a.dropped, b.dropped), punted: add(a.punted, b.punted) });
+const noVerdicts: Verdicts = { forwarded: none, dropped: none, punted: none };
+
+/** A reason as metrics and status name it: "UNKNOWN_PORT" -> "unknown_port". */
+export const reasonLabel = (reason: Reason): string => reason.name.toLowerCase();
+
+const mapOf = (maps: Maps, name: string): BpfMap => {
+  const map = maps.get(name);
+  if (!map) throw new Error(`dataplane: no map "${name}"`);
+  return map;
+};
+
+const sumCounters = (map: BpfMap, value: Uint8Array): Counter =>
+  map.perCpuValues(value).map((one) => counterCodec.fromBytes(one)).reduce(add, none);
+
+function byReason(map: BpfMap, reasons: readonly Reason[]): Map<string, Counter> {
+  // Reason 0 is "none": never counted.
+  return new Map(reasons.slice(1).map((reason, i) => {
+    const value = map.lookup(words(i + 1));
+    return [reasonLabel(reason), value ? sumCounters(map, value) : none];
+  }));
+}
+
+export function readCounters(maps: Maps): Counters {
+  const map = mapOf(maps, 'iface_counters');
+  const devices = new Map([...map.entries()].map(([key, value]) => [toWords(key)[0] ?? 0,
+    map.perCpuValues(value).map((one) => ifaceCounters.fromBytes(one))
+      .reduce<Verdicts>(addAll, noVerdicts)] as const));
+  return {
+    devices, total: [...devices.values()].reduce(addAll, noVerdicts),
+    drops: byReason(mapOf(maps, 'drops'), dropReasons),
+    punts: byReason(mapOf(maps, 'punts'), puntReasons),
+  };
+}
+
+export interface FlowDrops extends Counter { readonly flow: string }
+
+/** Flows that dropped packets, most first. Reads every flow's counter. */
+export function readFlowDrops(maps: Maps): FlowDrops[] {
+  const names = mapOf(maps, 'flow_uuids');
+  const drops = mapOf(maps, 'flow_drops');
+  const found: FlowDrops[] = [];
+  for (const [key, value] of drops.entries(4096)) {
+    if (value.every((byte) => byte === 0)) continue;
+    const uuid = names.lookup(key);
+    found.push({ flow: uuid ? decodeUuid(uuid) : '', ...sumCounters(drops, value) });
+  }
+  return found.sort((a, b) => Number(b.packets - a.packets));
+}

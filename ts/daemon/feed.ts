@@ -1,0 +1,110 @@
+/**
+ * The two databases: the local Open_vSwitch one, and the Southbound one that it names.
+ * Changes gather until the loop takes them.
+ */
+import { log } from '../base/log.js';
+import { parseRemotes } from '../ovsdb/remote.js';
+import type { OvsdbClient, Status } from '../ovsdb/client.js';
+import { openSouthbound } from '../southbound/southbound.js';
+import { View } from '../southbound/view.js';
+import type { RowChange } from '../southbound/rows.js';
+import type { LocalChassis } from '../vswitch/local.js';
+import { openVswitch } from '../vswitch/vswitch.js';
+
+interface OpenSouthbound {
+  readonly settings: string;
+  readonly client: OvsdbClient;
+  readonly view: View;
+  /** Undefined: everything has to be compiled anew. */
+  changes: RowChange[] | undefined;
+}
+
+export class Feed {
+  readonly #vswitch: ReturnType<typeof openVswitch>;
+  readonly #changed: () => void;
+  #southbound: OpenSouthbound | undefined;
+  #problems = '';
+  here: LocalChassis | undefined;
+  /** Reconnects of earlier Southbound clients. */
+  readonly #reconnects = new Map<string, number>();
+
+  /** Throws when `ovsDb` names no remote. */
+  constructor(ovsDb: string, systemId: string | undefined, changed: () => void) {
+    const { value: remotes, problems } = parseRemotes(ovsDb);
+    if (remotes.length === 0) throw new Error(`--ovs-db: ${problems.join('; ') || 'no remote'}`);
+    this.#changed = changed;
+    this.#vswitch = openVswitch({
+      remotes, ...systemId === undefined ? {} : { systemId },
+      onStatus: () => { changed(); },
+      onChassis: ({ value, problems: found }) => {
+        const text = found.join('; ');
+        if (text !== this.#problems && text !== '') log('vswitch', 'WARN', text);
+        this.#problems = text;
+        if (value) this.#follow(value);
+      },
+    });
+  }
+
+  get ovsConnected(): boolean { return this.#vswitch.client.status.connected; }
+  get status(): Status | undefined { return this.#southbound?.client.status; }
+  get view(): View | undefined { return this.#southbound?.view; }
+  get problems(): string { return this.#problems; }
+  reconnects(): Record<string, number> {
+    const sum = new Map(this.#reconnects);
+    for (const [cause, n] of Object.entries(this.status?.reconnects ?? {})) {
+      sum.set(cause, (sum.get(cause) ?? 0) + n);
+    }
+    return Object.fromEntries(sum);
+  }
+
+  /** Changes since the last call; undefined when everything may differ. */
+  takeChanges(): readonly RowChange[] | undefined {
+    const found = this.#southbound;
+    if (!found) return undefined;
+    const { changes } = found;
+    found.changes = [];
+    return changes;
+  }
+
+  /** What was taken was not compiled: next time, everything is. */
+  forgetChanges(): void {
+    if (this.#southbound) this.#southbound.changes = undefined;
+  }
+
+  resetClusterState(): void { this.#southbound?.client.resetClusterState(); }
+
+  close(): void {
+    this.#vswitch.client.close();
+    this.#southbound?.client.close();
+  }
+
+  #follow(here: LocalChassis): void {
+    this.here = here;
+    const settings = JSON.stringify([here.ovn_remote, here.ssl, here.remote_probe_interval_ms]);
+    if (settings !== this.#southbound?.settings) this.#connect(here, settings);
+    this.#changed();
+  }
+
+  #connect(here: LocalChassis, settings: string): void {
+    const { value: remotes, problems } = parseRemotes(here.ovn_remote);
+    if (problems.length > 0) log('southbound', 'ERR', `ovn-remote: ${problems.join('; ')}`);
+    if (remotes.length === 0) return;
+    for (const [cause, n] of Object.entries(this.reconnects())) this.#reconnects.set(cause, n);
+    this.#southbound?.client.close();
+    const { client, southbound } = openSouthbound({
+      remotes, ...here.ssl ? { tls: here.ssl } : {},
+      ...here.remote_probe_interval_ms === undefined ? {}
+        : { probeIntervalMs: here.remote_probe_interval_ms },
+      onStatus: () => { this.#changed(); },
+      onChanges: ({ changes }) => {
+        view.apply(changes);
+        for (const change of changes) opened.changes?.push(change);
+        this.#changed();
+      },
+    });
+    const view = new View(southbound);
+    const opened: OpenSouthbound = { settings, client, view, changes: undefined };
+    this.#southbound = opened;
+    log('southbound', 'INFO', `following ${here.ovn_remote}`);
+  }
+}
