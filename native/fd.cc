@@ -10,7 +10,8 @@
 
 Napi::Function Handle::define(Napi::Env env) {
   return DefineClass(env, "Handle",
-                     {InstanceAccessor<&Handle::fd>("fd"), InstanceMethod<&Handle::close>("close")});
+                     {InstanceAccessor<&Handle::fd>("fd"),
+                      InstanceMethod<&Handle::close>("close")});
 }
 
 Handle::Handle(const Napi::CallbackInfo& info)

@@ -1,9 +1,19 @@
+import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 
-/** Errors that the kernel returns although user space has no name for them. */
-const kernelOnly = new Map<number, readonly [string, string]>([
+/** Names where user space has none or, for one number, several; texts that libuv has not. */
+const special: ReadonlyMap<number, readonly [code: string, text: string]> = new Map([
+  [67, ['ENOLINK', 'what it was attached to is gone']],
+  [95, ['EOPNOTSUPP', 'operation not supported']],
   [524, ['ENOTSUPP', 'operation not supported by the kernel']],
-]);
+] as const);
+const names = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+
+function describe(errno: number): readonly [code: string, text: string] {
+  return special.get(errno) ?? getSystemErrorMap().get(-errno)
+    ?? [names.get(errno) ?? `E${errno}`, `errno ${errno}`];
+}
+
 const tailLines = 8;
 
 /** The last lines of a verifier log that say something, without its statistics. */
@@ -28,8 +38,7 @@ export class BpfError extends Error {
   readonly log: string;
 
   constructor(operation: string, errno: number, log = '') {
-    const [code, text] = kernelOnly.get(errno) ?? getSystemErrorMap().get(-errno)
-      ?? [`E${errno}`, `errno ${errno}`];
+    const [code, text] = describe(errno);
     const tail = verifierTail(log);
     super(`${operation}: ${code}: ${text}` + (tail === '' ? '' : `\n${tail}`));
     this.operation = operation;

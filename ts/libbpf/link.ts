@@ -33,7 +33,8 @@ export class BpfLink {
 
   private constructor(handle: Native.Handle) { this.#handle = handle; }
 
-  /** EBUSY: the device has another XDP program. EOPNOTSUPP: its driver has no native XDP. */
+  /** EBUSY: the device has another XDP program. EOPNOTSUPP: its driver has no native XDP.
+   * EINVAL: no such device, or the program is not XDP. */
   static attachXdp(program: BpfProgram, ifindex: number, mode: XdpMode): BpfLink {
     return new BpfLink(
       native.linkCreate(program.fd, ifindex, attachTypes.xdp, xdpModes[mode]));

@@ -117,7 +117,8 @@ export class BpfMap {
     };
   }
 
-  /** Writes `count` entries; the message of a failure says how many were written before it. */
+  /** Writes `count` entries; the message of a failure says how many were written before it.
+   * The only flag that kernels take here is BPF_F_LOCK. */
   updateBatch(keys: Uint8Array, values: Uint8Array, count: number, flags?: number | bigint): void {
     this.#native.updateBatch(keys, values, count, flags);
   }

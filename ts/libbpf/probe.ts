@@ -3,7 +3,8 @@ import { mapTypes, programTypes, type MapType, type ProgramType } from './kinds.
 import { queryTcx } from './link.js';
 import { native } from './native.js';
 
-/** What the running kernel can do. Each asks the kernel anew; they need CAP_BPF. */
+/** What the running kernel can do. Each asks the kernel anew; they need CAP_BPF. EOPNOTSUPP: a
+ * type newer than the libbpf in use, which cannot say. */
 export const probe = Object.freeze({
   mapType: (type: MapType): boolean => native.probeMapType(mapTypes[type]),
   programType: (type: ProgramType): boolean => native.probeProgramType(programTypes[type]),

@@ -5,6 +5,10 @@ import { native } from './native.js';
 /** Records handed over at a time. */
 const chunk = 256;
 
+/** Ring buffers that someone waits for. The addon's callback holds its ring buffer weakly, so
+ * that a forgotten one is collected; one that is awaited must not be. */
+const awaited = new Set<RingBuffer>();
+
 /**
  * The records of a ring buffer map, oldest first, as an async iterable for one reader:
  *
@@ -22,7 +26,11 @@ export class RingBuffer implements AsyncIterable<Uint8Array> {
   #reading = false;
 
   private constructor(map: BpfMap, capacity: number) {
-    this.#native = new native.RingBuffer(map.fd, capacity, () => this.#wake());
+    const self = new WeakRef(this);
+    this.#native = new native.RingBuffer(map.fd, capacity, () => {
+      const ring = self.deref();
+      if (ring !== undefined) ring.#wake();
+    });
   }
 
   /** The map may be closed afterwards. `capacity` in records. */
@@ -51,7 +59,7 @@ export class RingBuffer implements AsyncIterable<Uint8Array> {
     if (this.#closed) return;
     this.#closed = true;
     this.#native.close();
-    this.#ready?.();
+    this.#wake();
   }
 
   [Symbol.dispose](): void { this.close(); }
@@ -59,11 +67,13 @@ export class RingBuffer implements AsyncIterable<Uint8Array> {
   #wait(): Promise<void> {
     return new Promise((resolve) => {
       this.#ready = resolve;
+      awaited.add(this);
       this.#native.wait(true);
     });
   }
 
   #wake(): void {
+    awaited.delete(this);
     if (!this.#closed) this.#native.wait(false);
     this.#ready?.();
     this.#ready = undefined;
