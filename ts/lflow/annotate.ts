@@ -2,7 +2,7 @@
  * Annotation: prerequisites are added, sub-fields become bits of the fields they belong
  * to, predicates become what they stand for (semantics of OVN lib/expr.c).
  */
-import type { Expr, ParsedExpr, Problem, Symbol } from './ast.js';
+import type { Expr, Symbol } from './ast.js';
 import {
   type Cmp, combine, isIntCmp, intCmp, maskOf, not, uniqueSymbol,
 } from './expr.js';
@@ -19,14 +19,16 @@ const texts = new WeakMap<SymbolTable, Map<string, Annotated>>();
 type Nesting = ReadonlySet<string>;
 const none: Nesting = new Set();
 
-function annotateText(text: string, table: SymbolTable, nesting: Nesting): Annotated {
+/** Annotates the text of a prerequisite or expansion, of the symbol `of` if there is one. */
+function annotateText(text: string, table: SymbolTable, nesting: Nesting,
+  of?: string): Annotated {
   let known = texts.get(table);
   if (known === undefined) texts.set(table, known = new Map());
   const before = known.get(text);
   if (before !== undefined) return before;
   const { expr, problems } = parseExpr(text, table);
   const result = expr === undefined ? { problem: problems[0]!.message }
-    : annotateIn(expr, table, true, nesting);
+    : annotateIn(expr, table, true, of === undefined ? nesting : new Set(nesting).add(of));
   // What goes well does so wherever it is used; what is wrong depends on the nesting.
   if ('expr' in result) {
     known.set(text, result);
@@ -40,29 +42,24 @@ function annotateCmp(cmp: Cmp, table: SymbolTable, prereqs: boolean,
   nesting: Nesting): Annotated {
   const { symbol } = cmp.field;
   const required = prereqs ? symbol.prereqs : undefined;
-  if (symbol.parent === undefined && symbol.expansion === undefined && required === undefined) {
-    return nesting.has(symbol.name) ? recursive(symbol) : { expr: cmp };
+  if (nesting.has(symbol.name)) {
+    return { problem: `Recursive expansion of symbol \`${symbol.name}'.` };
   }
-  if (nesting.has(symbol.name)) return recursive(symbol);
-  const inner = new Set(nesting).add(symbol.name);
   let expr: Expr = cmp;
-  const condition = required === undefined ? undefined : annotateText(required, table, inner);
+  const condition = required === undefined ? undefined
+    : annotateText(required, table, nesting, symbol.name);
   if (condition !== undefined && 'problem' in condition) return condition;
   if (symbol.parent !== undefined && isIntCmp(cmp)) {
     const shift = BigInt(symbol.low!);
     expr = intCmp(table.entry(symbol.parent)!.whole, cmp.relop, cmp.constant.value << shift,
       maskOf(cmp) << shift, cmp.constant.format, cmp.set);
   } else if (symbol.expansion !== undefined && isIntCmp(cmp)) {
-    const expansion = annotateText(symbol.expansion, table, inner);
+    const expansion = annotateText(symbol.expansion, table, nesting, symbol.name);
     if ('problem' in expansion) return expansion;
     const positive = (cmp.constant.value === 1n) !== (cmp.relop === '!=');
     expr = positive ? expansion.expr : not(expansion.expr);
   }
   return { expr: condition === undefined ? expr : combine('and', [expr, condition.expr]) };
-}
-
-function recursive(symbol: Symbol): Annotated {
-  return { problem: `Recursive expansion of symbol \`${symbol.name}'.` };
 }
 
 function annotateIn(expr: Expr, table: SymbolTable, prereqs: boolean,
@@ -86,29 +83,9 @@ function annotateIn(expr: Expr, table: SymbolTable, prereqs: boolean,
   return { expr: condition === undefined ? terms : combine('and', [terms, condition.expr]) };
 }
 
-const annotated = new WeakMap<ParsedExpr, ParsedExpr>();
-
 /** Annotates an expression that was parsed with `table`. */
 export function annotate(expr: Expr, table: SymbolTable): Annotated {
   return annotateIn(expr, table, true, none);
-}
-
-/**
- * Annotates what `parseExpr` returned; problems are handed through. The range of a new
- * problem is all of the text. The same result of `parseExpr` is annotated once.
- */
-export function annotateParsed(parsed: ParsedExpr, table: SymbolTable,
-  textLength: number): ParsedExpr {
-  if (parsed.expr === undefined) return parsed;
-  let result = annotated.get(parsed);
-  if (result === undefined) {
-    const outcome = annotate(parsed.expr, table);
-    const problems: readonly Problem[] = 'problem' in outcome
-      ? [{ message: outcome.problem, range: { start: 0, end: textLength } }] : [];
-    result = 'expr' in outcome ? { expr: outcome.expr, problems } : { problems };
-    annotated.set(parsed, result);
-  }
-  return result;
 }
 
 /** Parses and annotates a prerequisite: of a field, or of an action. */

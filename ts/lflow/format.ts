@@ -1,7 +1,7 @@
 /** Canonical text of fields, constants and expressions: equal to OVN's. */
 import type { Constant, Expr, Field } from './ast.js';
 import { bitRange, type Cmp, isIntCmp, type IntCmp, maskOf } from './expr.js';
-import { formatHex, formatNumber } from './literal.js';
+import { formatHex, formatNumber, quote } from './literal.js';
 
 export function formatBits(low: number, width: number): string {
   return width === 1 ? `[${low}]` : `[${low}..${low + width - 1}]`;
@@ -13,7 +13,7 @@ export function formatField({ symbol, low, width }: Field): string {
 
 /** A constant as it was written, as far as that matters. */
 export function formatConstant(constant: Constant): string {
-  return constant.kind === 'string' ? JSON.stringify(constant.value)
+  return constant.kind === 'string' ? quote(constant.value)
     : formatNumber(constant.format, constant.value, constant.mask);
 }
 
@@ -48,7 +48,7 @@ export function formatExpr(expr: Expr): string {
     case 'bool': return expr.value ? '1' : '0';
     case 'cmp': return formatCmp(expr);
     case 'resident':
-      return `${expr.not ? '!' : ''}is_chassis_resident(${JSON.stringify(expr.port)})`;
+      return `${expr.not ? '!' : ''}is_chassis_resident(${quote(expr.port)})`;
     default:
       return expr.args.map((e) => e.kind === 'and' || e.kind === 'or' ? `(${formatExpr(e)})`
         : formatExpr(e)).join(expr.kind === 'and' ? ' && ' : ' || ');

@@ -4,7 +4,7 @@
  */
 import type { Problem } from './ast.js';
 import {
-  type Format, formatNumber, ones, parseEthernet, parseIpv4, parseIpv6,
+  type Format, formatNumber, ones, parseEthernet, parseIpv4, parseIpv6, quote,
 } from './literal.js';
 
 /** Punctuation is its own type. `$name` is macro, `@name` portgroup, `^name` template. */
@@ -421,8 +421,8 @@ export function formatToken(lexer: Lexer): string {
   switch (type) {
     case 'end': return '$';
     case 'id': return s;
-    case 'error': return `error(${JSON.stringify(s)})`;
-    case 'string': return JSON.stringify(s);
+    case 'error': return `error(${quote(s)})`;
+    case 'string': return quote(s);
     case 'integer': return formatNumber(lexer.format, lexer.value);
     case 'masked': return formatNumber(lexer.format, lexer.value, lexer.mask);
     case 'macro': return '$' + s;

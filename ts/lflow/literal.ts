@@ -135,3 +135,8 @@ export function formatNumber(format: Format, value: bigint, mask?: bigint): stri
   const prefix = bits === undefined ? undefined : prefixLength(mask & ones(bits), bits);
   return `${shown(value)}/${prefix ?? shown(mask)}`;
 }
+
+/** A string in quotes as OVS writes JSON: what is not ASCII stays as it is. */
+export function quote(text: string): string {
+  return `"${text.replace(/[\0-\x1f"\\]/g, (c) => JSON.stringify(c).slice(1, -1))}"`;
+}

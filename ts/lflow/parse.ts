@@ -253,40 +253,48 @@ export function parseExprAt(lexer: Lexer, table: SymbolTable,
 /** A parsed text and the sets it used: it is the same while those are. */
 interface ParsedWithUses extends ParsedExpr { readonly used: readonly SetUse[] }
 
+const nothing: readonly never[] = Object.freeze([]);
+
 function parseText(text: string, table: SymbolTable, env: Environment): ParsedWithUses {
   const lexer = new Lexer(text);
   const ctx = context(lexer, table, env);
   const expr = parseAndOr(ctx);
   lexer.forceEnd();
-  const { used } = ctx;
-  if (lexer.error !== undefined) return { problems: [lexer.error], used };
-  return { expr: expr!, problems: [], used };
+  const used = ctx.used.length === 0 ? nothing : ctx.used;
+  return lexer.error === undefined ? { expr: expr!, problems: nothing, used }
+    : { problems: [lexer.error], used };
 }
 
-/** Results by text, for each table. A text that uses sets has one for each state of them. */
-const cache = new WeakMap<SymbolTable, Map<string, ParsedWithUses[]>>();
 /** States of one text that are kept: one port group text stands for many datapaths. */
 const MAX_STATES = 8;
+
+/** What a text was parsed to; one result for each state of the sets that it uses. */
+type Known = ParsedWithUses | readonly ParsedWithUses[];
+const cache = new WeakMap<SymbolTable, Map<string, Known>>();
+
+function isCurrent({ used }: ParsedWithUses, env: Environment): boolean {
+  // Asks for each set, even after a difference: an environment may take note of that.
+  return used.filter(({ kind, name, members }) => env[kind](name) !== members).length === 0;
+}
 
 /**
  * Parses a match. Never throws on data: `problems[0].message` is OVN's error text. Equal
  * texts are parsed once, as long as the environment gives the same arrays for the sets
- * that they use. Templates are expanded first; ranges then refer to the expanded text.
- * An unknown template variable is a problem: OVN skips such a flow.
+ * that they use; it is asked for each of these every time. Templates are expanded first;
+ * ranges then refer to the expanded text. An unknown template variable is a problem: OVN
+ * skips such a flow.
  */
 export function parseExpr(text: string, table: SymbolTable,
   env: Environment = noEnvironment): ParsedExpr {
   const expanded = expandTemplates(text, env.template) ?? text;
   let texts = cache.get(table);
   if (texts === undefined) cache.set(table, texts = new Map());
-  let states = texts.get(expanded);
-  if (states === undefined) texts.set(expanded, states = []);
-  for (const state of states) {
-    if (state.used.every(({ kind, name, members }) => env[kind](name) === members)) return state;
-  }
+  const known = texts.get(expanded);
+  const states = known === undefined ? nothing : 'problems' in known ? [known] : known;
+  for (const state of states) if (isCurrent(state, env)) return state;
   const parsed = parseText(expanded, table, env);
-  states.unshift(parsed);
-  states.length = Math.min(states.length, MAX_STATES);
+  texts.set(expanded, states.length === 0 ? parsed
+    : [parsed, ...states.slice(0, MAX_STATES - 1)]);
   return parsed;
 }
 
