@@ -17,12 +17,15 @@ export function receivedBy(vm: Vm): number {
 
 export interface Rate { readonly sent: number; readonly received: number; readonly pps: number }
 
-/** Floods from one VM and measures at another, leaving out the first half second. */
+/**
+ * Floods from one VM with at most `rate` packets/s and measures at another, leaving out the
+ * first half second.
+ */
 export async function measureFlood(
-  from: Vm, to: Vm, frame: Uint8Array, seconds: number,
+  from: Vm, to: Vm, frame: Uint8Array, seconds: number, rate = Infinity,
 ): Promise<Rate> {
   const child = start([process.execPath, fileURLToPath(import.meta.url), from.netns, from.device,
-    Buffer.from(frame).toString('hex'), String(seconds + 1)],
+    Buffer.from(frame).toString('hex'), String(seconds + 1), String(rate)],
   { stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   child.stdout?.on('data', (chunk: Buffer) => { output += chunk.toString(); });
@@ -36,18 +39,22 @@ export async function measureFlood(
   return { sent: Number(output), received, pps: received / (Number(now - since) / 1e9) };
 }
 
-/** argv: netns device frame(hex) seconds. Prints how many frames were sent. */
-function flood(netns: string, device: string, frame: Uint8Array, seconds: number): void {
+/** argv: netns device frame(hex) seconds rate. Prints how many frames were sent. */
+function flood(
+  netns: string, device: string, frame: Uint8Array, seconds: number, rate: number,
+): void {
   const socket = PacketSocket.open({ device, netns: `/run/netns/${netns}` });
   const batch = Array.from({ length: 64 }, () => frame);
-  const end = Date.now() + seconds * 1000;
+  const start = performance.now();
   let sent = 0;
-  while (Date.now() < end) sent += socket.sendBatch(batch);
+  for (let ms = 0; ms < seconds * 1000; ms = performance.now() - start) {
+    if (sent <= rate * ms / 1000) sent += socket.sendBatch(batch);
+  }
   socket.close();
   process.stdout.write(`${sent}\n`);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [netns, device, frame, seconds] = process.argv.slice(2) as [string, string, string, string];
-  flood(netns, device, Buffer.from(frame, 'hex'), Number(seconds));
+  const [netns = '', device = '', frame = '', seconds, rate] = process.argv.slice(2);
+  flood(netns, device, Buffer.from(frame, 'hex'), Number(seconds), Number(rate));
 }

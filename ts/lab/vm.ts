@@ -78,6 +78,13 @@ export class Vm {
     return done.status === 0 && / 0% packet loss/.test(done.stdout);
   }
 
+  /** What a TCP connection attempt meets within a second; a drop is silent. */
+  async connect(address: string, port: number): Promise<'open' | 'refused' | 'silent'> {
+    const { status } = await this.run('timeout', '1', 'bash', '-c',
+      `exec 3<>/dev/tcp/${address}/${port}`);
+    return status === 0 ? 'open' : status === 124 ? 'silent' : 'refused';
+  }
+
   /** The message arrives at `to` over TCP or UDP, and its echo here. */
   async exchange(to: Vm, family: 4 | 6, protocol: 'tcp' | 'udp', bytes: number): Promise<boolean> {
     const port = 5000 + Math.floor(Math.random() * 10_000);
