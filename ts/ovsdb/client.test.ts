@@ -8,6 +8,9 @@ import { parseRemotes } from './remote.js';
 
 const test = suite('client');
 const lines: string[] = [];
+/** Closed after each test, also a failed one: an open client keeps the process alive. */
+const opened: OvsdbClient[] = [];
+test.after.each(() => { for (const client of opened.splice(0)) client.close(); });
 test.before.each(() => { lines.length = 0; setLogSink((line) => { lines.push(line); }); });
 
 const optional = { key: 'string', min: 0, max: 1 };
@@ -45,6 +48,7 @@ function lab(options: Partial<ClientOptions> = {}, unknown: readonly string[] = 
     onStatus: (status) => { statuses.push(status); },
     random: () => 0, minBackoffMs: 5, ...options,
   });
+  opened.push(client);
   return { server, client, batches, statuses };
 }
 
