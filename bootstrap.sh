@@ -39,6 +39,12 @@ missing=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $packages 2> /dev/
 # shellcheck disable=SC2086
 [ -z "$missing" ] || install_packages $missing
 
+# ---- BPF file system -----------------------------------------------------------------------------
+# Where systemd runs it is mounted; in containers and bare namespaces it is not.
+if [ "$(id -u)" = 0 ] && [ "$(stat -fc %T /sys/fs/bpf 2> /dev/null)" != bpf_fs ]; then
+  mount -t bpf bpf /sys/fs/bpf || say "no BPF file system at /sys/fs/bpf: pins will fail"
+fi
+
 # ---- npm packages --------------------------------------------------------------------------------
 # Without install scripts: the only one is ours, and the build comes next.
 installed=node_modules/.package-lock.json

@@ -42,6 +42,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   nothing("setErrorClass", set_error_class);
   value("createMap", create_map);
   value("mapById", map_by_id);
+  value("mountBpffs", mount_bpffs);
   value("pin", pin);
   value("openPinned", open_pinned);
   value("programInfo", program_info);

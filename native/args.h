@@ -57,12 +57,15 @@ struct Bytes {
 };
 
 inline Bytes bytes(Napi::Env env, Napi::Value value, const char* name) {
-  if (!value.IsTypedArray() ||
-      value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+  // One call of Node-API instead of the wrapper's four: this is on the path of every lookup.
+  napi_typedarray_type type;
+  size_t size;
+  void* data;
+  if (napi_get_typedarray_info(env, value, &type, &size, &data, nullptr, nullptr) != napi_ok ||
+      type != napi_uint8_array) {
     wrong(env, name, "a Uint8Array");
   }
-  auto array = value.As<Napi::Uint8Array>();
-  return {array.Data(), array.ByteLength()};
+  return {static_cast<uint8_t*>(data), size};
 }
 
 inline Bytes bytes(const Napi::CallbackInfo& info, size_t at, const char* name) {

@@ -87,6 +87,8 @@ export class Object {
   close(): void;
 }
 
+/** Whether it was mounted now; false: a BPF file system was there. */
+export function mountBpffs(path: string): boolean;
 export function pin(fd: number, path: string): void;
 export function openPinned(path: string, kind: 'map'): Map;
 export function openPinned(path: string, kind: 'prog' | 'link'): Handle;

@@ -3,12 +3,27 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
+#include <linux/magic.h>
+#include <sys/mount.h>
+#include <sys/vfs.h>
 
 #include <cstring>
 
 #include "args.h"
 #include "fd.h"
 #include "map.h"
+
+// mountBpffs(path) -> whether it was mounted now; false: a BPF file system was there.
+Napi::Value mount_bpffs(const Napi::CallbackInfo& info) {
+  std::string path = arg::text(info, 0, "path");
+  struct statfs about;
+  if (statfs(path.c_str(), &about) < 0) fail(info.Env(), "look at " + path, errno);
+  bool there = about.f_type == BPF_FS_MAGIC;
+  if (!there && mount("bpf", path.c_str(), "bpf", 0, "mode=0700") < 0) {
+    fail(info.Env(), "mount a BPF file system at " + path, errno);
+  }
+  return Napi::Boolean::New(info.Env(), !there);
+}
 
 // pin(fd, path)
 Napi::Value pin(const Napi::CallbackInfo& info) {

@@ -4,6 +4,7 @@
 
 // Exported functions: pins, bpf_links, and the two attachments that are not links (clsact, and
 // what XDP reports by netlink). Docs are in index.d.ts.
+Napi::Value mount_bpffs(const Napi::CallbackInfo& info);
 Napi::Value pin(const Napi::CallbackInfo& info);
 Napi::Value open_pinned(const Napi::CallbackInfo& info);
 Napi::Value link_create(const Napi::CallbackInfo& info);

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../base/package_root.js';
-import { BpfObject } from './mod.js';
+import { BpfObject, ensureBpffs } from './mod.js';
 
 const prefix = 'libbpf-ts-';
 const netnsRoot = '/run/netns';
@@ -50,7 +50,7 @@ export function makeBpffs(): { path: string; remove: () => void } {
   sweep('/run', removeBpffs);
   const name = fresh();
   mkdirSync(join('/run', name));
-  run('mount', '-t', 'bpf', 'bpf', join('/run', name));
+  ensureBpffs(join('/run', name));
   return { path: join('/run', name), remove: () => removeBpffs(name) };
 }
 

@@ -126,6 +126,13 @@ export function queryTcx(ifindex: number, direction: Direction): number[] {
   return native.programQuery(ifindex, attachTypes[`tcx_${direction}`]);
 }
 
+/**
+ * Makes sure that there is a BPF file system at `path`, an existing folder, for pins. True: it
+ * was mounted now (for root only), in this process's mount namespace; "/sys/fs/bpf" is mounted
+ * by systemd, but not in containers.
+ */
+export function ensureBpffs(path = '/sys/fs/bpf'): boolean { return native.mountBpffs(path); }
+
 /** Removes a pin of a map, program or link. True: there was one. */
 export function unpin(path: string): boolean {
   try {

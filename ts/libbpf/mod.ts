@@ -5,7 +5,7 @@ export {
   attachTypes, mapFlags, mapTypes, programTypes, updateFlags, type MapType, type ProgramType,
 } from './kinds.js';
 export {
-  BpfLink, queryTcx, queryXdp, TcFilter, unpin,
+  BpfLink, ensureBpffs, queryTcx, queryXdp, TcFilter, unpin,
   type Direction, type LinkInfo, type XdpAttachment, type XdpMode,
 } from './link.js';
 export { BpfMap, u32Bytes, type Batch, type MapCursor, type MapInfo, type MapSpec } from './map.js';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { hasCode, isA, loadBasic, makeBpffs, objectPath } from './kernel.fixture.js';
-import { BpfError, BpfMap, BpfObject, u32Bytes } from './mod.js';
+import { BpfError, BpfMap, BpfObject, ensureBpffs, u32Bytes } from './mod.js';
 
 const elf = readFileSync(objectPath('test_basic'));
 
@@ -74,6 +74,8 @@ test('a map is taken over by reuse', () => {
 test('a pinned map is found again by its path', () => {
   const bpffs = makeBpffs();
   try {
+    assert.not(ensureBpffs(bpffs.path));
+    assert.throws(() => ensureBpffs('/nonexistent'), hasCode('ENOENT'));
     const path = `${bpffs.path}/pairs`;
     const id = ((): number => {
       using object = BpfObject.open(elf);
