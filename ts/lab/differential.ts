@@ -10,10 +10,9 @@
 import { sleep } from './exec.js';
 import type { Injection } from './generator.js';
 import type { Lab } from './lab.js';
+import { arrivalText, outcomes, sameOutcome, untagged, type Outcome } from './outcome.js';
 import { describe, type Bytes } from './packet.js';
-import {
-  arrivalText, outcomes, sameOutcome, untagged, type Outcome, type Wire,
-} from './wire.js';
+import type { Wire } from './wire.js';
 
 const batchSize = 64;
 const quietMs = 12;
@@ -133,8 +132,9 @@ export async function compare(
     return [{ index, injection: injections[index] as Injection, a: as[0] ?? [], b: bs[0] ?? [] }];
   });
   return {
-    frames: injections.length, delivered: Math.max(...a.map(({ tagged }) => tagged.size)), suspects: indices.length,
-    differences, drops: wire.drops,
+    frames: injections.length,
+    delivered: Math.max(...a.map(({ tagged }) => tagged.size)),
+    suspects: indices.length, differences, drops: wire.drops,
   };
 }
 

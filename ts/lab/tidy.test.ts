@@ -64,6 +64,9 @@ test('every package is known and every dependency explained', () => {
   const named = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.devDependencies)];
   const unexplained = named.filter((name) => !page.includes(`| \`${name}\``));
   assert.equal(unexplained, []);
+  const debian = /^packages="([^"]+)"/m.exec(read('bootstrap.sh'))?.[1]?.split(/\s+/) ?? [];
+  assert.ok(debian.length > 5, 'the list of Debian packages is found');
+  assert.equal(debian.filter((name) => !page.includes(`\`${name}\``)), []);
   const foreign = typescript.filter((source) => !isTest(source.path)).flatMap((source) =>
     importsOf(source.text)
       .map(({ specifier }) => specifier.split('/').slice(0, specifier[0] === '@' ? 2 : 1).join('/'))

@@ -1,44 +1,13 @@
 /**
  * Sockets on every raw VM and on the underlay of every chassis: frames in by batches, frames
- * out in a form that two runs can be compared by.
+ * out until it is quiet.
  */
 import { PacketSocket } from '../libbpf/mod.js';
 import { sleep } from './exec.js';
-import type { Bytes } from './frames.js';
-import { readTag, type Injection } from './generator.js';
+import type { Injection } from './generator.js';
 import type { Lab } from './lab.js';
-import { ETH_TYPE, PROTO, sum16 } from './packet.js';
-
-const get16 = (b: Bytes, at: number): number => (b[at] ?? 0) << 8 | (b[at + 1] ?? 0);
-
-/**
- * A geneve frame of the underlay without what may differ: outer UDP source port, outer IP
- * identification and checksums. A checksum becomes 1 when right, 0 when absent, 0xffff when
- * wrong. Undefined: not geneve (ARP and ND of the chassis themselves).
- */
-export function canonicalUnderlay(frame: Bytes): Bytes | undefined {
-  const out = Uint8Array.from(frame);
-  const type = get16(out, 12);
-  const isV4 = type === ETH_TYPE.ip4 && out[23] === PROTO.udp;
-  if (!isV4 && !(type === ETH_TYPE.ip6 && out[20] === PROTO.udp)) return undefined;
-  const udp = isV4 ? 14 + ((out[14] ?? 0) & 15) * 4 : 54;
-  if (get16(out, udp + 2) !== 6081) return undefined;
-  const addresses = isV4 ? out.subarray(26, 34) : out.subarray(22, 54);
-  const segment = out.subarray(udp);
-  const whole = sum16(segment, sum16(addresses, PROTO.udp + segment.length));
-  const mark = get16(out, udp + 6) === 0 ? 0 : whole === 0xffff ? 1 : 0xffff;
-  if (isV4) {
-    const header = sum16(out.subarray(14, udp)) === 0xffff ? 1 : 0xffff;
-    out.set([0, 0], 18);
-    out.set([header >> 8, header & 255], 24);
-  }
-  out.set([0, 0], udp);
-  out.set([mark >> 8, mark & 255], udp + 6);
-  return out;
-}
-
-/** One frame that came out, and where: `a1`, or `underlay:c1` for what chassis c1 sent. */
-export interface Arrival { readonly where: string; readonly frame: Bytes }
+import { canonicalUnderlay, type Arrival } from './outcome.js';
+import type { Bytes } from './packet.js';
 
 export class Wire {
   private readonly sockets = new Map<string, PacketSocket>();
@@ -94,23 +63,3 @@ export class Wire {
       PacketSocket.open({ device, netns: `/run/netns/${netns}`, promiscuous: true }));
   }
 }
-
-/** What came of one injection (or of a batch, for frames that carry no tag), as sorted text. */
-export type Outcome = readonly string[];
-export const untagged = -1;
-
-export const arrivalText = ({ where, frame }: Arrival): string =>
-  `${where} ${Buffer.from(frame).toString('hex')}`;
-
-export function outcomes(arrivals: readonly Arrival[]): Map<number, Outcome> {
-  const lists = new Map<number, string[]>();
-  for (const arrival of arrivals) {
-    const index = readTag(arrival.frame) ?? untagged;
-    lists.set(index, [...lists.get(index) ?? [], arrivalText(arrival)]);
-  }
-  return new Map([...lists].map(([index, list]) => [index, list.sort()]));
-}
-
-export const sameOutcome = (a: Outcome | undefined, b: Outcome | undefined): boolean =>
-  (a ?? []).join('\n') === (b ?? []).join('\n');
-
