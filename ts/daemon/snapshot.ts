@@ -1,0 +1,49 @@
+/** The agent's state as metrics/ wants it. */
+import { ABI_VERSION, type Counter } from '../abi/generated.js';
+import { version } from '../base/version.js';
+import type { Amount, Snapshot } from '../metrics/names.js';
+import type { Agent } from './agent.js';
+
+const amount = ({ packets, bytes }: Counter): Amount =>
+  ({ packets: Number(packets), bytes: Number(bytes) });
+const amounts = (counters: ReadonlyMap<string, Counter>): Map<string, Amount> =>
+  new Map([...counters].map(([key, counter]) => [key, amount(counter)]));
+
+/** How often each text occurs. */
+function tally(texts: Iterable<string>): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1);
+  return counts;
+}
+
+export function snapshot(agent: Agent): Snapshot {
+  const status = agent.status();
+  const { total, drops, punts } = agent.counters();
+  const unsupported = tally(agent.desired?.unsupported.map(({ stage, reason }) =>
+    `${stage}\0${reason}`) ?? []);
+  const ports = tally(status.ports.map(({ hook, mode }) => `${hook}\0${mode}`));
+  return {
+    version, abi: ABI_VERSION,
+    forwarded: amount(total.forwarded), dropped: amount(total.dropped),
+    punted: amount(total.punted), drops: amounts(drops), punts: amounts(punts),
+    lflows: new Map(Object.entries(status.lflows)),
+    unsupported: [...unsupported].map(([key, count]) => {
+      const [stage = '', reason = ''] = key.split('\0');
+      return { stage, reason, count };
+    }),
+    maps: [...agent.sync.usage()].map(([map, entries]) =>
+      ({ map, entries, capacity: agent.port.capacity(map) })),
+    refusedStages: new Map(Object.entries(status.refused)),
+    generation: status.generation, loadedTimestampSeconds: agent.loadedAt ?? 0,
+    nbCfg: status.sb.nb_cfg, sbConnected: status.sb.connected,
+    sbReconnects: new Map(Object.entries(status.sb.reconnects)),
+    sbSkippedRows: status.sb.skipped_rows, ready: status.ready, enabled: status.enabled,
+    applyFailures: agent.failures,
+    ports: [...ports].map(([key, count]) => {
+      const [hook = '', mode = ''] = key.split('\0');
+      return { hook, mode, count };
+    }),
+    tunnels: new Map([['ready', 0], ['unresolved', 0], ...tally(status.tunnels.map(({ ready }) =>
+      ready ? 'ready' : 'unresolved'))]),
+  };
+}
