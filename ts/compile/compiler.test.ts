@@ -44,7 +44,7 @@ function canonical(desired: Desired): unknown {
     dispatch: sorted(desired.dispatch, (stage) => stage.digest),
     datapaths: sorted(desired.datapaths), ports: sorted(desired.ports),
     tunnels: sorted(desired.tunnels), macBindings: sorted(desired.macBindings),
-    unsupported: desired.unsupported,
+    unsupported: desired.unsupported.map((u) => Object.values(u).join(' ')).sort(),
   };
 }
 

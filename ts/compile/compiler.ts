@@ -15,9 +15,9 @@ import type { LocalChassis } from '../vswitch/local.js';
 import { compileFlow, tableOf, type Dependency, type FlowResult, type Scope } from './flow.js';
 import { compileMacs } from './macs.js';
 import type { Desired, MacBindingEntry, Stage, Unsupported } from './model.js';
-import { compilePhysical, type LocalView, type Physical } from './physical.js';
+import { compilePhysical, movePorts, type LocalView, type Physical } from './physical.js';
 import { portSecurity } from './portsec.js';
-import { buildStage, onlyNext, type BuiltStage, type Candidate } from './stage.js';
+import { buildStage, onlyNext, type Candidate } from './stage.js';
 
 /** A row of Logical_Flow with what it was compiled to. */
 interface Flow {
@@ -26,8 +26,10 @@ interface Flow {
   readonly table: number;
   /** By datapath; under '' when it is the same for all. */
   readonly results: Map<Uuid | '', FlowResult>;
-  readonly dependencies: Set<Dependency>;
 }
+
+/** A stage and what it leaves to OVS. */
+interface Built { readonly stage: Stage; readonly unsupported: readonly Unsupported[] }
 
 type Dirty = Map<Uuid, Set<number>>;
 
@@ -55,9 +57,9 @@ function releaseOf(view: View): string {
 /** Tables that say which datapaths are local. */
 const localTables: ReadonlySet<TableName> = new Set<TableName>(
   ['Port_Binding', 'Datapath_Binding', 'Chassis', 'HA_Chassis', 'HA_Chassis_Group']);
-/** Tables from which ports, tunnels and zones are made. */
+/** Tables on which the places of all ports may depend. */
 const physicalTables: ReadonlySet<TableName> = new Set<TableName>(
-  ['Port_Binding', 'Datapath_Binding', 'Chassis', 'Encap', 'SB_Global']);
+  ['Datapath_Binding', 'Chassis', 'Encap', 'SB_Global']);
 const macTables: ReadonlySet<TableName> = new Set<TableName>(
   ['MAC_Binding', 'Static_MAC_Binding', 'Port_Binding', 'Datapath_Binding']);
 
@@ -95,13 +97,16 @@ export class Compiler {
   private readonly members = new Map<Uuid, Map<number, Set<Flow>>>();
   private readonly users = new Map<Dependency, Set<Flow>>();
   private readonly groupUsers = new Map<Uuid, Set<Flow>>();
-  private readonly stages = new Map<Uuid, Map<number, BuiltStage>>();
+  private readonly stages = new Map<Uuid, Map<number, Built>>();
   private readonly keys = new Map<Uuid, number>();
   private dispatch = new Map<string, Stage>();
   private physical: Physical | undefined;
   private macs: ReadonlyMap<string, MacBindingEntry> | undefined;
+  /** How many stages say so, by the entry's text. */
+  private readonly refusals = new Map<string, { readonly entry: Unsupported; stages: number }>();
   private unsupported: readonly Unsupported[] | undefined;
   private here: LocalChassis | undefined;
+  private localChanged = false;
   private release = '';
   private at!: LocalView;
 
@@ -121,17 +126,35 @@ export class Compiler {
     const local = changed(localTables) ? this.localOf(view, chassis) : this.at.local;
     this.release = release;
     this.at = { view, chassis, local };
+    this.localChanged = false;
     if (known) this.apply(known, dirty);
     else this.reload(dirty);
     this.followLocal(dirty);
     this.build(dirty);
-    if (changed(physicalTables) || changed(localTables) || here !== this.here) {
-      this.physical = compilePhysical(this.at, here);
-    }
-    if (changed(macTables) || changed(localTables)) this.macs = compileMacs(this.at);
+    const everywhere = changed(physicalTables) || here !== this.here || this.localChanged;
+    this.physical = everywhere ? compilePhysical(this.at, here) : this.movedPorts(known!, here);
+    if (changed(macTables) || this.localChanged) this.macs = compileMacs(this.at);
     this.here = here;
-    return { ...this.physical!, dispatch: this.dispatch, macBindings: this.macs!,
-      unsupported: this.unsupported! };
+    this.unsupported ??= [...this.refusals.values()].map(({ entry }) => entry);
+    return { ...this.physical, dispatch: this.dispatch, macBindings: this.macs!,
+      unsupported: this.unsupported };
+  }
+
+  /** Ports change in their own datapath, and at the other end of a patch. */
+  private movedPorts(changes: readonly RowChange[], here: LocalChassis): Physical {
+    const { view } = this.at;
+    const datapaths = new Set<Uuid>();
+    for (const change of changes) {
+      if (change.table !== 'Port_Binding') continue;
+      for (const row of [change.old, change.new] as (Tables['Port_Binding'] | undefined)[]) {
+        const peer = row && view.portByName(row.options.get('peer') ?? '');
+        for (const port of [row, peer]) if (port) datapaths.add(port.datapath);
+        for (const at of row ? view.all('crossingsByPeer', row.logical_port).values() : []) {
+          datapaths.add(at.datapath);
+        }
+      }
+    }
+    return datapaths.size === 0 ? this.physical! : movePorts(this.physical!, this.at, here, datapaths);
   }
 
   private localOf(view: View, chassis: Tables['Chassis'] | undefined): LocalView['local'] {
@@ -145,7 +168,7 @@ export class Compiler {
 
   private reload(dirty: Dirty): void {
     for (const map of [this.flows, this.members, this.users, this.groupUsers, this.stages,
-      this.keys]) map.clear();
+      this.keys, this.refusals]) map.clear();
     this.dispatch = new Map();
     this.unsupported = undefined;
     for (const row of this.at.view.southbound.Logical_Flow.values()) this.add(row, dirty);
@@ -190,8 +213,7 @@ export class Compiler {
     const group = row.logical_dp_group;
     const datapaths = row.logical_datapath !== undefined ? [row.logical_datapath]
       : group !== undefined ? this.at.view.southbound.Logical_DP_Group.get(group)?.datapaths ?? [] : [];
-    const flow: Flow = { row, datapaths, table: tableOf(row), results: new Map(),
-      dependencies: new Set() };
+    const flow: Flow = { row, datapaths, table: tableOf(row), results: new Map() };
     this.flows.set(row._uuid, flow);
     if (group !== undefined) addTo(this.groupUsers, group, flow);
     for (const datapath of datapaths) {
@@ -211,7 +233,9 @@ export class Compiler {
       this.members.get(datapath)?.get(flow.table)?.delete(flow);
       addTo(dirty, datapath, flow.table);
     }
-    for (const name of flow.dependencies) this.users.get(name)?.delete(flow);
+    for (const { dependencies } of flow.results.values()) {
+      for (const name of dependencies) this.users.get(name)?.delete(flow);
+    }
   }
 
   /** Datapaths that became local, or changed their key, are built; others are forgotten. */
@@ -219,6 +243,7 @@ export class Compiler {
     for (const [uuid, row] of this.at.local) {
       if (this.keys.get(uuid) === row.tunnel_key) continue;
       this.forget(uuid);
+      this.localChanged = true;
       this.keys.set(uuid, row.tunnel_key);
       for (const [table, flows] of this.members.get(uuid) ?? []) {
         addTo(dirty, uuid, table);
@@ -234,12 +259,25 @@ export class Compiler {
     const key = this.keys.get(datapath);
     if (key === undefined) return;
     this.dispatch = new Map(this.dispatch);
-    for (const table of this.stages.get(datapath)?.keys() ?? []) {
+    for (const [table, built] of this.stages.get(datapath) ?? []) {
       this.dispatch.delete(`${key}/${table}`);
+      this.recount(built.unsupported, -1);
     }
     this.stages.delete(datapath);
     this.keys.delete(datapath);
-    this.unsupported = undefined;
+    this.localChanged = true;
+  }
+
+  /** Adds the entries of a stage to what is reported, or takes them back. */
+  private recount(entries: readonly Unsupported[], by: 1 | -1): void {
+    for (const entry of entries) {
+      const text = `${entry.flow} ${entry.reason} ${entry.detail}`;
+      const counted = this.refusals.get(text) ?? { entry, stages: 0 };
+      counted.stages += by;
+      if (counted.stages === by) this.refusals.set(text, counted);
+      if (counted.stages === 0) this.refusals.delete(text);
+      this.unsupported = undefined;
+    }
   }
 
   private build(dirty: Dirty): void {
@@ -254,28 +292,31 @@ export class Compiler {
       for (const table of tables) this.buildOne(datapath, key, table, stages);
       this.dispatchTo(key, stages);
     }
-    this.unsupported ??= this.collectUnsupported();
   }
 
   private buildOne(
-    datapath: Uuid, key: number, table: number, stages: Map<number, BuiltStage>,
+    datapath: Uuid, key: number, table: number, stages: Map<number, Built>,
   ): void {
-    const candidates = this.candidates(datapath, key, table);
-    const built = buildStage(table, candidates);
     const old = stages.get(table);
+    if (old) this.recount(old.unsupported, -1);
+    const refused: Unsupported[] = [];
+    const candidates = this.candidates(datapath, key, table, refused);
     if (candidates.length === 0) {
       stages.delete(table);
       this.dispatch.delete(`${key}/${table}`);
-    } else if (old?.stage.digest === built.stage.digest) {
-      // The same object says to sync/ that nothing changed.
-      stages.set(table, { ...built, stage: old.stage });
-    } else {
-      stages.set(table, built);
+      return;
     }
-    this.unsupported = undefined;
+    const { stage, unsupported } = buildStage(table, candidates);
+    for (const entry of unsupported) refused.push({ ...entry, stage: this.stageName(entry.flow) });
+    this.recount(refused, 1);
+    // The same object says to sync/ that nothing changed.
+    const same = old?.stage.digest === stage.digest;
+    stages.set(table, { stage: same ? old.stage : stage, unsupported: refused });
   }
 
-  private candidates(datapath: Uuid, key: number, table: number): Candidate[] {
+  private candidates(
+    datapath: Uuid, key: number, table: number, refused: Unsupported[],
+  ): Candidate[] {
     if (table === TABLE_IN_PORT_SEC || table === TABLE_OUT_PORT_SEC) {
       const ports = [...this.at.view.portsOf(datapath).values()]
         .filter((p) => p.chassis !== undefined && p.chassis === this.at.chassis?._uuid)
@@ -285,7 +326,10 @@ export class Compiler {
     const scope = this.scope(datapath, key);
     const list: Candidate[] = [];
     for (const flow of this.members.get(datapath)?.get(table) ?? []) {
-      for (const c of this.result(flow, scope).candidates) list.push(c);
+      const { candidates, refusal } = this.result(flow, scope);
+      for (const c of candidates) list.push(c);
+      const { _uuid: uuid } = flow.row;
+      if (refusal) refused.push({ flow: uuid, stage: this.stageName(uuid), ...refusal });
     }
     return list;
   }
@@ -295,10 +339,7 @@ export class Compiler {
     if (known) return known;
     const result = compileFlow(flow.row, scope, this.release);
     flow.results.set(result.perDatapath ? scope.datapath : '', result);
-    for (const name of result.dependencies) {
-      flow.dependencies.add(name);
-      addTo(this.users, name, flow);
-    }
+    for (const name of result.dependencies) addTo(this.users, name, flow);
     return result;
   }
 
@@ -336,7 +377,7 @@ export class Compiler {
   }
 
   /** Tables of one datapath: those that only say `next` are skipped. */
-  private dispatchTo(key: number, stages: ReadonlyMap<number, BuiltStage>): void {
+  private dispatchTo(key: number, stages: ReadonlyMap<number, Built>): void {
     for (const [table, { stage }] of stages) {
       let at = stage;
       for (;;) {
@@ -348,27 +389,6 @@ export class Compiler {
       }
       this.dispatch.set(`${key}/${table}`, at);
     }
-  }
-
-  /** One entry a flow, by UUID, whichever datapaths it is in. */
-  private collectUnsupported(): Unsupported[] {
-    const entries = new Map<string, Unsupported>();
-    const put = (entry: Unsupported): void => {
-      const other = entries.get(entry.flow);
-      const rank = (e: Unsupported) => `${e.reason} ${e.detail}`;
-      if (!other || rank(entry) < rank(other)) entries.set(entry.flow, entry);
-    };
-    for (const [datapath, stages] of this.stages) {
-      for (const [table, { unsupported }] of stages) {
-        for (const entry of unsupported) put({ ...entry, stage: this.stageName(entry.flow) });
-        for (const flow of this.members.get(datapath)?.get(table) ?? []) {
-          const refusal = (flow.results.get('') ?? flow.results.get(datapath))?.refusal;
-          const { _uuid: uuid } = flow.row;
-          if (refusal) put({ flow: uuid, stage: this.stageName(uuid), ...refusal });
-        }
-      }
-    }
-    return [...entries.values()].sort((a, b) => (a.flow < b.flow ? -1 : 1));
   }
 
   private stageName(flow: Uuid): string {

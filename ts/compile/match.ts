@@ -9,12 +9,16 @@
 import { KEY_WORDS_L } from '../abi/generated.js';
 import type { Constant, Expr, Field } from '../lflow/ast.js';
 import { bitsAt, placeNamed, placeOf, segments, wordMask, ones, type Place } from './fields.js';
+import type { TupleShape } from './model.js';
 import { MERGES_PER_FLOW, RULES_PER_FLOW } from './limits.js';
 
 export interface Term {
   readonly words: readonly number[];
   readonly masks: readonly number[];
   readonly values: readonly number[];
+  /** Kept by termText() and shapeOf(). */
+  text?: string;
+  shape?: TupleShape;
 }
 
 /** What a match refers to outside its text. */
@@ -79,9 +83,10 @@ export function fieldEquals(name: string, value: bigint, mask?: bigint): Term {
 
 /** A text that is equal for equal terms. */
 export function termText(t: Term): string {
+  if (t.text !== undefined) return t.text;
   let text = '';
   for (let i = 0; i < t.words.length; i++) text += `${t.words[i]}&${t.masks[i]}=${t.values[i]},`;
-  return text;
+  return t.text = text;
 }
 
 function distinct(terms: readonly Term[]): readonly Term[] {
@@ -93,6 +98,11 @@ function distinct(terms: readonly Term[]): readonly Term[] {
     if (!seen.has(text)) seen.set(text, t);
   }
   return seen.size === terms.length ? terms : [...seen.values()];
+}
+
+/** Duplicates go at the end; earlier only where they could multiply to many. */
+function lessened(terms: readonly Term[]): readonly Term[] {
+  return terms.length > 1000 ? distinct(terms) : terms;
 }
 
 /** One compilation of one expression: its context, its budget and what it gave up. */
@@ -122,7 +132,7 @@ class Matcher {
       for (const t of this.terms(arg)) all.push(t);
       if (all.length > RULES_PER_FLOW) return this.widen(`more than ${RULES_PER_FLOW} rules`);
     }
-    return distinct(all);
+    return lessened(all);
   }
 
   /** Smallest operands first: what contradicts vanishes before it can multiply. */
@@ -148,7 +158,7 @@ class Matcher {
       }
       if (all.length > RULES_PER_FLOW) return tooLarge();
     }
-    return distinct(all);
+    return lessened(all);
   }
 
   private compare(field: Field, relop: string, constant: Constant): readonly Term[] {
@@ -180,7 +190,7 @@ export function compileMatch(
 ): Matched {
   const matcher = new Matcher(context);
   const operands = exprs.flatMap((e) => (e ? [matcher.terms(e)] : []));
-  let terms = matcher.and(operands);
+  let terms = distinct(matcher.and(operands));
   if (!terms.every(fits)) {
     matcher.widen(`match on more than ${KEY_WORDS_L} words`);
     terms = distinct(terms.map((t) => (fits(t) ? t : shortened(t))));

@@ -121,21 +121,43 @@ export function compilePhysical(at: LocalView, here: LocalChassis): Physical {
   const places = new Places(at, here);
   const datapaths = new Map<number, Datapath>();
   const ports = new Map<string, Port>();
-  for (const [uuid, row] of at.local) {
-    const key = row.tunnel_key;
+  for (const row of at.local.values()) {
+    const { tunnel_key: key, _uuid: uuid } = row;
     const name = row.external_ids.get('name') ?? uuid;
     datapaths.set(key, { key, uuid, name, router: at.view.isRouter(row),
       dnatZone: natZone(row, 'dnat', here.ct_zones),
       snatZone: natZone(row, 'snat', here.ct_zones) });
-    const rows = [...at.view.portsOf(uuid).values()];
-    const hasLocalnet = rows.some((p) => p.type === 'localnet');
-    for (const p of rows) {
-      const zone = here.ct_zones.get(p.logical_port) ?? 0;
-      ports.set(`${key}/${p.tunnel_key}`, { datapath: key, port: p.tunnel_key,
-        logical_port: p.logical_port, zone, ...places.place(p, hasLocalnet) });
-    }
+    placePorts(places, at, here, row, ports);
   }
   return { datapaths, ports, tunnels: places.tunnels() };
+}
+
+/** Puts the ports of one datapath into `ports`. */
+function placePorts(
+  places: Places, at: LocalView, here: LocalChassis, row: DatapathBinding, ports: Map<string, Port>,
+): void {
+  const key = row.tunnel_key;
+  const rows = at.view.portsOf(row._uuid);
+  let hasLocalnet = false;
+  for (const p of rows.values()) hasLocalnet ||= p.type === 'localnet';
+  for (const p of rows.values()) {
+    const zone = here.ct_zones.get(p.logical_port) ?? 0;
+    ports.set(`${key}/${p.tunnel_key}`, { datapath: key, port: p.tunnel_key,
+      logical_port: p.logical_port, zone, ...places.place(p, hasLocalnet) });
+  }
+}
+
+/** `before` with the ports of these datapaths placed anew; nothing else has changed. */
+export function movePorts(
+  before: Physical, at: LocalView, here: LocalChassis, datapaths: ReadonlySet<Uuid>,
+): Physical {
+  const places = new Places(at, here);
+  const moved = [...datapaths].flatMap((uuid) => at.local.get(uuid) ?? []);
+  const keys = new Set(moved.map((row) => row.tunnel_key));
+  const ports = new Map(before.ports);
+  for (const [id, port] of before.ports) if (keys.has(port.datapath)) ports.delete(id);
+  for (const row of moved) placePorts(places, at, here, row, ports);
+  return { ...before, ports };
 }
 
 /** What a port's type means when it is left to OVS, for operators. */

@@ -37,6 +37,7 @@ export function intern(ops: readonly Op[]): Program {
 
 /** The one object for a term's shape. */
 export function shapeOf(term: Term): TupleShape {
+  if (term.shape) return term.shape;
   const text = term.words.join() + '/' + term.masks.join();
   let shape = shapes.get(text);
   if (!shape) {
@@ -44,7 +45,7 @@ export function shapeOf(term: Term): TupleShape {
     shapes.set(text, shape);
     shapeTexts.set(shape, text);
   }
-  return shape;
+  return term.shape = shape;
 }
 
 /** A text that is equal for equal shapes. */

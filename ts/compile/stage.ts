@@ -18,7 +18,12 @@ export interface Candidate {
   readonly drop: boolean;
   /** Matches more than its flow does: whoever shares its priority and a packet abstains. */
   readonly widened: boolean;
+  /** Kept by ruleOf(): one object, however many datapaths have the flow. */
+  rule?: LabelledRule;
 }
+
+/** A rule with its text, which digests are made of. */
+interface LabelledRule extends Rule { readonly line: string }
 
 export interface BuiltStage { readonly stage: Stage; readonly unsupported: readonly Unsupported[] }
 
@@ -27,6 +32,11 @@ const abstain = punt('UNSUPPORTED_MATCH');
 /** The candidate's effect as text; equal effects do not conflict. */
 const effect = (c: Candidate): string => programText(c.program) + ':' + c.args.join();
 
+function abstaining(c: Candidate, program: Program, widened = c.widened): Candidate {
+  const { term, priority, flow } = c;
+  return { term, priority, flow, program, args: [], drop: false, widened };
+}
+
 /**
  * Two flows with the same match and priority: OVN installs one that is no drop before one
  * that is (controller/ofctrl.c, flow_is_preferred). Of two that are none, either may be
@@ -34,13 +44,25 @@ const effect = (c: Candidate): string => programText(c.program) + ':' + c.args.j
  */
 function prefer(a: Candidate, b: Candidate, conflicts: Unsupported[]): Candidate {
   const [first, second] = a.flow <= b.flow ? [a, b] : [b, a];
-  const widened = first.widened || second.widened;
   if (first.drop !== second.drop) return first.drop ? second : first;
-  if (effect(first) === effect(second)) return { ...first, widened };
-  if (isPunt(first.program) && isPunt(second.program)) return { ...first, widened };
+  const same = effect(first) === effect(second);
+  if (same || (isPunt(first.program) && isPunt(second.program))) {
+    return second.widened && !first.widened ? abstaining(first, first.program, true) : first;
+  }
   conflicts.push({ flow: first.flow, stage: '', reason: 'UNSUPPORTED_ACTION',
     detail: `same match and priority as ${second.flow}, other actions` });
-  return { ...first, program: punt('UNSUPPORTED_ACTION'), args: [], widened };
+  return abstaining(first, punt('UNSUPPORTED_ACTION'), first.widened || second.widened);
+}
+
+/** One candidate a match and priority. */
+function resolve(candidates: readonly Candidate[], conflicts: Unsupported[]): Candidate[] {
+  const byMatch = new Map<string, Candidate>();
+  for (const c of candidates) {
+    const text = c.priority + ' ' + termText(c.term);
+    const other = byMatch.get(text);
+    byMatch.set(text, other ? prefer(other, c, conflicts) : c);
+  }
+  return [...byMatch.values()];
 }
 
 /** Rules that share priority and packets with a widened one abstain as it does. */
@@ -54,54 +76,55 @@ function contaminate(candidates: Candidate[]): Candidate[] {
   if (widened.size === 0) return candidates;
   return candidates.map((c) => {
     const others = isPunt(c.program) ? undefined : widened.get(c.priority);
-    if (!others?.some((w) => overlap(w.term, c.term))) return c;
-    return { ...c, program: abstain, args: [] };
+    return others?.some((w) => overlap(w.term, c.term)) ? abstaining(c, abstain) : c;
   });
 }
 
 /** Rules that a packet can reach: none is below a rule that matches everything. */
-function reachable(candidates: readonly Candidate[]): Candidate[] {
+function reachable(candidates: readonly Candidate[]): readonly Candidate[] {
   let floor = -1;
   for (const c of candidates) {
     if (c.term.words.length === 0) floor = Math.max(floor, c.priority);
   }
-  return candidates.filter((c) => c.priority >= floor);
+  return candidates.every((c) => c.priority >= floor) ? candidates
+    : candidates.filter((c) => c.priority >= floor);
+}
+
+function ruleOf(c: Candidate): LabelledRule {
+  if (c.rule) return c.rule;
+  const { priority, program, args, flow } = c;
+  const line = `${priority} ${termText(c.term)} ${programText(program)} ${args.join()} ${flow}`;
+  return c.rule = { shape: shapeOf(c.term), key: c.term.values, priority, program, args, flow,
+    line };
 }
 
 /** Falling priority; equal ones in the order in which a walk meets their tuples. */
-function inWalkOrder(candidates: readonly Candidate[]): Rule[] {
+function inWalkOrder(candidates: readonly Candidate[]): LabelledRule[] {
+  const rules = candidates.map(ruleOf);
+  if (rules.length < 2) return rules;
   const best = new Map<TupleShape, number>();
-  const rules = candidates.map((c): Rule & { readonly text: string } => {
-    const shape = shapeOf(c.term);
-    best.set(shape, Math.max(best.get(shape) ?? 0, c.priority));
-    return { shape, key: c.term.values, priority: c.priority, program: c.program,
-      args: c.args, flow: c.flow, text: termText(c.term) };
-  });
-  const byBest = [...best].sort(([a, x], [b, y]) =>
-    y - x || b.words.length - a.words.length || (shapeText(a) < shapeText(b) ? -1 : 1));
+  for (const { shape, priority } of rules) {
+    if (priority >= (best.get(shape) ?? 0)) best.set(shape, priority);
+  }
+  const byBest = [...best].sort(([a, x], [b, y]) => y - x || b.words.length - a.words.length
+    || (shapeText(a) < shapeText(b) ? -1 : 1));
   const rank = new Map(byBest.map(([shape], i) => [shape, i]));
-  rules.sort((a, b) => b.priority - a.priority || rank.get(a.shape)! - rank.get(b.shape)!
-    || (a.text < b.text ? -1 : 1));
-  return rules.map(({ text: _, ...rule }) => rule);
-}
-
-function digest(table: number, rules: readonly Rule[]): string {
-  const lines = rules.map((r) => `${r.priority} ${shapeText(r.shape)} ${r.key.join()} `
-    + `${programText(r.program)} ${r.args.join()} ${r.flow}`);
-  return hash('sha1', `${table}\n${lines.join('\n')}`);
+  return rules.sort((a, b) => b.priority - a.priority || rank.get(a.shape)! - rank.get(b.shape)!
+    || (a.line < b.line ? -1 : 1));
 }
 
 /** The stage of `table` for all flows of one datapath in it. */
 export function buildStage(table: number, candidates: readonly Candidate[]): BuiltStage {
-  const unsupported: Unsupported[] = [];
-  const byMatch = new Map<string, Candidate>();
-  for (const c of [...candidates].sort((a, b) => (a.flow < b.flow ? -1 : +(a.flow > b.flow)))) {
-    const text = c.priority + ' ' + termText(c.term);
-    const other = byMatch.get(text);
-    byMatch.set(text, other ? prefer(other, c, unsupported) : c);
+  let unsupported: Unsupported[] = [];
+  let resolved = resolve(candidates, unsupported);
+  if (unsupported.length > 0) {
+    // Which of three conflicting flows is named depends on the order: give them one.
+    unsupported = [];
+    resolved = resolve([...candidates].sort((a, b) => (a.flow < b.flow ? -1 : 1)), unsupported);
   }
-  const rules = inWalkOrder(reachable(contaminate([...byMatch.values()])));
-  return { stage: { digest: digest(table, rules), table, rules }, unsupported };
+  const rules = inWalkOrder(reachable(contaminate(resolved)));
+  const digest = hash('sha1', `${table}\n${rules.map((r) => r.line).join('\n')}`);
+  return { stage: { digest, table, rules }, unsupported };
 }
 
 /** The table that every packet of a stage goes to untouched, if there is one. */

@@ -32,6 +32,8 @@ const definitions = {
   portsByType: index('Port_Binding', (row) => [row.type]),
   crossingsByDatapath: index('Port_Binding', (row) =>
     crossing.has(row.type) ? [row.datapath] : []),
+  crossingsByPeer: index('Port_Binding', (row) =>
+    crossing.has(row.type) ? [row.options.get('peer')] : []),
   flowsByDatapath: index('Logical_Flow', (row) => [row.logical_datapath]),
   flowsByGroup: index('Logical_Flow', (row) => [row.logical_dp_group]),
   groupsByDatapath: index('Logical_DP_Group', (row) => row.datapaths),
