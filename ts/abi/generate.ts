@@ -155,7 +155,8 @@ export function generate(header: string, btf: Btf): string {
     'export interface Reason { readonly name: string; readonly text: string }',
     ...[...reasons].flatMap(([name, list]) => ['',
       `export const ${camel(name.toLowerCase())}: readonly Reason[] = Object.freeze([`,
-      ...list.map(([key, meaning]) => `  { name: '${key}', text: '${meaning.replaceAll("'", "\\'")}' },`),
+      ...list.map(([key, meaning]) =>
+        `  { name: '${key}', text: '${meaning.replaceAll("'", "\\'")}' },`),
       ']);']),
     ...structs.flatMap(structLines),
     '', '/** All of them, for layoutProblems(). */',
