@@ -114,36 +114,66 @@ function candidates(
   return terms.map((term) => ({ term, priority, program, args, drop, flow, widened }));
 }
 
-/** Compiles `row` for the datapath of `scope`. `release` is the one that wrote the text. */
-export function compileFlow(row: FlowText, scope: Scope, release: string): FlowResult {
+/** What a text means before it is known whose flow and which priority it is. */
+interface Meaning {
+  readonly terms: readonly Term[];
+  readonly effect: Compiled | Refusal;
+  readonly widened: boolean;
+  readonly dependencies: ReadonlySet<Dependency>;
+  readonly perDatapath: boolean;
+}
+
+function meaningOf(row: FlowText, scope: Scope, release: string): Meaning {
   const recorder = new Recorder(scope);
-  const done = (list: readonly Candidate[], refusal?: Refusal): FlowResult => ({
-    candidates: list, dependencies: recorder.dependencies, perDatapath: recorder.perDatapath,
-    // What matches nothing on this chassis keeps no packet from the fast path.
-    ...(refusal && list.length > 0 ? { refusal } : {}),
-  });
-  const barrier = (detail: string): FlowResult => {
-    const refusal: Refusal = { reason: 'UNSUPPORTED_MATCH', detail };
-    return done(candidates(row, [everything], refusal, true), refusal);
+  const meaning = (
+    terms: readonly Term[], effect: Compiled | Refusal, widened = false,
+  ): Meaning => {
+    const { dependencies, perDatapath } = recorder;
+    return { terms, effect, widened, dependencies, perDatapath };
   };
+  const unknown = (terms: readonly Term[], detail: string): Meaning =>
+    meaning(terms, { reason: 'UNSUPPORTED_MATCH', detail }, true);
   const { actions, prereqs, problems } = actionsOf(row, release, recorder);
   const match = matchOf(row, prereqs, release, recorder);
   // OVN skips a flow that names what does not exist.
-  if (recorder.missing !== undefined) return done([]);
-  if ('problem' in match) return barrier(`match: ${match.problem}`);
+  if (recorder.missing !== undefined) return unknown([], recorder.missing);
+  if ('problem' in match) return unknown([everything], `match: ${match.problem}`);
   const { terms, widened } = compileMatch([match.expr], recorder);
-  if (widened !== undefined) {
-    const refusal: Refusal = { reason: 'UNSUPPORTED_MATCH', detail: widened };
-    return done(candidates(row, terms, refusal, true), refusal);
-  }
+  if (widened !== undefined) return unknown(terms, widened);
   if (!actions) {
     // The prerequisites of the actions are unknown with them: the match may be too wide.
     const detail = `actions: ${problems[0]?.message ?? 'none'}`;
-    const refusal: Refusal = { reason: 'UNSUPPORTED_ACTION', detail };
-    return done(candidates(row, terms, refusal, true), refusal);
+    return meaning(terms, { reason: 'UNSUPPORTED_ACTION', detail }, true);
   }
-  const effect = compileActions(actions, recorder);
-  return done(candidates(row, terms, effect, false), 'reason' in effect ? effect : undefined);
+  return meaning(terms, compileActions(actions, recorder));
+}
+
+/** Meanings of texts that name nothing: the same for all flows, datapaths and times. */
+const meanings = new Map<string, Meaning>();
+/** Texts that are remembered: more than a large cloud has different ones; then anew. */
+const MEANINGS = 200_000;
+
+function remembered(row: FlowText, scope: Scope, release: string): Meaning {
+  const { pipeline, table_id, match, actions, tags } = row;
+  const translation = tags.get('acl_ct_translation') ?? '';
+  const text = `${release} ${pipeline} ${table_id} ${translation}\n${match}\n${actions}`;
+  const known = meanings.get(text);
+  if (known) return known;
+  const meaning = meaningOf(row, scope, release);
+  if (meaning.dependencies.size === 0) {
+    if (meanings.size >= MEANINGS) meanings.clear();
+    meanings.set(text, meaning);
+  }
+  return meaning;
+}
+
+/** Compiles `row` for the datapath of `scope`. `release` is the one that wrote the text. */
+export function compileFlow(row: FlowText, scope: Scope, release: string): FlowResult {
+  const { terms, effect, widened, ...rest } = remembered(row, scope, release);
+  const list = candidates(row, terms, effect, widened);
+  // What matches nothing on this chassis keeps no packet from the fast path.
+  const refused = 'reason' in effect && list.length > 0;
+  return { candidates: list, ...rest, ...(refused ? { refusal: effect } : {}) };
 }
 
 /** The table of bpf/abi.h that a flow belongs to. */
