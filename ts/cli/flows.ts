@@ -9,7 +9,7 @@ import { ask, outputOption, printJson, runDirOption, table, wantsJson, type Comm
   type Invocation } from './command.js';
 import { tableName, wordName } from './names.js';
 
-const opNames = new Map(Object.entries(opCode).map(([name, code]) =>
+const opNames: ReadonlyMap<number, string> = new Map(Object.entries(opCode).map(([name, code]) =>
   [code, name.slice(3).toLowerCase()]));
 const hex = (word: number): string => `0x${(word >>> 0).toString(16)}`;
 

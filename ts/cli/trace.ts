@@ -36,27 +36,35 @@ function parseHex(given: string): Buffer | undefined {
 
 /** The frame and the device it comes in on. */
 async function input(invocation: Invocation): Promise<{ frame: Buffer; device: string }> {
-  const given = invocation.positionals.join(' ');
-  const port = text(invocation, 'port');
-  const raw = parseHex(given);
+  const [first = '', second] = invocation.positionals;
+  const raw = parseHex(second ?? first);
+  const port = text(invocation, 'port') ?? (raw && second !== undefined ? first : undefined);
   if (raw) {
-    if (port === undefined) throw new UsageError('a frame needs --port DEVICE');
-    return { frame: raw, device: port };
+    if (port === undefined) throw new UsageError('a frame needs the port that it comes in on');
+    return { frame: raw, device: await deviceNamed(invocation, port) };
   }
+  const given = invocation.positionals.join(' ');
   const { fields, problems } = parseMicroflow(given, symbolTable());
   if (problems[0]) throw new Error(problems[0].message);
-  return { frame: frameOf(fields), device: port ?? await deviceOf(invocation, fields) };
+  return { frame: frameOf(fields), device: port === undefined
+    ? await deviceOf(invocation, fields) : await deviceNamed(invocation, port) };
 }
 
 async function deviceOf(invocation: Invocation, fields: Fields): Promise<string> {
   const inport = fields.get('inport');
   if (typeof inport !== 'string' || inport === '') {
-    throw new UsageError('say where the packet comes in: inport == "PORT" or --port DEVICE');
+    throw new UsageError('say where the packet comes in: inport == "PORT" or --port PORT');
   }
-  const { ports } = await ask<Status>(invocation, 'status');
-  const found = ports.find(({ logical_port }) => logical_port === inport);
-  if (!found) throw new Error(`logical port "${inport}" has no device here; see "ovn-xdp ports"`);
-  return found.name;
+  return deviceNamed(invocation, inport);
+}
+
+/** A logical port's device; without an agent only devices have names. */
+async function deviceNamed(invocation: Invocation, name: string): Promise<string> {
+  const status = await ask<Status>(invocation, 'status').catch(() => undefined);
+  const found = status?.ports.find((port) => port.logical_port === name);
+  if (found) return found.name;
+  if (ifNameToIndex(name) !== undefined) return name;
+  throw new Error(`no logical port or device "${name}" here; see "ovn-xdp ports"`);
 }
 
 /** struct xdp_md (linux/bpf.h): data_end is the frame's length, the device its ingress. */
@@ -163,7 +171,7 @@ async function run(invocation: Invocation): Promise<number> {
 }
 
 export const traceCommand: Command = {
-  usage: 'MICROFLOW | --port DEVICE FRAME-IN-HEX [-o json]',
+  usage: 'MICROFLOW | PORT FRAME-IN-HEX [-o json]',
   help: 'walk a packet through the loaded programs, e.g. \'inport == "vm1" && eth.dst == ... && ip4\'',
   args: [1, 64],
   options: { ...runDirOption, ...outputOption, 'pin-dir': { type: 'string' },
