@@ -38,6 +38,29 @@ static __always_inline __u32 ctx_ingress(const ctx_t *ctx)
 	return ctx->ingress_ifindex;
 }
 
+/* XDP sees tags in the frame, and no frame that is yet to be segmented. */
+static __always_inline int ctx_tagged(const ctx_t *ctx __attribute__((unused)))
+{
+	return 0;
+}
+
+static __always_inline __u32 ctx_segment(const ctx_t *ctx __attribute__((unused)))
+{
+	return 0;
+}
+
+/* What lies before the layer 4 payload can be read without further ado. */
+static __always_inline int ctx_readable(ctx_t *ctx __attribute__((unused)))
+{
+	return 1;
+}
+
+/* The kernel keeps no sum over the frame that a change would have to reach. */
+static __always_inline void ctx_changed(ctx_t *ctx __attribute__((unused)),
+					__u64 delta __attribute__((unused)))
+{
+}
+
 /* The kernel can deliver to the device. A frame that came in by it leaves by XDP_TX. */
 static __always_inline int ctx_reachable(__u32 ingress, __u32 ifindex)
 {

@@ -85,6 +85,7 @@ static __always_inline int parse_ports(struct scratch *s, void *l4, void *end, _
 	if (l4 + sizeof(*udp) > end || len < sizeof(*udp))
 		return PUNT_MALFORMED;
 	s->w[FW_L4] = load_be32(l4);	/* ports stand first in all three */
+	s->l4_header = sizeof(*udp);
 	if (s->proto == IPPROTO_UDP) {
 		__u32 claimed = bpf_ntohs(udp->len);
 
@@ -94,6 +95,7 @@ static __always_inline int parse_ports(struct scratch *s, void *l4, void *end, _
 		return len < SCTP_HEADER ? PUNT_MALFORMED : PUNT_NONE;
 	if (l4 + sizeof(*tcp) > end || tcp->doff < 5 || tcp->doff * 4u > len)
 		return PUNT_MALFORMED;
+	s->l4_header = tcp->doff * 4;
 	s->w[FW_TCP_FLAGS] = load_be32(l4 + 12) >> 16 & 0xfff;
 	return PUNT_NONE;
 }
@@ -167,7 +169,8 @@ static __always_inline int parse_ip6(struct scratch *s, void *l3, void *end, __u
 }
 
 /* The frame without its s->pull bytes of tunnel headers. On entry w is zero but for what
- * the tunnel said; on success orig holds what the frame says. */
+ * the tunnel said; on success orig holds what the frame says. The length of a frame that
+ * will be cut into segments is that of a full segment: what limits are about. */
 static __noinline int parse(ctx_t *ctx, struct scratch *s)
 {
 	void *end = ctx_end(ctx), *l3;
@@ -181,7 +184,9 @@ static __noinline int parse(ctx_t *ctx, struct scratch *s)
 	load_mac(&s->w[FW_ETH_DST], eth->h_dest);
 	load_mac(&s->w[FW_ETH_SRC], eth->h_source);
 	s->w[FW_ETH_TYPE] = (__u32)bpf_ntohs(eth->h_proto) << 16;
-	if (eth->h_proto == bpf_htons(ETH_P_IP))
+	if (ctx_tagged(ctx))
+		reason = PUNT_VLAN;
+	else if (eth->h_proto == bpf_htons(ETH_P_IP))
 		reason = parse_ip4(s, l3, end, s->w[FW_PKT_LEN] - ETH_HLEN);
 	else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
 		reason = parse_ip6(s, l3, end, s->w[FW_PKT_LEN] - ETH_HLEN);
@@ -192,9 +197,13 @@ static __noinline int parse(ctx_t *ctx, struct scratch *s)
 		reason = PUNT_VLAN;
 	else
 		reason = PUNT_ETH_TYPE;
-	if (!reason)
-		__builtin_memcpy(s->orig, s->w, sizeof(s->orig));
-	return reason;
+	if (reason)
+		return reason;
+	if (ctx_segment(ctx))
+		s->w[FW_PKT_LEN] = ETH_HLEN + s->l4_header + ctx_segment(ctx) +
+			(s->kind == FRAME_IP4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	__builtin_memcpy(s->orig, s->w, sizeof(s->orig));
+	return PUNT_NONE;
 }
 
 #endif

@@ -8,10 +8,20 @@
 
 #include "scratch.h"
 #include "parse.h"
-#include "tunnel.h"
 #include "physical.h"
 #include "walk.h"
 #include "rewrite.h"
+
+/* After parse(): a congestion mark outside becomes one inside. */
+static __always_inline int inherit_ecn(struct scratch *s)
+{
+	if (!(s->marks & MARK_OUTER_CE) || s->kind == FRAME_ARP)
+		return PUNT_NONE;
+	if (!(s->w[FW_IP] >> 8 & ECN_MASK))
+		return PUNT_TUNNEL_ECN;
+	s->w[FW_IP] |= ECN_CE << 8;
+	return PUNT_NONE;
+}
 
 static __always_inline int from_vif(ctx_t *ctx, struct scratch *s, const struct iface *in)
 {
@@ -46,6 +56,8 @@ static __always_inline int receive(ctx_t *ctx, struct scratch *s)
 		return punt(s, PUNT_DISABLED);
 	s->buffer = key.buffer = c->active & 1;
 	in = bpf_map_lookup_elem(&ifaces, &key);
+	if (!ctx_readable(ctx))
+		return punt(s, PUNT_MALFORMED);
 	if (!in)
 		return punt(s, PUNT_UNKNOWN_IFACE);
 	if (in->role == IFACE_VIF)

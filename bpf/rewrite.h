@@ -150,13 +150,15 @@ static __noinline int rewrite_ip4(ctx_t *ctx, struct scratch *s, __u32 off)
 static __noinline int rewrite_ip6(ctx_t *ctx, struct scratch *s, __u32 off)
 {
 	struct ipv6hdr *ip = ctx_data(ctx) + off;
-	struct delta addresses = {};
+	struct delta first = {}, addresses = {};
 
 	if ((void *)(ip + 1) > ctx_end(ctx))
 		return -1;
-	*(raw32 *)ip = bpf_htonl(6u << 28 | (s->w[FW_IP] >> 8 & 0xff) << 20 |
+	replace_be32(&first, ip, 6u << 28 | (s->w[FW_IP] >> 8 & 0xff) << 20 |
 				  s->w[FW_IP6_LABEL]);
-	ip->hop_limit = s->w[FW_IP] >> 16;
+	replace_be16(&first, &ip->nexthdr, (s->proto & 0xff) << 8 |
+					   (s->w[FW_IP] >> 16 & 0xff));
+	ctx_changed(ctx, first.sum);
 	replace_ip6(&addresses, &ip->saddr, &s->w[FW_IP_SRC]);
 	replace_ip6(&addresses, &ip->daddr, &s->w[FW_IP_DST]);
 	return rewrite_l4(ctx, s, ip + 1, off + sizeof(*ip), &addresses);

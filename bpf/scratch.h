@@ -43,6 +43,7 @@ struct scratch {
 	__u32 frame_len;		/* as received: what is counted */
 	__u32 kind;			/* enum frame_kind */
 	__u32 proto;
+	__u32 l4_header;		/* bytes, TCP and UDP */
 	__u32 pull;			/* bytes of tunnel headers to take off */
 	__u32 table;
 	__u32 caller_table;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * tunnel.h - geneve as OVN and OVS use it (RFC 8926; OVS lib/netdev-native-tnl.c).
+ * tunnel.h - geneve as OVN and OVS use it (RFC 8926; OVS lib/netdev-native-tnl.c), read
+ * and written byte by byte: for XDP. tunnel_md.h has the same names for TC.
  *
  * VNI = datapath key; one option, class 0x0102 type 0x80, one word: bits 30..16 ingress
  * port key, 15..0 egress port key. The option type is critical, so the critical bit of
@@ -10,14 +11,13 @@
 #define OVN_XDP_TUNNEL_H
 
 #include "scratch.h"
-#include "checksum.h"
+#include "csum_frame.h"
 #include "wire.h"
 
 #define SOURCE_PORT_MIN 32768	/* OVS's default range for tunnel source ports */
 #define SOURCE_PORT_MAX 61000
 
-/* ---- Receive: every function returns a punt reason ------------------------------- */
-
+/* Receive: every function returns a punt reason. */
 static __always_inline int check_outer_csum(ctx_t *ctx, __u32 off, __u32 len, __u64 pseudo)
 {
 	struct csum_range r = { .data = ctx_data(ctx), .end = ctx_end(ctx), .off = off,
@@ -160,20 +160,7 @@ static __always_inline int parse_tunnel(ctx_t *ctx, struct scratch *s)
 	return PUNT_NOT_GENEVE;
 }
 
-/* After parse(): a congestion mark outside becomes one inside. */
-static __always_inline int inherit_ecn(struct scratch *s)
-{
-	if (!(s->marks & MARK_OUTER_CE) || s->kind == FRAME_ARP)
-		return PUNT_NONE;
-	if (!(s->w[FW_IP] >> 8 & ECN_MASK))
-		return PUNT_TUNNEL_ECN;
-	s->w[FW_IP] |= ECN_CE << 8;
-	return PUNT_NONE;
-}
-
-/* ---- Send ------------------------------------------------------------------------ */
-
-/* Any hash that keeps a flow together will do: the receiver does not look at it. */
+/* Send. Any hash that keeps a flow together will do: the receiver does not look at it. */
 static __always_inline __u16 source_port(const struct scratch *s)
 {
 	const __u32 *w = s->w;
@@ -297,6 +284,18 @@ static __noinline int push6(ctx_t *ctx, struct scratch *s, const struct tunnel *
 		return -1;
 	udp->check = check;
 	return 0;
+}
+
+/* Bytes in front of the inner frame when it leaves. */
+static __always_inline int tunnel_room(const struct tunnel *t)
+{
+	return t->family == 6 ? OUTER6_LEN : OUTER4_LEN;
+}
+
+/* Writes the outer headers in front of the inner frame; < 0: the frame is too short. */
+static __always_inline int push_tunnel(ctx_t *ctx, struct scratch *s, const struct tunnel *t)
+{
+	return t->family == 6 ? push6(ctx, s, t) : push4(ctx, s, t);
 }
 
 #endif

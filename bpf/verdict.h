@@ -8,7 +8,6 @@
 #include "scratch.h"
 #include "rewrite.h"
 #include "synth.h"
-#include "tunnel.h"
 
 static __always_inline void count(struct counter *c, __u32 bytes)
 {
@@ -51,14 +50,6 @@ static __noinline int count_frame(struct scratch *s)
 	return 0;
 }
 
-/* Bytes of tunnel headers the frame leaves with. */
-static __always_inline int push_len(const struct scratch *s, const struct tunnel *t)
-{
-	if (s->verdict != VERDICT_TUNNEL)
-		return 0;
-	return t->family == 6 ? OUTER6_LEN : OUTER4_LEN;
-}
-
 /* Makes room before the first write; when that fails the frame is as it came. The head
  * first: taking it back loses nothing, a cut tail would. */
 static __always_inline int resize(ctx_t *ctx, struct scratch *s, int head)
@@ -79,9 +70,9 @@ static __always_inline int write_frame(ctx_t *ctx, struct scratch *s, const stru
 {
 	int failed = s->marks & MARK_ND_NA ? write_advert(ctx, s, push) : rewrite(ctx, s, push);
 
-	if (failed || !push)
+	if (failed || s->verdict != VERDICT_TUNNEL)
 		return failed;
-	return t->family == 6 ? push6(ctx, s, t) : push4(ctx, s, t);
+	return push_tunnel(ctx, s, t);
 }
 
 /* Output or tunnel. When the kernel gives no room the frame is punted untouched. That
@@ -97,7 +88,7 @@ static __always_inline int emit(ctx_t *ctx, struct scratch *s)
 		punt(s, PUNT_INTERNAL);
 		return CTX_PASS;
 	}
-	push = push_len(s, t);
+	push = s->verdict == VERDICT_TUNNEL ? tunnel_room(t) : 0;
 	if (resize(ctx, s, push - (int)s->pull)) {
 		punt(s, PUNT_REWRITE);
 		return CTX_PASS;

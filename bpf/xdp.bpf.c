@@ -2,6 +2,7 @@
 /* xdp.bpf.c - the pipeline at the XDP hook. One program serves VIFs and uplinks: `ifaces`
  * says which the device is. */
 #include "ctx_xdp.h"
+#include "tunnel.h"
 #include "pipeline.h"
 #include "verdict.h"
 

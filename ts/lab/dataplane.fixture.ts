@@ -19,6 +19,11 @@ export const abi = {
   MAC_ANY: layout.MAC_ANY, MAC_IP4: layout.MAC_IP4,
 } as const;
 export const XDP = { aborted: 0, drop: 1, pass: 2, tx: 3, redirect: 4 } as const;
+/** What TC says for the same; sending back by the ingress device is a redirect there. */
+const tcActions: ReadonlyMap<number, number> = new Map(
+  [[0xffffffff, XDP.pass], [2, XDP.drop], [7, XDP.redirect]]);
+/** Which object is under test: dataplane_tc.root.test.ts runs the others' tests again. */
+export const hook = process.env['OVN_XDP_HOOK'] ?? 'xdp';
 
 /** word, value, mask (all ones when absent) */
 export type Term = readonly [word: number, value: number, mask?: number];
@@ -102,7 +107,7 @@ export class Dataplane {
     readonly tracer: BpfProgram) {}
 
   /** Loads build/bpf/`hook`.bpf.o, or the one in the folder that OVN_XDP_BPF names. */
-  static load(hook = 'xdp'): Dataplane {
+  static load(): Dataplane {
     const folder = process.env['OVN_XDP_BPF'] ?? join(packageRoot, 'build/bpf');
     const object = BpfObject.open(join(folder, `${hook}.bpf.o`));
     for (const [name, maxEntries] of Object.entries(sizes)) {
@@ -234,13 +239,22 @@ export class Dataplane {
 
   // ---- Frames and counters --------------------------------------------------------------------
 
+  /** `action` is XDP's, whatever the hook. */
   run(frame: Bytes): { readonly action: number; readonly frame: Bytes } {
     const { retval, dataOut } = this.forward.testRun({ data: frame });
-    return { action: retval, frame: dataOut };
+    if (hook === 'xdp') return { action: retval, frame: dataOut };
+    const action = tcActions.get(retval) ?? XDP.aborted;
+    const back = action === XDP.redirect && this.trace(frame).ifindex === INGRESS;
+    return { action: back ? XDP.tx : action, frame: dataOut };
   }
 
   trace(frame: Bytes): Traced {
     this.tracer.testRun({ data: frame });
+    return this.traced();
+  }
+
+  /** What the last run of the trace program wrote. */
+  traced(): Traced {
     const traced = layout.trace.fromBytes(this.#map('trace_out').lookup(u32Bytes(0))!);
     return { ...traced, tables: traced.steps.slice(0, traced.nsteps)
       .map(({ datapath, table }) => `${datapath}/${table}`) };

@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { abi, Dataplane, ip4Word, ip6Words, macWords, output, outputTo, XDP }
+import { abi, Dataplane, hook, ip4Word, ip6Words, macWords, output, outputTo, XDP }
   from './dataplane.fixture.js';
 import { arp, concat, eth, fromHex, hex, icmp, icmp6, ip4, ip6, ndAdvert, ndOption, ndSolicit,
   raw3, raw4, tcp, udp, type Bytes, type Layer3 } from './packet.js';
@@ -153,7 +153,10 @@ const refused: readonly (readonly [string, string, Bytes])[] = [
   ['ARP for another protocol', 'MALFORMED', bent(request, 16, '86dd')],
   ['ARP opcode above 255', 'MALFORMED', bent(request, 20, '0101')],
 ];
-for (const [name, reason, frame] of refused) {
+/** A test run of TC refuses frames without a whole IP header itself, as a device would not. */
+const runnable = (frame: Bytes): boolean => hook === 'xdp' || frame[12] !== 0x08
+  && frame[12] !== 0x86 || frame[13] === 0x06 || frame.length >= (frame[12] === 0x08 ? 34 : 54);
+for (const [name, reason, frame] of refused.filter(([, , bytes]) => runnable(bytes))) {
   test(`leaves to OVS: ${name}`, () => {
     const plane = sink();
     const { action, frame: out } = plane.run(frame);

@@ -1,7 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { puntReasons } from '../abi/generated.js';
-import { abi, Dataplane, INGRESS, macWords, next, output, outputTo, set, XDP, type TestRule,
+import { abi, Dataplane, hook, INGRESS, macWords, next, output, outputTo, set, XDP, type TestRule,
   patch } from './dataplane.fixture.js';
 import { arp, eth, hex, ip4, udp } from './packet.js';
 
@@ -120,7 +120,8 @@ test('punts leave the frame alone and are counted by reason', () => {
   const cases: [string, TestRule[], (plane: Dataplane) => void][] = [
     ['MULTICAST', [outputTo(32768)], () => {}],
     ['UNKNOWN_PORT', [outputTo(77)], () => {}],
-    ['UNKNOWN_PORT', [outputTo(3)], (p) => p.port(1, 3, { ifindex: 999 })],
+    ['UNKNOWN_PORT', [outputTo(3)],
+      (p) => p.port(1, 3, { ifindex: hook === 'xdp' ? 999 : 0 })],
     ['UNSUPPORTED_PORT', [outputTo(3)],
       (p) => p.port(1, 3, { kind: abi.PORT_PUNT, reason: abi.PUNT_UNSUPPORTED_PORT })],
     ['MTU', [outputTo(2)], (p) => p.port(1, 2, { ifindex: 100, mtu: 27 })],
