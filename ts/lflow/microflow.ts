@@ -8,7 +8,7 @@ import type { Packet } from './evaluate.js';
 import { resolveResidents } from './expr.js';
 import type { SymbolTable } from './fields.js';
 import { formatExpr } from './format.js';
-import { normalize } from './normalize.js';
+import { alternatives, normalize } from './normalize.js';
 import { noEnvironment, parseExpr } from './parse.js';
 import { simplify } from './simplify.js';
 
@@ -17,6 +17,9 @@ export interface Microflow {
   readonly fields: ReadonlyMap<string, bigint | string>;
   readonly problems: readonly Problem[];
 }
+
+/** OVN would take minutes and more for such an expression, to find it ambiguous. */
+const MAX_ALTERNATIVES = 100_000;
 
 /** All the comparisons of a normal form that names one packet; undefined if it names more. */
 function constraints(normal: Expr): readonly Extract<Expr, { kind: 'cmp' }>[] | undefined {
@@ -40,6 +43,9 @@ export function parseMicroflow(text: string, table: SymbolTable,
   const annotated = annotate(expr, table);
   if ('problem' in annotated) return failed(annotated.problem);
   const simple = resolveResidents(simplify(annotated.expr), () => true);
+  if (alternatives(simple) > MAX_ALTERNATIVES) {
+    return failed('Constraints are too complex to name one packet.');
+  }
   const normal = normalize(simple);
   if (normal.kind === 'bool' && !normal.value) return failed('Constraints are contradictory.');
   const cmps = constraints(normal);

@@ -201,6 +201,16 @@ export function normalize(expr: Expr): Expr {
   return expr.kind === 'or' ? normalizeOr(expr as AndOr) : expr;
 }
 
+/**
+ * A bound for the work that `normalize` does: the product of alternatives over all
+ * conjunctions. It can be astronomic, for OVN as well: look before you normalise a text
+ * that anybody may write.
+ */
+export function alternatives(expr: Expr): number {
+  if (expr.kind === 'and') return expr.args.reduce((n, e) => n * alternatives(e), 1);
+  return expr.kind === 'or' ? expr.args.reduce((n, e) => n + alternatives(e), 0) : 1;
+}
+
 function isClause(expr: Expr): boolean {
   return expr.kind !== 'bool' && (expr.kind === 'resident' || uniqueSymbol(expr) !== undefined);
 }
