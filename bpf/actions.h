@@ -148,7 +148,6 @@ static __always_inline int run_other_op(struct scratch *s, const struct op *op)
 		s->done = DONE_OUTPUT;
 		return 1;
 	case OP_PUNT:
-		s->flow = s->rule.flow;
 		return punt(s, op->imm);
 	case OP_DEC_TTL:
 		return op_dec_ttl(s);

@@ -202,7 +202,8 @@ static __noinline int parse(ctx_t *ctx, struct scratch *s)
 	if (ctx_segment(ctx))
 		s->w[FW_PKT_LEN] = ETH_HLEN + s->l4_header + ctx_segment(ctx) +
 			(s->kind == FRAME_IP4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
-	__builtin_memcpy(s->orig, s->w, sizeof(s->orig));
+	__builtin_memcpy(&s->orig[FW_ETH_TYPE], &s->w[FW_ETH_TYPE],
+			 (FW_CT_STATE - FW_ETH_TYPE) * sizeof(__u32));
 	return PUNT_NONE;
 }
 

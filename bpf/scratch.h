@@ -33,10 +33,10 @@ struct scratch {
 	} key;
 	struct rule rule;		/* the rule whose program runs */
 	struct rule caller;		/* of OP_CALL */
+	__u32 orig[FW_WORDS];		/* what the frame holds, from eth.type to nd.tll */
 
 	/* begin: cleared for each packet */
 	__u32 w[FW_WORDS];
-	__u32 orig[FW_WORDS];		/* w after parsing: what the frame holds */
 	__u32 marks;
 	__u32 buffer;
 	__u32 ingress;			/* ifindex */

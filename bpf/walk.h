@@ -110,13 +110,14 @@ static __noinline int record_step(struct scratch *s, __u32 slot, __u32 tuple)
 {
 	__u32 zero = 0, n = s->nsteps;
 	struct trace *t = bpf_map_lookup_elem(&trace_out, &zero);
+	struct stage *stage = bpf_map_lookup_elem(&stages, &slot);
 	struct trace_step *step;
 
 	if (!t || n >= TRACE_STEPS)
 		return 0;
 	step = &t->steps[n];
 	step->datapath = s->w[FW_DATAPATH];
-	step->table = s->table;
+	step->table = stage && slot ? stage->table : s->table;
 	step->stage = slot;
 	step->flow = s->found ? s->rule.flow : FLOW_NONE;
 	step->tuple = tuple;
@@ -170,6 +171,8 @@ static long walk_step(__u32 i __attribute__((unused)), void *arg)
 	run_program(s);
 	if (!s->verdict && s->done == DONE_OUTPUT)
 		physical_output(s);
+	if (s->verdict == VERDICT_PUNT)
+		s->flow = s->rule.flow;	/* whose action it was: for trace */
 	return s->verdict != 0;
 }
 

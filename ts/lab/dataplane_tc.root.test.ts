@@ -1,15 +1,14 @@
 /** The same tests for the TC object, but for tunnels, and what only TC does. */
+import './dataplane_tc.fixture.js';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-
-process.env['OVN_XDP_HOOK'] = 'tc';
-const { abi, Dataplane, outputTo, UNDERLAY, XDP } = await import('./dataplane.fixture.js');
-const { eth, hex, ip4, tcp } = await import('./packet.js');
-await import('./dataplane_switch.root.test.js');
-await import('./dataplane_rewrite.root.test.js');
-await import('./dataplane_parse.root.test.js');
-await import('./dataplane_nd.root.test.js');
-await import('./dataplane_insns.root.test.js');
+import { abi, Dataplane, outputTo, UNDERLAY, XDP } from './dataplane.fixture.js';
+import './dataplane_insns.root.test.js';
+import './dataplane_nd.root.test.js';
+import './dataplane_parse.root.test.js';
+import './dataplane_rewrite.root.test.js';
+import './dataplane_switch.root.test.js';
+import { eth, hex, ip4, tcp } from './packet.js';
 
 const US = '02:00:00:00:01:01';
 const frame = eth({ src: US, dst: '02:00:00:00:00:0b' },
