@@ -162,7 +162,8 @@ test('a changed flow changes its own stages only', () => {
   const changes: RowChange[] = [{ table: 'Logical_Flow', uuid: old._uuid, old, new: changed }];
   view.apply(changes);
   const second = compiler.compile(view, here, changes);
-  const differing = [...second.dispatch].filter(([key, stage]) => first.dispatch.get(key) !== stage);
+  const differing = [...second.dispatch]
+    .filter(([key, stage]) => first.dispatch.get(key) !== stage);
   assert.is(new Set(differing.map(([, stage]) => stage)).size, 1);
 });
 

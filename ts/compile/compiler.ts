@@ -154,7 +154,8 @@ export class Compiler {
         }
       }
     }
-    return datapaths.size === 0 ? this.physical! : movePorts(this.physical!, this.at, here, datapaths);
+    if (datapaths.size === 0) return this.physical!;
+    return movePorts(this.physical!, this.at, here, datapaths);
   }
 
   private localOf(view: View, chassis: Tables['Chassis'] | undefined): LocalView['local'] {
@@ -211,8 +212,9 @@ export class Compiler {
 
   private add(row: LogicalFlow, dirty: Dirty): void {
     const group = row.logical_dp_group;
-    const datapaths = row.logical_datapath !== undefined ? [row.logical_datapath]
-      : group !== undefined ? this.at.view.southbound.Logical_DP_Group.get(group)?.datapaths ?? [] : [];
+    const grouped = group === undefined ? undefined
+      : this.at.view.southbound.Logical_DP_Group.get(group)?.datapaths;
+    const datapaths = row.logical_datapath !== undefined ? [row.logical_datapath] : grouped ?? [];
     const flow: Flow = { row, datapaths, table: tableOf(row), results: new Map() };
     this.flows.set(row._uuid, flow);
     if (group !== undefined) addTo(this.groupUsers, group, flow);

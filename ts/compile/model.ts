@@ -29,7 +29,11 @@ export interface Rule {
 }
 
 /** One stage's rules. Content-addressed: equal digests are equal stages. */
-export interface Stage { readonly digest: string; readonly table: number; readonly rules: readonly Rule[] }
+export interface Stage {
+  readonly digest: string; readonly table: number;
+  /** Falling priority; equal ones in the order of their tuples, which is that of a walk. */
+  readonly rules: readonly Rule[];
+}
 
 export interface Port {
   readonly datapath: number; readonly port: number;
@@ -50,7 +54,8 @@ export interface Datapath {
   readonly dnatZone: number; readonly snatZone: number;
 }
 export interface Tunnel {
-  readonly chassis: string; readonly remoteIp: string; readonly localIp: string; readonly csum: boolean;
+  readonly chassis: string; readonly remoteIp: string; readonly localIp: string;
+  readonly csum: boolean;
 }
 export interface MacBindingEntry {
   readonly datapath: number; readonly port: number; readonly ip: string; readonly mac: string;

@@ -1,0 +1,149 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Chassis, DatapathBinding, Encap, PortBinding } from '../southbound/rows.js';
+import { View } from '../southbound/view.js';
+import type { LocalChassis } from '../vswitch/local.js';
+import { compileMacs } from './macs.js';
+import type { Port } from './model.js';
+import { compilePhysical, type LocalView } from './physical.js';
+import { emptySouthbound, localChassis, type MutableSouthbound } from './testing.js';
+
+const none: ReadonlyMap<string, string> = new Map();
+const map = (entries: Record<string, string>): ReadonlyMap<string, string> =>
+  new Map(Object.entries(entries));
+
+function chassis(name: string, ip: string, types: readonly string[] = ['geneve']):
+  readonly [Chassis, readonly Encap[]] {
+  const encaps = types.map((type): Encap => ({ _uuid: `${name}-${type}`, type, ip,
+    options: map({ csum: 'true' }), chassis_name: name }));
+  return [{ _uuid: name, name, hostname: name, encaps: encaps.map((e) => e._uuid),
+    external_ids: none, other_config: none }, encaps];
+}
+const port = (name: string, key: number, more: Partial<PortBinding> = {}): PortBinding => ({
+  _uuid: name, logical_port: name, type: '', datapath: 'ls', tunnel_key: key, chassis: undefined,
+  encap: undefined, gateway_chassis: [], ha_chassis_group: undefined, mac: [], nat_addresses: [],
+  port_security: [], options: none, external_ids: none, parent_port: undefined, tag: undefined,
+  virtual_parent: undefined, up: undefined, additional_chassis: [], requested_chassis: undefined,
+  ...more,
+});
+const switchRow: DatapathBinding = { _uuid: 'ls', tunnel_key: 7, load_balancers: [],
+  external_ids: map({ name: 'net', 'logical-switch': 'x' }) };
+const routerRow: DatapathBinding = { _uuid: 'lr', tunnel_key: 8, load_balancers: [],
+  external_ids: map({ name: 'router', 'logical-router': 'x' }) };
+
+interface Scene { rows: MutableSouthbound; at: LocalView; here: LocalChassis }
+function scene(ports: readonly PortBinding[], remoteTypes?: readonly string[]): Scene {
+  const rows = emptySouthbound();
+  const others = chassis('far', '172.31.0.2', remoteTypes);
+  for (const [row, encaps] of [chassis('me', '172.31.0.1'), others]) {
+    rows.Chassis.set(row._uuid, row);
+    for (const e of encaps) rows.Encap.set(e._uuid, e);
+  }
+  for (const row of [switchRow, routerRow]) rows.Datapath_Binding.set(row._uuid, row);
+  for (const row of ports) rows.Port_Binding.set(row._uuid, row);
+  const view = new View(rows);
+  const at = { view, chassis: rows.Chassis.get('me'), local: rows.Datapath_Binding };
+  return { rows, at, here: localChassis(rows, 'me') };
+}
+function placed(s: Scene, name: string, here: Partial<LocalChassis> = {}): string {
+  const { ports } = compilePhysical(s.at, { ...s.here, ...here });
+  const p = [...ports.values()].find((row) => row.logical_port === name) as Port;
+  const details = [p.reason, p.device, p.chassis, p.encapIp, p.peerDatapath, p.peerPort];
+  return [p.kind, ...details.filter((d) => d !== undefined)].join(' ');
+}
+
+const patched = [port('a', 1, { type: 'patch', options: map({ peer: 'b' }) }),
+  port('b', 2, { type: 'patch', datapath: 'lr', options: map({ peer: 'a' }) })];
+const cases: readonly (readonly [string, readonly PortBinding[], string, string])[] = [
+  ['bound here with an interface', [port('a', 1, { chassis: 'me' })], 'a', 'local tapa'],
+  ['bound elsewhere', [port('a', 1, { chassis: 'far' })], 'a', 'remote far 172.31.0.2'],
+  ['not bound', [port('a', 1)], 'a', 'punt UNKNOWN_PORT'],
+  ['bound to a chassis without a row', [port('a', 1, { chassis: 'gone' })], 'a',
+    'punt UNKNOWN_PORT'],
+  ['elsewhere, in a switch with a localnet port',
+    [port('a', 1, { chassis: 'far' }), port('ln', 2, { type: 'localnet' })], 'a',
+    'punt UNSUPPORTED_PORT'],
+  ['here, in a switch with a localnet port',
+    [port('a', 1, { chassis: 'me' }), port('ln', 2, { type: 'localnet' })], 'a', 'local tapa'],
+  ['container', [port('a', 1, { chassis: 'me', parent_port: 'vm' })], 'a',
+    'punt UNSUPPORTED_PORT'],
+  ['migrating', [port('a', 1, { chassis: 'far', additional_chassis: ['me'] })], 'a',
+    'punt UNSUPPORTED_PORT'],
+  ['patch', patched, 'a', 'patch 8 2'],
+  ['the other end', patched, 'b', 'patch 7 1'],
+  ['patch without peer', [port('a', 1, { type: 'patch', options: map({ peer: 'b' }) })], 'a',
+    'punt UNKNOWN_PORT'],
+  ['patch whose peer has another', [patched[0]!,
+    port('b', 2, { type: 'patch', datapath: 'lr', options: map({ peer: 'c' }) })], 'a',
+  'punt UNKNOWN_PORT'],
+  ['gateway router port here', patched.map((p) => ({ ...p, type: 'l3gateway', chassis: 'me' })),
+    'a', 'patch 8 2'],
+  ['gateway router port elsewhere',
+    patched.map((p) => ({ ...p, type: 'l3gateway', chassis: 'far' })), 'a',
+    'punt UNSUPPORTED_PORT'],
+  ...['localnet', 'l2gateway', 'chassisredirect', 'localport', 'virtual', 'external', 'vtep',
+    'remote', 'a type of a newer release'].map((type) =>
+    [type, [port('a', 1, { type, chassis: 'me' })], 'a', 'punt UNSUPPORTED_PORT'] as const),
+];
+for (const [name, ports, which, expected] of cases) {
+  test(`${name}: ${expected}`, () => { assert.is(placed(scene(ports), which), expected); });
+}
+
+test('without its interface, or with it on another bridge, a port is not local', () => {
+  const s = scene([port('a', 1, { chassis: 'me' })]);
+  assert.is(placed(s, 'a', { interfaces: new Map() }), 'punt UNKNOWN_PORT');
+  const iface = { ...s.here.interfaces.get('a')!, bridge: 'br-ex' };
+  assert.is(placed(s, 'a', { interfaces: new Map([['a', iface]]) }), 'punt UNKNOWN_PORT');
+});
+
+test('geneve alone is spoken: with a choice of types, or with IPsec, tunnels are OVS\'s', () => {
+  const far = [port('a', 1, { chassis: 'far' })];
+  const types = { encap_types: ['geneve', 'vxlan'] };
+  assert.is(placed(scene(far), 'a', types), 'remote far 172.31.0.2');
+  assert.is(placed(scene(far, ['geneve', 'vxlan']), 'a', types), 'punt UNSUPPORTED_PORT');
+  assert.is(placed(scene(far, ['geneve', 'vxlan']), 'a'), 'remote far 172.31.0.2');
+  assert.is(placed(scene(far, ['vxlan']), 'a'), 'punt UNSUPPORTED_PORT');
+  const s = scene(far);
+  const global = { _uuid: 'g', nb_cfg: 0, options: none, external_ids: none };
+  s.rows.SB_Global.set('g', { ...global, ipsec: true });
+  assert.is(placed(s, 'a'), 'punt UNSUPPORTED_PORT');
+  assert.is(compilePhysical(s.at, s.here).tunnels.size, 0);
+});
+
+test('tunnels go to every other chassis, with the checksum that its encap asks for', () => {
+  const s = scene([]);
+  assert.equal([...compilePhysical(s.at, s.here).tunnels.values()],
+    [{ chassis: 'far', remoteIp: '172.31.0.2', localIp: '172.31.0.1', csum: true }]);
+});
+
+test('zones are found by the names of 23.03 and of later releases', () => {
+  const s = scene([port('a', 1, { chassis: 'me' })]);
+  const ct_zones = new Map([['a', 3], ['ls_dnat', 4], ['ls_snat', 5], ['router_dnat', 6]]);
+  const { datapaths, ports } = compilePhysical(s.at, { ...s.here, ct_zones });
+  assert.is(ports.get('7/1')!.zone, 3);
+  const zones = [...datapaths.values()].map((d) => [d.name, d.router, d.dnatZone, d.snatZone]);
+  assert.equal(zones, [['net', false, 4, 5], ['router', true, 6, 0]]);
+});
+
+test('static MAC bindings stand above or below learned ones as they say', () => {
+  const s = scene([...patched]);
+  const row = (uuid: string, ip: string, mac: string) =>
+    ({ _uuid: uuid, logical_port: 'b', datapath: 'lr', ip, mac });
+  const [learned, fixed] = ['0a:00:00:00:00:01', '0A:00:00:00:00:02'] as const;
+  for (const ip of ['10.0.0.1', '10.0.0.2', 'FD00:0::1']) {
+    s.rows.MAC_Binding.set(ip, row(ip, ip, learned));
+  }
+  const statics = [['10.0.0.1', true], ['10.0.0.2', false], ['10.0.0.3', false]] as const;
+  for (const [ip, override_dynamic_mac] of statics) {
+    s.rows.Static_MAC_Binding.set('s' + ip, { ...row('s' + ip, ip, fixed), override_dynamic_mac });
+  }
+  s.rows.MAC_Binding.set('bad', row('bad', '10.0.0.4', 'no mac'));
+  s.rows.MAC_Binding.set('worse', row('worse', '10.0.0', learned));
+  const macs = compileMacs({ ...s.at, view: new View(s.rows) });
+  assert.equal([...macs].map(([key, { mac }]) => `${key} ${mac}`).sort(), [
+    `8/2/10.0.0.1 ${fixed.toLowerCase()}`, `8/2/10.0.0.2 ${learned}`,
+    `8/2/10.0.0.3 ${fixed.toLowerCase()}`, `8/2/fd00::1 ${learned}`,
+  ]);
+});
+
+test.run();
