@@ -62,7 +62,7 @@ export function measureParse(json: string, release: string, runs = 7): ParseTime
   return { rows: rows.length, problems, jsonMs: median(jsonTimes), parseMs: median(parseTimes) };
 }
 
-if (process.argv[1]?.endsWith('parse.bench.js') === true) {
+if (process.argv[1]?.endsWith('lflow/parse.bench.js') === true) {
   const [, , file, release = '23.03'] = process.argv;
   if (file === undefined) throw new Error('usage: node parse.bench.js ROWS.json [RELEASE]');
   const { rows, problems, jsonMs, parseMs } = measureParse(readFileSync(file, 'utf8'), release);

@@ -12,7 +12,7 @@ import { evaluate, type Packet } from './evaluate.js';
 import { brokenInvariant, resolveResidents } from './expr.js';
 import { symbolTable } from './fields.js';
 import { formatExpr } from './format.js';
-import { matchText, mutated } from './generate.js';
+import { matchText, mutated } from './generate.fixture.js';
 import { formatToken, Lexer } from './lexer.js';
 import { alternatives, isNormalized, normalize } from './normalize.js';
 import { noEnvironment, parseExprAt } from './parse.js';

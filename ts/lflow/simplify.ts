@@ -4,12 +4,15 @@
  * expr_simplify.
  */
 import type { Expr, Relop } from './ast.js';
-import { bool, bitRange, combine, fixed, type IntCmp, isIntCmp, maskOf, withBits } from './expr.js';
+import {
+  bitRange, bool, combine, fixed, type IntCmp, isIntCmp, maskOf, withBits,
+} from './expr.js';
 
 export interface SimplifyOptions {
   /**
-   * The OVN release whose text is wanted. Before 26.03 (some stable releases: earlier) the terms of `!=` overlap
-   * (`x[0] || x[1]`); later each one excludes those before it. Both mean the same.
+   * The OVN release whose text is wanted. Before 26.03 (stable releases: some earlier ones)
+   * the terms of `!=` overlap (`x[0] || x[1]`); later each one excludes those before it.
+   * Both mean the same.
    */
   readonly release?: string;
 }

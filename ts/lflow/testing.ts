@@ -104,7 +104,8 @@ function portNumber(name: string): bigint {
 
 function portsAsNumbers(expr: Expr): Expr {
   if (expr.kind === 'cmp' && expr.constant.kind === 'string') {
-    return { ...expr, constant: { kind: 'string', value: String(portNumber(expr.constant.value)) } };
+    const value = String(portNumber(expr.constant.value));
+    return { ...expr, constant: { kind: 'string', value } };
   }
   return expr.kind === 'and' || expr.kind === 'or'
     ? { kind: expr.kind, args: expr.args.map(portsAsNumbers) } : expr;
@@ -112,12 +113,10 @@ function portsAsNumbers(expr: Expr): Expr {
 
 function testPacket({ fields }: Microflow, table: SymbolTable): Packet {
   return (name) => {
-    if (table.get(name)?.width === 0) return String(portNumber(String(fields.get(name) ?? '')));
-    // The registers behind the ports.
-    if (name === '__inport' || name === '__outport') {
-      return (fields.get(name) as bigint | undefined) ?? portNumber(String(fields.get(name.slice(2)) ?? ''));
-    }
-    return fields.get(name) ?? 0n;
+    const port = (of: string): bigint => portNumber(String(fields.get(of) ?? ''));
+    if (table.get(name)?.width === 0) return String(port(name));
+    // __inport and __outport are the registers behind the ports.
+    return fields.get(name) ?? (name.startsWith('__') ? port(name.slice(2)) : 0n);
   };
 }
 

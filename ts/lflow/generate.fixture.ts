@@ -35,7 +35,8 @@ const comparison: fc.Arbitrary<string> = fc.constantFrom(...symbols).chain((symb
     const constant = constantText(symbol, n);
     return fc.oneof(
       fc.tuple(relopFor(symbol), constant).map(([relop, c]) => `${field} ${relop} ${c}`),
-      fc.array(constant, { minLength: 1, maxLength: 4 }).map((cs) => `${field} == {${cs.join(', ')}}`),
+      fc.array(constant, { minLength: 1, maxLength: 4 })
+        .map((cs) => `${field} == {${cs.join(', ')}}`),
       constant.map((c) => `${c} == ${field}`),
     );
   });
