@@ -254,9 +254,20 @@ function parseUncached(text: string, context: ActionContext, symbols: SymbolTabl
   return prereqs === undefined ? { actions, problems: [] } : { actions, prereqs, problems: [] };
 }
 
-/** Texts kept for each symbol table; real databases have far fewer distinct ones. */
-const CACHE_LIMIT = 200_000;
-const caches = new WeakMap<SymbolTable, Map<string, ParsedActions>>();
+/** Results by text, for the symbol table and the place in the pipelines. */
+const caches = new WeakMap<SymbolTable, Map<string, Map<string, ParsedActions>>>();
+/** Texts kept for one place; real databases have far fewer distinct ones. */
+const CACHE_LIMIT = 50_000;
+
+function cacheOf(context: ActionContext, symbols: SymbolTable): Map<string, ParsedActions> {
+  let places = caches.get(symbols);
+  if (places === undefined) caches.set(symbols, places = new Map());
+  const { pipeline, table, tables, egressTables, release } = context;
+  const place = `${pipeline} ${table} ${tables} ${egressTables} ${release}`;
+  let cache = places.get(place);
+  if (cache === undefined || cache.size > CACHE_LIMIT) places.set(place, cache = new Map());
+  return cache;
+}
 
 /**
  * Parses the actions of a logical flow that stands at `context`. Templates are expanded
@@ -269,13 +280,10 @@ export function parseActions(text: string, context: ActionContext,
   if (text.includes('^') || (environment.dhcpOption !== undefined && text.includes('put_dhcp'))) {
     return parseUncached(text, context, symbols, environment);
   }
-  let cache = caches.get(symbols);
-  if (cache === undefined || cache.size > CACHE_LIMIT) caches.set(symbols, cache = new Map());
-  const { pipeline, table, tables, egressTables, release } = context;
-  const key = `${pipeline} ${table} ${tables} ${egressTables} ${release} ${text}`;
-  let parsed = cache.get(key);
+  const cache = cacheOf(context, symbols);
+  let parsed = cache.get(text);
   if (parsed === undefined) {
-    cache.set(key, parsed = parseUncached(text, context, symbols, environment));
+    cache.set(text, parsed = parseUncached(text, context, symbols, environment));
   }
   return parsed;
 }

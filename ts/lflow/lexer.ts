@@ -334,6 +334,12 @@ export class Lexer {
 
   /** Type of the token after the current one. */
   lookahead(): TokenType {
+    // Punctuation is seen without a scan: that is what callers mostly look for.
+    let p = this.end;
+    while ((this.#class(p) & SPACE) !== 0) p++;
+    const bare = single.get(this.#code(p));
+    if (bare !== undefined) return bare;
+    if (this.#code(p) === 0x3d && this.#code(p + 1) !== 0x3d) return '=';
     const { type, s, value, mask, format, start, end } = this;
     const byte = this.#byte;
     const next = this.get();
