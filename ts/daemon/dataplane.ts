@@ -18,8 +18,9 @@ import { BpfMap } from '../libbpf/map.js';
 import { BpfObject } from '../libbpf/object.js';
 import { BpfProgram } from '../libbpf/program.js';
 
-/** OVN_XDP_OBJECT is for those who build the programs elsewhere. */
-export const objectPath = process.env['OVN_XDP_OBJECT'] ?? join(packageRoot, 'build/bpf/xdp.bpf.o');
+/** OVN_XDP_BPF is for those who build the programs elsewhere. */
+export const objectPath = join(process.env['OVN_XDP_BPF'] ?? join(packageRoot, 'build/bpf'),
+  'xdp.bpf.o');
 const abiVersion = 1;
 export const forwardProgram = 'xdp_forward';
 export const traceProgram = 'xdp_trace';
