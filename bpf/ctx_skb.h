@@ -71,7 +71,7 @@ static __always_inline void ctx_changed(ctx_t *ctx, __u64 delta)
 }
 
 /* Any device can be sent to; there is no devmap here. */
-static __always_inline int ctx_reachable(__u32 ingress __attribute__((unused)), __u32 ifindex)
+static __always_inline int ctx_reachable(__u32 ifindex)
 {
 	return ifindex != 0;
 }

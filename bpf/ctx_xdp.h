@@ -64,7 +64,7 @@ static __always_inline void ctx_changed(ctx_t *ctx __attribute__((unused)),
 /* The kernel can deliver to the device, also to the one the frame came in by. Not XDP_TX:
  * a veth wakes the peer for that only when the peer has an XDP program (drivers/net/veth.c,
  * veth_xdp_flush), and the frame would wait in its ring; after a redirect it always does. */
-static __always_inline int ctx_reachable(__u32 ingress __attribute__((unused)), __u32 ifindex)
+static __always_inline int ctx_reachable(__u32 ifindex)
 {
 	return bpf_map_lookup_elem(&devmap, &ifindex) != 0;
 }

@@ -77,7 +77,7 @@ static __always_inline int to_tunnel(struct scratch *s, __u32 index)
 
 	if (s->marks & MARK_TUNNEL_RX)
 		return punt(s, PUNT_UNSUPPORTED_PORT);
-	if (!t || !t->ready || !ctx_reachable(s->ingress, t->ifindex))
+	if (!t || !t->ready || !ctx_reachable(t->ifindex))
 		return punt(s, PUNT_NO_NEXT_HOP);
 	len = s->w[FW_PKT_LEN] + (t->family == 6 ? 64 : 44);
 	if (len > t->mtu || len > CSUM_MAX - ETH_HLEN)
@@ -95,7 +95,7 @@ static __always_inline int deliver(struct scratch *s, const struct port *port)
 		return drop(s, DROP_LOOPBACK, FLOW_NONE);
 	if (port->mtu && s->w[FW_PKT_LEN] > port->mtu + ETH_HLEN)
 		return punt(s, PUNT_MTU);
-	if (!ctx_reachable(s->ingress, port->ifindex))
+	if (!ctx_reachable(port->ifindex))
 		return punt(s, PUNT_UNKNOWN_PORT);
 	s->verdict = VERDICT_OUTPUT;
 	s->ifindex = port->ifindex;

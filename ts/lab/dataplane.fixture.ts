@@ -18,8 +18,8 @@ export const abi = {
   TABLE_EGRESS: layout.TABLE_EGRESS, TABLE_IN_PORT_SEC: layout.TABLE_IN_PORT_SEC,
   MAC_ANY: layout.MAC_ANY, MAC_IP4: layout.MAC_IP4,
 } as const;
-export const XDP = { aborted: 0, drop: 1, pass: 2, tx: 3, redirect: 4 } as const;
-/** What TC says for the same; sending back by the ingress device is a redirect there. */
+export const XDP = { aborted: 0, drop: 1, pass: 2, redirect: 4 } as const;
+/** What TC says for the same. */
 const tcActions: ReadonlyMap<number, number> = new Map(
   [[0xffffffff, XDP.pass], [2, XDP.drop], [7, XDP.redirect]]);
 /** Which object is under test: dataplane_tc.root.test.ts runs the others' tests again. */
@@ -117,6 +117,7 @@ export class Dataplane {
     const plane = new Dataplane(object, object.program(`${hook}_forward`),
       object.program(`${hook}_trace`));
     plane.control(1);
+    plane.device(INGRESS);
     return plane;
   }
 
@@ -242,10 +243,8 @@ export class Dataplane {
   /** `action` is XDP's, whatever the hook. */
   run(frame: Bytes): { readonly action: number; readonly frame: Bytes } {
     const { retval, dataOut } = this.forward.testRun({ data: frame });
-    if (hook === 'xdp') return { action: retval, frame: dataOut };
-    const action = tcActions.get(retval) ?? XDP.aborted;
-    const back = action === XDP.redirect && this.trace(frame).ifindex === INGRESS;
-    return { action: back ? XDP.tx : action, frame: dataOut };
+    const action = hook === 'xdp' ? retval : tcActions.get(retval) ?? XDP.aborted;
+    return { action, frame: dataOut };
   }
 
   trace(frame: Bytes): Traced {

@@ -57,7 +57,7 @@ for (const [name, frame, dst] of cases) {
     for (const [imm, flags] of [[0, 0x60000000], [1, 0xe0000000]] as const) {
       const plane = responder([advertise(imm), ...inner, ...back]);
       const { action, frame: out } = plane.run(frame);
-      assert.is(action, XDP.tx);
+      assert.is(action, XDP.redirect);
       assert.equal(describe(out), describe(advert(dst, flags)));
       assert.is(hex(out), hex(advert(dst, flags)));
       assert.equal(plane.totals(), { forwarded: 1 });
@@ -78,7 +78,7 @@ test('leaves by the device it came from without the loopback flag of a router', 
     set(abi.FW_FLAGS, 6), output]);
   plane.table(1, abi.TABLE_EGRESS, [
     { ops: [set(abi.FW_FLAGS, 0), output], args: [0] }]);
-  assert.is(plane.run(cases[0]![1]).action, XDP.tx, 'a packet-out has no in_port');
+  assert.is(plane.run(cases[0]![1]).action, XDP.redirect, 'a packet-out has no in_port');
   plane.close();
 });
 

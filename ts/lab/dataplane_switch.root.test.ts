@@ -110,7 +110,7 @@ test('drops: by a flow, without a match, without an outport, back to its port', 
 test('hairpin only with the loopback flag', () => {
   const { action, traced } = outcome(oneSwitch([
     { ops: [set(abi.FW_FLAGS, 1), set(abi.FW_OUTPORT, 0), output], args: [1, 1] }]));
-  assert.is(action, XDP.tx);
+  assert.is(action, XDP.redirect);
   assert.is(traced.ifindex, INGRESS);
 });
 
@@ -203,7 +203,7 @@ test('an ARP request becomes its answer', () => {
   }]);
   const { action, frame: out } = plane.run(request);
   plane.close();
-  assert.is(action, XDP.tx);
+  assert.is(action, XDP.redirect);
   assert.is(hex(out), hex(answer));
 });
 
