@@ -42,8 +42,9 @@ const comparison: fc.Arbitrary<string> = fc.constantFrom(...symbols).chain((symb
   });
 });
 
+type Texts = { text: string; group: string };
 /** Texts that parse, most of the time. Sets and groups are those of OVN's tests. */
-export const matchText: fc.Arbitrary<string> = fc.letrec<{ text: string; group: string }>((tie) => ({
+export const matchText: fc.Arbitrary<string> = fc.letrec<Texts>((tie) => ({
   text: fc.oneof({ maxDepth: 4 }, comparison,
     fc.constantFrom('ip4', 'ip6', 'tcp', 'ct.new', '!ct.est', '!ip.first_frag', 'vlan.present',
       'is_chassis_resident("lsp1")', 'inport == @pg1', 'ip4.src == $set1', 'ip4.src != $set4',
