@@ -37,8 +37,11 @@ static __always_inline void count_iface(struct scratch *s)
 		count(&c->forwarded, s->frame_len);
 }
 
+/* A reason that user space got wrong is our mistake; the frame still counts. */
 static __noinline int count_frame(struct scratch *s)
 {
+	if (s->verdict == VERDICT_PUNT && (!s->reason || s->reason >= PUNT_REASON_COUNT))
+		s->reason = PUNT_INTERNAL;
 	count_iface(s);
 	if (s->verdict == VERDICT_DROP) {
 		count(bpf_map_lookup_elem(&drops, &s->reason), s->frame_len);

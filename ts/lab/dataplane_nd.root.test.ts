@@ -56,6 +56,7 @@ for (const [name, frame, dst] of cases) {
   test(name, () => {
     for (const [imm, flags] of [[0, 0x60000000], [1, 0xe0000000]] as const) {
       const plane = responder([advertise(imm), ...inner, ...back]);
+      assert.is(plane.trace(frame).ifindex, INGRESS);
       const { action, frame: out } = plane.run(frame);
       assert.is(action, XDP.redirect);
       assert.equal(describe(out), describe(advert(dst, flags)));

@@ -205,7 +205,9 @@ test('routes from one switch to another', () => {
 
 test('routes back to the port it came from: the router forgot in_port', () => {
   const plane = routed();
-  const { action, frame } = plane.run(frame4({ dst: '10.0.0.1' }, udp(ports, DATA), A, R));
+  const back = frame4({ dst: '10.0.0.1' }, udp(ports, DATA), A, R);
+  assert.is(plane.trace(back).ifindex, INGRESS);
+  const { action, frame } = plane.run(back);
   assert.is(action, XDP.redirect);
   assert.equal(describe(frame),
     describe(frame4({ dst: '10.0.0.1', ttl: 63 }, udp(ports, DATA), R, A)));

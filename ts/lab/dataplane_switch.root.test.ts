@@ -124,6 +124,7 @@ test('punts leave the frame alone and are counted by reason', () => {
       (p) => p.port(1, 3, { ifindex: hook === 'xdp' ? 999 : 0 })],
     ['UNSUPPORTED_PORT', [outputTo(3)],
       (p) => p.port(1, 3, { kind: abi.PORT_PUNT, reason: abi.PUNT_UNSUPPORTED_PORT })],
+    ['INTERNAL', [outputTo(3)], (p) => p.port(1, 3, { kind: 9 })],
     ['MTU', [outputTo(2)], (p) => p.port(1, 2, { ifindex: 100, mtu: 27 })],
     ['UNKNOWN_DATAPATH', [outputTo(3)], (p) => {
       p.port(1, 3, patch(2, 1));
@@ -147,6 +148,16 @@ test('punts leave the frame alone and are counted by reason', () => {
     assert.equal(iface, [0, 0, 1], reason);
     assert.equal([traced.verdict, puntReasons[traced.reason]?.name],
       [abi.VERDICT_PUNT, reason], reason);
+  }
+});
+
+test('a reason that does not exist is counted as our mistake', () => {
+  for (const reason of [0, 999]) {
+    const plane = oneSwitch([outputTo(3)]);
+    plane.port(1, 3, { kind: abi.PORT_PUNT, reason });
+    assert.is(plane.run(frame).action, XDP.pass);
+    assert.equal(plane.totals(), { 'punt INTERNAL': 1 });
+    plane.close();
   }
 });
 
