@@ -116,8 +116,8 @@ export function checkConfiguration(options: Configuration): number {
 
 function gcd(a: number, b: number): number { return b === 0 ? a : gcd(b, a % b); }
 
-/** A configuration that visits about `most` expressions, evenly spread. */
-export function sampled(options: Configuration, most: number): Configuration {
+/** Options that visit about `most` expressions, evenly spread. */
+export function sampled<T extends EnumerateOptions>(options: T, most: number): T {
   const table = enumerationTable(options);
   const terminals = terminalsOf(options, table).length;
   let stride = Math.max(1, Math.floor(countExpressions(options, table) / most));

@@ -2,7 +2,8 @@
  * Normal form: a constant, or OR(AND(clause)), where a clause is a comparison or a
  * disjunction of comparisons of one symbol (OVN's expr_normalize of main). A clause that
  * is a disjunction is what OVS's conjunctive match, and our compiler, take as a set.
- * Input: annotated and simplified, so numbers are compared by == only.
+ * Input: annotated and simplified, so numbers are compared by == only. Where OVN leaves the
+ * strings of an intersection in the order of a hash table, ours are sorted.
  */
 import type { Expr, Symbol } from './ast.js';
 import {

@@ -286,7 +286,8 @@ function isCurrent({ used }: ParsedWithUses, env: Environment): boolean {
  */
 export function parseExpr(text: string, table: SymbolTable,
   env: Environment = noEnvironment): ParsedExpr {
-  const expanded = expandTemplates(text, env.template) ?? text;
+  const expanded = text.includes('^')
+    ? expandTemplates(text, (name) => env.template(name)) ?? text : text;
   let texts = cache.get(table);
   if (texts === undefined) cache.set(table, texts = new Map());
   const known = texts.get(expanded);

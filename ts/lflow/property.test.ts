@@ -30,9 +30,16 @@ function check<T extends [unknown, ...unknown[]]>(property: fc.IProperty<T>, run
   fc.assert(property, { seed, numRuns: full ? runs * 50 : runs });
 }
 
+/** Nodes are shared by everyone who parses the same text: a change to one would throw. */
+function frozen(expr: Expr | undefined): Expr | undefined {
+  if (expr?.kind === 'cmp') [expr.field, expr.constant].forEach(Object.freeze);
+  if (expr?.kind === 'and' || expr?.kind === 'or') Object.freeze(expr.args).forEach(frozen);
+  return Object.freeze(expr);
+}
+
 function parse(text: string): Expr | undefined {
   const lexer = new Lexer(text);
-  const expr = parseExprAt(lexer, table, env);
+  const expr = frozen(parseExprAt(lexer, table, env));
   return lexer.forceEnd() ? expr : undefined;
 }
 
