@@ -153,7 +153,20 @@ enum op_code {
 	OP_ND_NA,		/* turn the ND solicitation into an advertisement: eth and ip6
 				 * src <-> dst, hop limit 255, type 136; imm bit 0: router flag.
 				 * The inner actions follow as ordinary ops */
+	OP_ANSWER,		/* become what ovn-controller answers the packet with, imm = enum
+				 * answer; its inner actions follow as ordinary ops. May drop
+				 * (ANSWER_REJECT) */
+	OP_ICMP_REST,		/* last word of the ICMP header of an answer = args[arg] */
 	OP_CODES,
+};
+
+/* imm of OP_ANSWER: OVN's actions of these names, for both families. */
+enum answer {
+	ANSWER_ICMP = 1,	/* icmp4{}, icmp6{}: unreachable; of UDP: port unreachable */
+	ANSWER_ICMP_ERROR,	/* icmp4_error{}, icmp6_error{} */
+	ANSWER_TCP_RESET,
+	ANSWER_REJECT,		/* back to the sender: TCP a reset, others ICMP unreachable, but
+				 * nothing for a reset or an unreachable */
 };
 
 /* imm of OP_GET_MAC and OP_LOOKUP_MAC. */

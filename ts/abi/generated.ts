@@ -31,7 +31,12 @@ export const keyClass = Object.freeze({ KEY_S: 0, KEY_M: 1, KEY_L: 2 });
 
 export const opCode = Object.freeze({
   OP_END: 0, OP_SET: 1, OP_MOVE: 2, OP_NEXT: 3, OP_OUTPUT: 4, OP_PUNT: 5, OP_DEC_TTL: 6, OP_CALL: 7,
-  OP_RETURN: 8, OP_GET_MAC: 9, OP_LOOKUP_MAC: 10, OP_PKT_LARGER: 11, OP_ND_NA: 12, OP_CODES: 13,
+  OP_RETURN: 8, OP_GET_MAC: 9, OP_LOOKUP_MAC: 10, OP_PKT_LARGER: 11, OP_ND_NA: 12, OP_ANSWER: 13,
+  OP_ICMP_REST: 14, OP_CODES: 15,
+});
+
+export const answer = Object.freeze({
+  ANSWER_ICMP: 1, ANSWER_ICMP_ERROR: 2, ANSWER_TCP_RESET: 3, ANSWER_REJECT: 4,
 });
 
 export const ifaceRole = Object.freeze({ IFACE_VIF: 1, IFACE_UPLINK: 2 });
