@@ -57,13 +57,22 @@ test('registers do not survive the way to egress, flags do', () => {
   assert.is(traced.words[abi.FW_FLAGS], low);
 });
 
-test('a better rule of a later tuple wins, an equal one does not', () => {
-  const [hi, lo] = macWords(B);
-  const to = (port: number, priority: number, match: TestRule['match'] = []): TestRule =>
-    ({ ...outputTo(port), priority, match });
+/** To `port`, for frames with this word. Tuples stand in the order of their best rule. */
+const when = (port: number, priority: number, word: number, value: number): TestRule =>
+  ({ ...outputTo(port), priority, match: [[word, value]] });
+const L4 = 1000 << 16 | 2000, LOW = macWords(B)[1];
+
+test('a better rule of a later tuple wins', () => {
   const plane = oneSwitch([
-    to(3, 50), to(2, 100, [[abi.FW_ETH_DST, hi], [abi.FW_ETH_DST + 1, lo]]),
-    to(4, 100, [[abi.FW_ETH_TYPE, 0x0800_0000, 0xffff_0000], [abi.FW_IP, 99 << 16, 0xff0000]]),
+    when(3, 200, abi.FW_L4, 1), when(3, 50, abi.FW_L4, L4), when(2, 100, abi.FW_ETH_DST + 1, LOW),
+  ]);
+  assert.is(outcome(plane).traced.ifindex, 100);
+});
+
+test('of rules with equal priority the first tuple\'s wins', () => {
+  const plane = oneSwitch([
+    when(3, 200, abi.FW_L4, 1), when(2, 100, abi.FW_L4, L4),
+    when(3, 150, abi.FW_ETH_DST + 1, 1), when(3, 100, abi.FW_ETH_DST + 1, LOW),
   ]);
   assert.is(outcome(plane).traced.ifindex, 100);
 });

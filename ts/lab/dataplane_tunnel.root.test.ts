@@ -75,6 +75,16 @@ for (const [name, tunnel] of [
   });
 }
 
+test('an outer checksum of zero is sent as ones', () => {
+  const plane = sender({ ...tunnel4, csum: true });
+  const carrying = (value: number): Bytes => inner(ip4(addresses,
+    udp({ src: 1, dst: 2, csum: false }, Uint8Array.of(value >> 8, value & 0xff))));
+  const check = (frame: Bytes): number => Buffer.from(plane.run(frame).frame).readUInt16BE(40);
+  /* What is missing to a sum of all ones, put into the payload. */
+  assert.is(check(carrying(check(carrying(0)))), 0xffff);
+  plane.close();
+});
+
 test('sends by the tunnel of the port, with its keys', () => {
   const plane = sender(tunnel4);
   const traced = plane.trace(frames[0]!);
