@@ -37,15 +37,16 @@ export function refuseAction(keyword: string): Refusal {
   return { reason, detail: keyword };
 }
 
-/** Types of Port_Binding that are left to OVS, with the reason an operator reads. */
-export const unsupportedPorts: ReadonlyMap<string, string> = new Map([
-  ['localnet', 'localnet: provider networks'],
-  ['l2gateway', 'l2gateway'],
-  ['l3gateway', 'l3gateway bound to another chassis'],
-  ['chassisredirect', 'chassisredirect: centralised gateway'],
-  ['localport', 'localport: metadata'],
-  ['virtual', 'virtual: VIP parent'],
-  ['external', 'external'],
-  ['remote', 'remote: interconnection'],
-  ['vtep', 'vtep'],
-]);
+/** What is left to OVS about ports: the reason that is counted, and what people read. */
+export const refusedPorts = {
+  type: { reason: 'UNSUPPORTED_PORT', detail: 'port type' },
+  container: { reason: 'UNSUPPORTED_PORT', detail: 'container behind another port' },
+  migrating: { reason: 'UNSUPPORTED_PORT', detail: 'bound to several chassis' },
+  provider: { reason: 'UNSUPPORTED_PORT', detail: 'remote port reached through localnet' },
+  tunnel: { reason: 'UNSUPPORTED_PORT', detail: 'no plain geneve tunnel to its chassis' },
+  unbound: { reason: 'UNKNOWN_PORT', detail: 'not bound to a chassis' },
+  chassis: { reason: 'UNKNOWN_PORT', detail: 'bound to a chassis without a row' },
+  interface: { reason: 'UNKNOWN_PORT', detail: 'no interface on the integration bridge' },
+  peer: { reason: 'UNKNOWN_PORT', detail: 'no peer in a local datapath' },
+} as const;
+export type RefusedPort = keyof typeof refusedPorts;

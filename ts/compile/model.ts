@@ -46,8 +46,8 @@ export interface Port {
   /** patch */
   readonly peerDatapath?: number; readonly peerPort?: number;
   readonly zone: number;
-  /** punt: name of the PUNT_ reason. */
-  readonly reason?: string;
+  /** punt: name of the PUNT_ reason, and for people what it is about this port. */
+  readonly reason?: string; readonly detail?: string;
 }
 export interface Datapath {
   readonly key: number; readonly uuid: string; readonly name: string; readonly router: boolean;

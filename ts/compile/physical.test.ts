@@ -48,7 +48,7 @@ function scene(ports: readonly PortBinding[], remoteTypes?: readonly string[]): 
 function placed(s: Scene, name: string, here: Partial<LocalChassis> = {}): string {
   const { ports } = compilePhysical(s.at, { ...s.here, ...here });
   const p = [...ports.values()].find((row) => row.logical_port === name) as Port;
-  const details = [p.reason, p.device, p.chassis, p.encapIp, p.peerDatapath, p.peerPort];
+  const details = [p.detail, p.device, p.chassis, p.encapIp, p.peerDatapath, p.peerPort];
   return [p.kind, ...details.filter((d) => d !== undefined)].join(' ');
 }
 
@@ -57,33 +57,33 @@ const patched = [port('a', 1, { type: 'patch', options: map({ peer: 'b' }) }),
 const cases: readonly (readonly [string, readonly PortBinding[], string, string])[] = [
   ['bound here with an interface', [port('a', 1, { chassis: 'me' })], 'a', 'local tapa'],
   ['bound elsewhere', [port('a', 1, { chassis: 'far' })], 'a', 'remote far 172.31.0.2'],
-  ['not bound', [port('a', 1)], 'a', 'punt UNKNOWN_PORT'],
+  ['not bound', [port('a', 1)], 'a', 'punt not bound to a chassis'],
   ['bound to a chassis without a row', [port('a', 1, { chassis: 'gone' })], 'a',
-    'punt UNKNOWN_PORT'],
+    'punt bound to a chassis without a row'],
   ['elsewhere, in a switch with a localnet port',
     [port('a', 1, { chassis: 'far' }), port('ln', 2, { type: 'localnet' })], 'a',
-    'punt UNSUPPORTED_PORT'],
+    'punt remote port reached through localnet'],
   ['here, in a switch with a localnet port',
     [port('a', 1, { chassis: 'me' }), port('ln', 2, { type: 'localnet' })], 'a', 'local tapa'],
   ['container', [port('a', 1, { chassis: 'me', parent_port: 'vm' })], 'a',
-    'punt UNSUPPORTED_PORT'],
+    'punt container behind another port'],
   ['migrating', [port('a', 1, { chassis: 'far', additional_chassis: ['me'] })], 'a',
-    'punt UNSUPPORTED_PORT'],
+    'punt bound to several chassis'],
   ['patch', patched, 'a', 'patch 8 2'],
   ['the other end', patched, 'b', 'patch 7 1'],
   ['patch without peer', [port('a', 1, { type: 'patch', options: map({ peer: 'b' }) })], 'a',
-    'punt UNKNOWN_PORT'],
+    'punt no peer in a local datapath'],
   ['patch whose peer has another', [patched[0]!,
     port('b', 2, { type: 'patch', datapath: 'lr', options: map({ peer: 'c' }) })], 'a',
-  'punt UNKNOWN_PORT'],
+  'punt no peer in a local datapath'],
   ['gateway router port here', patched.map((p) => ({ ...p, type: 'l3gateway', chassis: 'me' })),
     'a', 'patch 8 2'],
   ['gateway router port elsewhere',
     patched.map((p) => ({ ...p, type: 'l3gateway', chassis: 'far' })), 'a',
-    'punt UNSUPPORTED_PORT'],
+    'punt port type l3gateway'],
   ...['localnet', 'l2gateway', 'chassisredirect', 'localport', 'virtual', 'external', 'vtep',
     'remote', 'a type of a newer release'].map((type) =>
-    [type, [port('a', 1, { type, chassis: 'me' })], 'a', 'punt UNSUPPORTED_PORT'] as const),
+    [type, [port('a', 1, { type, chassis: 'me' })], 'a', `punt port type ${type}`] as const),
 ];
 for (const [name, ports, which, expected] of cases) {
   test(`${name}: ${expected}`, () => { assert.is(placed(scene(ports), which), expected); });
@@ -91,22 +91,24 @@ for (const [name, ports, which, expected] of cases) {
 
 test('without its interface, or with it on another bridge, a port is not local', () => {
   const s = scene([port('a', 1, { chassis: 'me' })]);
-  assert.is(placed(s, 'a', { interfaces: new Map() }), 'punt UNKNOWN_PORT');
+  const absent = 'punt no interface on the integration bridge';
+  assert.is(placed(s, 'a', { interfaces: new Map() }), absent);
   const iface = { ...s.here.interfaces.get('a')!, bridge: 'br-ex' };
-  assert.is(placed(s, 'a', { interfaces: new Map([['a', iface]]) }), 'punt UNKNOWN_PORT');
+  assert.is(placed(s, 'a', { interfaces: new Map([['a', iface]]) }), absent);
 });
 
 test('geneve alone is spoken: with a choice of types, or with IPsec, tunnels are OVS\'s', () => {
   const far = [port('a', 1, { chassis: 'far' })];
+  const refused = 'punt no plain geneve tunnel to its chassis';
   const types = { encap_types: ['geneve', 'vxlan'] };
   assert.is(placed(scene(far), 'a', types), 'remote far 172.31.0.2');
-  assert.is(placed(scene(far, ['geneve', 'vxlan']), 'a', types), 'punt UNSUPPORTED_PORT');
+  assert.is(placed(scene(far, ['geneve', 'vxlan']), 'a', types), refused);
   assert.is(placed(scene(far, ['geneve', 'vxlan']), 'a'), 'remote far 172.31.0.2');
-  assert.is(placed(scene(far, ['vxlan']), 'a'), 'punt UNSUPPORTED_PORT');
+  assert.is(placed(scene(far, ['vxlan']), 'a'), refused);
   const s = scene(far);
   const global = { _uuid: 'g', nb_cfg: 0, options: none, external_ids: none };
   s.rows.SB_Global.set('g', { ...global, ipsec: true });
-  assert.is(placed(s, 'a'), 'punt UNSUPPORTED_PORT');
+  assert.is(placed(s, 'a'), refused);
   assert.is(compilePhysical(s.at, s.here).tunnels.size, 0);
 });
 

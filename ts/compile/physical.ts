@@ -6,7 +6,7 @@
 import type { Chassis, DatapathBinding, Encap, PortBinding, Uuid } from '../southbound/rows.js';
 import type { View } from '../southbound/view.js';
 import type { LocalChassis } from '../vswitch/local.js';
-import { unsupportedPorts } from './limits.js';
+import { refusedPorts, type RefusedPort } from './limits.js';
 import type { Datapath, Port, Tunnel } from './model.js';
 
 /** The rows and which of them are this chassis' own. */
@@ -26,9 +26,7 @@ export interface Physical {
 
 type Placed = Pick<Port, 'kind'> & Partial<Port>;
 
-const left = (reason: 'UNSUPPORTED_PORT' | 'UNKNOWN_PORT'): Placed => ({ kind: 'punt', reason });
-const unsupported = left('UNSUPPORTED_PORT');
-const unknown = left('UNKNOWN_PORT');
+const left = (why: RefusedPort): Placed => ({ kind: 'punt', ...refusedPorts[why] });
 
 /**
  * The encaps by which both sides can talk, when geneve is the only type: with several
@@ -61,28 +59,29 @@ class Places {
 
   private remote(row: PortBinding, hasLocalnet: boolean): Placed {
     const chassis = this.at.view.southbound.Chassis.get(row.chassis!);
-    if (!chassis) return unknown;
+    if (!chassis) return left('chassis');
     // A remote port of a switch with a localnet port is reached through that, not a tunnel.
-    if (hasLocalnet) return unsupported;
+    if (hasLocalnet) return left('provider');
     const encaps = this.encapsOf(chassis);
     const encap = encaps.find((e) => e._uuid === row.encap) ?? encaps[0];
-    if (!encap) return unsupported;
+    if (!encap) return left('tunnel');
     return { kind: 'remote', chassis: chassis.name, encapIp: encap.ip };
   }
 
   private patch(row: PortBinding): Placed {
     const peer = this.at.view.peerOf(row);
     const datapath = peer && this.at.local.get(peer.datapath);
-    if (!datapath || this.at.view.peerOf(peer) !== row) return unknown;
+    if (!datapath || this.at.view.peerOf(peer) !== row) return left('peer');
     return { kind: 'patch', peerDatapath: datapath.tunnel_key, peerPort: peer.tunnel_key };
   }
 
   private vif(row: PortBinding, hasLocalnet: boolean): Placed {
-    if (row.parent_port || row.additional_chassis.length > 0) return unsupported;
-    if (row.chassis === undefined) return unknown;
+    if (row.parent_port) return left('container');
+    if (row.additional_chassis.length > 0) return left('migrating');
+    if (row.chassis === undefined) return left('unbound');
     if (row.chassis !== this.at.chassis?._uuid) return this.remote(row, hasLocalnet);
     const iface = this.here.interfaces.get(row.logical_port);
-    if (!iface || iface.bridge !== this.here.integration_bridge) return unknown;
+    if (!iface || iface.bridge !== this.here.integration_bridge) return left('interface');
     return { kind: 'local', device: iface.name };
   }
 
@@ -91,7 +90,7 @@ class Places {
       && row.chassis === this.at.chassis?._uuid;
     if (row.type === 'patch' || gatewayHere) return this.patch(row);
     if (row.type === '') return this.vif(row, hasLocalnet);
-    return unsupported;
+    return { ...left('type'), detail: `port type ${row.type}` };
   }
 
   tunnels(): Map<string, Tunnel> {
@@ -158,9 +157,4 @@ export function movePorts(
   for (const [id, port] of before.ports) if (keys.has(port.datapath)) ports.delete(id);
   for (const row of moved) placePorts(places, at, here, row, ports);
   return { ...before, ports };
-}
-
-/** What a port's type means when it is left to OVS, for operators. */
-export function portDetail(type: string): string {
-  return unsupportedPorts.get(type) ?? `port type ${JSON.stringify(type)}`;
 }
