@@ -13,7 +13,8 @@ type Fields = Readonly<Record<string, Parameters<typeof formatField>[0]>>;
 function fieldsOf(action: Action): Fields { return action as unknown as Fields; }
 
 function callText({ keyword, operands = [] }: ActionSpec, action: Action): string {
-  return `${keyword}(${operands.map(({ key }) => formatField(fieldsOf(action)[key]!)).join(', ')});`;
+  const fields = fieldsOf(action);
+  return `${keyword}(${operands.map(({ key }) => formatField(fields[key]!)).join(', ')});`;
 }
 
 function blockText(name: string, actions: readonly Action[], context: ActionContext): string {
@@ -114,7 +115,8 @@ const special: { readonly [N in Action['name']]?: Formatter<Named<N>> } = {
 const byShape: { readonly [S in ActionSpec['shape']]?: (spec: ActionSpec) => Formatter } = {
   word: ({ keyword }) => () => `${keyword};`,
   call: (spec) => (action) => callText(spec, action),
-  result: (spec) => (action) => `${formatField(fieldsOf(action)['dst']!)} = ${callText(spec, action)}`,
+  result: (spec) => (action) =>
+    `${formatField(fieldsOf(action)['dst']!)} = ${callText(spec, action)}`,
   block: ({ keyword }) => (action, context) =>
     blockText(keyword, (action as Named<'clone'>).nested, context),
 };

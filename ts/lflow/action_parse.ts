@@ -71,7 +71,8 @@ function oneOperand(state: ActionState, spec: ActionSpec, { bits }: OperandSpec)
   const found = field(state);
   if (found === undefined) return undefined;
   if (bits.includes(found.width || (found.symbol.storage ?? 32))) return found;
-  state.lexer.fail(`${spec.keyword} requires a ${bits.map((b) => `${b}-bit`).join(' or ')} IP field`);
+  const widths = bits.map((b) => `${b}-bit`).join(' or ');
+  state.lexer.fail(`${spec.keyword} requires a ${widths} IP field`);
   return undefined;
 }
 

@@ -78,7 +78,8 @@ const specialText: Readonly<Record<string, fc.Arbitrary<string>>> = {
   set_meter: cat('set_meter(', number(9999), maybe(cat(', ', number(99))), ')'),
   log: cat('log(', maybe(cat('name=', quoted, ', ')), 'verdict=',
     fc.constantFrom('allow', 'drop', 'reject'),
-    maybe(cat(', severity=', fc.constantFrom('alert', 'debug'))), maybe(cat(', meter=', quoted)), ')'),
+    maybe(cat(', severity=', fc.constantFrom('alert', 'debug'))),
+    maybe(cat(', meter=', quoted)), ')'),
   trigger_event: cat('trigger_event(event = "empty_lb_backends", vip = "', ipv4,
     ':80", protocol = "tcp", load_balancer = "12345678-abcd-9876-fedc-11119f8e7d6c")'),
   bind_vport: cat('bind_vport(', quoted, ', ', portField, ')'),
@@ -105,7 +106,8 @@ const nat = (keyword: string): fc.Arbitrary<string> => fc.oneof(fc.constant(keyw
   cat(keyword, '(', ipv4, ',', number(100), '-', number(60000).map((n) => String(Number(n) + 100)),
     ')'));
 const lb = (keyword: string): fc.Arbitrary<string> => cat(keyword, '(backends=',
-  fc.array(keyword === 'ct_lb_mark_local' ? localBackend : backend, { minLength: 1, maxLength: 4 }).map((all) => all.join(',')),
+  fc.array(keyword === 'ct_lb_mark_local' ? localBackend : backend, { minLength: 1, maxLength: 4 })
+    .map((all) => all.join(',')),
   maybe(fc.constant('; hash_fields="eth_src,ip_src"')),
   maybe(fc.constantFrom('; skip_snat', '; force_snat')), ')');
 const assigned: Readonly<Record<string, fc.Arbitrary<string>>> = {
@@ -190,7 +192,8 @@ test('what is generated parses, prints and parses to the same', () => {
   }), { numRuns: full ? 50_000 : 1500, seed });
 });
 
-const pieces = fc.oneof(fc.constantFrom('', ' ', '\t', '/**/'), anySymbol, quoted, number(99), ipv4, ipv6, mac,
+const pieces = fc.oneof(fc.constantFrom('', ' ', '\t', '/**/'), anySymbol, quoted, number(99),
+  ipv4, ipv6, mac,
   fc.constantFrom(...actionSpecs.map((s) => s.keyword)),
   fc.constantFrom('(', ')', '{', '}', '[', ']', ';', ',', '=', '<->', '--', ':', '..', '-', '/',
     '"', '^x', '$cookie', '@pg', '\\', '&', '\0', 'é', '/*', '*/', '//', ' ', 'backends', 'table',

@@ -173,7 +173,8 @@ const results = new Map(actionSpecs.filter((s) => s.shape === 'result' || s.assi
 
 function existing(found: ActionSpec | undefined, release: Release): ActionSpec | undefined {
   if (found === undefined || release < found.since) return undefined;
-  return found.until !== undefined && release >= found.until && release !== allReleases ? undefined : found;
+  const gone = found.until !== undefined && release >= found.until && release !== allReleases;
+  return gone ? undefined : found;
 }
 
 /** The action that a statement starting with `keyword` is. */

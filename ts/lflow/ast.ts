@@ -129,7 +129,8 @@ export type Action =
       readonly nested?: readonly Action[] }
   | { readonly name: 'ct_dnat' | 'ct_snat' | 'ct_dnat_in_czone' | 'ct_snat_in_czone';
       readonly nat?: NatArgs }
-  | { readonly name: 'ct_lb' | 'ct_lb_mark' | 'ct_lb_mark_local'; readonly backends: readonly LbBackend[];
+  | { readonly name: 'ct_lb' | 'ct_lb_mark' | 'ct_lb_mark_local';
+      readonly backends: readonly LbBackend[];
       readonly hashFields?: string; readonly ctFlag?: string }
   | { readonly name: 'ct_snat_to_vip' }
   | { readonly name: 'ct_commit_to_zone'; readonly zone: 'dnat' | 'snat' }
