@@ -7,7 +7,8 @@ import { isAlive, readAgentFile, removeRunFiles, writeRunFiles } from '../daemon
 import { snapshot } from '../daemon/snapshot.js';
 import { defaultPinDir } from '../daemon/status.js';
 import { Exporter, parseAddressPort, serveMetrics } from '../metrics/exporter.js';
-import { UsageError, runDirOf, runDirOption, text, type Command, type Invocation } from './command.js';
+import { UsageError, runDirOf, runDirOption, text, type Command, type Invocation }
+  from './command.js';
 
 /** `done(cleanup)` is called once, by a signal or by `exit` on the control socket. */
 async function untilAsked(start: (done: (cleanup: boolean) => void) => Promise<void>):

@@ -172,7 +172,7 @@ async function run(invocation: Invocation): Promise<number> {
 
 export const traceCommand: Command = {
   usage: 'MICROFLOW | PORT FRAME-IN-HEX [-o json]',
-  help: 'walk a packet through the loaded programs, e.g. \'inport == "vm1" && eth.dst == ... && ip4\'',
+  help: 'walk a packet through the loaded programs: \'inport == "vm1" && eth.dst == ... && ip4\'',
   args: [1, 64],
   options: { ...runDirOption, ...outputOption, 'pin-dir': { type: 'string' },
     port: { type: 'string' } },

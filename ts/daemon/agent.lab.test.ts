@@ -15,7 +15,8 @@ const full = (): Status => JSON.parse(agent().cli('status', '-o', 'json')) as St
 const forwarded = (): number => full().counters.forwarded;
 const ping = (name: string): Promise<boolean> => lab.vm('a1').ping(lab.vm(name).ip(4), 3);
 const control = (): string => agent().runDir + '/ovn-xdp.' + String(agent().pid) + '.ctl';
-const appctl = (...args: readonly string[]): string => run(['ovn-appctl', '-t', control(), ...args]);
+const appctl = (...args: readonly string[]): string =>
+  run(['ovn-appctl', '-t', control(), ...args]);
 
 test.before(async () => {
   lab = await Lab.start({ chassis: ['c1', 'c2'] });

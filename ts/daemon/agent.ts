@@ -151,8 +151,9 @@ export class Agent {
     // After a disconnect the rows stay; the last state in force does, too.
     if (!status.inSync && this.#desired === undefined) return;
     if (status.skippedRows > 0) {
-      if (this.#failure === '') log('agent', 'ERR', 'rows of the Southbound database cannot be read');
-      return this.#fail(`${status.skippedRows} rows of the Southbound database cannot be read`);
+      const text = `${status.skippedRows} rows of the Southbound database cannot be read`;
+      if (this.#failure === '') log('agent', 'ERR', `${text}: every frame is left to OVS`);
+      return this.#fail(text);
     }
     if (await this.#isFrozen(here.match_northd_version ?? false)) return;
     const began = performance.now();

@@ -34,6 +34,8 @@ export function call(path: string, method: string, params: readonly string[] = [
     socket.on('error', (error) => end(() => {
       reject(new NoAgent(`no agent at ${path}: ${error.message}`));
     }));
-    socket.on('close', () => { reject(new NoAgent(`the agent at ${path} closed the connection`)); });
+    socket.on('close', () => {
+      reject(new NoAgent(`the agent at ${path} closed the connection`));
+    });
   });
 }

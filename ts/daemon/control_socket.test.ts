@@ -44,7 +44,8 @@ test('nobody listens', async () => {
 });
 
 test('garbage closes the connection and harms nobody else', () => withServer(async (path) => {
-  for (const text of ['}{', '{"id":1,"method":2,"params":[]}', '[1]', '{"method":"x","params":[1]}']) {
+  for (const text of ['}{', '{"id":1,"method":2,"params":[]}', '[1]',
+    '{"method":"x","params":[1]}']) {
     await new Promise<void>((resolve) => {
       const socket = connect(path, () => { socket.write(text); });
       socket.on('close', () => { resolve(); });

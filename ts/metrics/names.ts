@@ -36,7 +36,8 @@ export interface Snapshot {
 
 export type Labels = Readonly<Record<string, string>>;
 export type Sample = readonly [labels: Labels, value: number];
-interface Common { readonly name: string; readonly help: string; readonly labels?: readonly string[] }
+interface Common { readonly name: string; readonly help: string;
+  readonly labels?: readonly string[]; }
 export type ScrapedMetric = Common & { readonly type: 'counter' | 'gauge';
   readonly read: (snapshot: Snapshot) => readonly Sample[] };
 export type ObservedMetric = Common & { readonly type: 'histogram';

@@ -54,7 +54,8 @@ function bestFlows(stage: Stage): string[] {
 function assertTunnels(port: FakePort, { desired, placement }: State): void {
   const ready = port.entries('tunnels').filter(([, value]) => toWords(value)[0] === 1)
     .map(([, value]) => [...value.subarray(36, 40)].join('.')).sort();
-  assert.equal(ready, [...desired.tunnels.keys()].filter((ip) => placement.nextHops.has(ip)).sort());
+  assert.equal(ready,
+    [...desired.tunnels.keys()].filter((ip) => placement.nextHops.has(ip)).sort());
   const macs = [...desired.macBindings.values()].map(({ ip, mac }) =>
     `${ip.includes(':') ? 6 : 4}${mac.slice(-2)}`).sort();
   assert.equal(port.entries('mac_bindings').map(([key, value]) =>
@@ -96,7 +97,7 @@ test('at every write the active buffer is the whole old or the whole new state',
   }), runs(6));
 });
 
-test('killed at any write, a new agent ends in the same state, consistent all the way', async () => {
+test('killed at any write, a new agent ends in the new state, consistent on the way', async () => {
   await fc.assert(fc.asyncProperty(fc.tuple(stateArbitrary, stateArbitrary, stateArbitrary),
     fc.nat(1000), async ([before, during, after], at) => {
       const port = new FakePort();

@@ -147,7 +147,8 @@ export class Sync {
   }
 
   /** `held`: remote IP -> name under which its index is held. */
-  #planTunnels(state: State): { index: Map<string, number>; rows: Rows; held: Map<string, string> } {
+  #planTunnels(state: State): { index: Map<string, number>; rows: Rows;
+    held: Map<string, string>; } {
     const index = new Map<string, number>();
     const rows: Rows = new Map();
     const held = new Map<string, string>();

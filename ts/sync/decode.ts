@@ -5,7 +5,8 @@ import type { Program, TupleShape } from '../compile/model.js';
 import { reachableStages, readControl } from './adopt.js';
 import type { ArrayMap, Bytes, MapPort } from './port.js';
 import { ruleMaps } from './stages.js';
-import { decodeProgram, decodeRule, decodeStage, decodeTuple, decodeUuid, toWords, words } from './wire.js';
+import { decodeProgram, decodeRule, decodeStage, decodeTuple, decodeUuid, toWords, words }
+  from './wire.js';
 
 export interface DecodedRule {
   readonly shape: TupleShape;

@@ -1,6 +1,7 @@
 /** An in-memory kernel for tests: the maps as bytes, with the kernel's refusals. */
 import * as abi from '../abi/generated.js';
-import { arrayMaps, hashMaps, type Bytes, type HashMap, type MapName, type MapPort } from './port.js';
+import { arrayMaps, hashMaps, type Bytes, type HashMap, type MapName, type MapPort }
+  from './port.js';
 import { bytesOf, idOf, toWords, words } from './wire.js';
 
 const valueBytes: { readonly [M in MapName]: number } = {
@@ -34,11 +35,14 @@ export class FakePort implements MapPort {
     for (const map of [...arrayMaps, ...hashMaps]) this.maps.set(map, new Map());
   }
 
-  capacity(map: MapName): number { return this.capacities[map] ?? (map === 'control' ? 1 : isArray(map) ? 192 : 1024); }
+  capacity(map: MapName): number {
+    return this.capacities[map] ?? (map === 'control' ? 1 : isArray(map) ? 192 : 1024);
+  }
 
   get(map: MapName, key: Bytes): Bytes | undefined {
     if (isArray(map) && (toWords(key)[0] ?? 0) >= this.capacity(map)) return undefined;
-    return this.#map(map).get(idOf(key)) ?? (isArray(map) ? Buffer.alloc(valueBytes[map]) : undefined);
+    const found = this.#map(map).get(idOf(key));
+    return found ?? (isArray(map) ? Buffer.alloc(valueBytes[map]) : undefined);
   }
 
   put(map: MapName, entries: readonly (readonly [Bytes, Bytes])[]): void {

@@ -2,8 +2,10 @@
  * Rows of the double-buffered tables for one desired state. A row's key is without the
  * buffer number, which every such key begins with, so one image serves both buffers.
  */
-import { DATAPATH_ROUTER, datapath as datapathCodec, iface as ifaceCodec, ifaceRole, port as portCodec,
-  portKind, puntReasons, tunnel as tunnelCodec } from '../abi/generated.js';
+import {
+  DATAPATH_ROUTER, datapath as datapathCodec, iface as ifaceCodec, ifaceRole, port as portCodec,
+  portKind, puntReasons, tunnel as tunnelCodec,
+} from '../abi/generated.js';
 import type { Desired, Port, Tunnel } from '../compile/model.js';
 import { parseAddress } from './addresses.js';
 import type { Bytes, HashMap } from './port.js';
@@ -144,7 +146,7 @@ export function tunnelValue(tunnel: Tunnel, hop: NextHop | undefined): Bytes | u
 export interface Delta { readonly put: [string, Bytes][]; readonly remove: string[] }
 
 /** What makes `actual` equal to `wanted`. */
-export function diff(actual: ReadonlyMap<string, Bytes>, wanted: ReadonlyMap<string, Bytes>): Delta {
+export function diff(actual: Rows, wanted: Rows): Delta {
   const put = [...wanted].filter(([key, value]) => {
     const old = actual.get(key);
     return !old || Buffer.compare(old, value) !== 0;

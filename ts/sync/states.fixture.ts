@@ -44,7 +44,8 @@ const ips = ['192.0.2.1', '192.0.2.2', '192.0.2.3'];
 const port: fc.Arbitrary<Port> = fc.oneof(
   fc.record({ kind: fc.constant('local' as const),
     device: fc.constantFrom('vm1', 'vm2', 'vm3', 'vm4') }),
-  fc.record({ kind: fc.constant('remote' as const), encapIp: fc.constantFrom(...ips, '192.0.2.9') }),
+  fc.record({ kind: fc.constant('remote' as const),
+    encapIp: fc.constantFrom(...ips, '192.0.2.9') }),
   fc.record({ kind: fc.constant('patch' as const), peerDatapath: fc.nat(3), peerPort: fc.nat(3) }),
   fc.record({ kind: fc.constant('punt' as const), reason: fc.constant('MULTICAST') }),
 ).map((some) => ({ datapath: 0, port: 0, zone: 3, logical_port: 'p', ...some }));

@@ -56,7 +56,8 @@ function portText({ desired, placement }: State): string[] {
     const device = placement.devices.get(port.device ?? '');
     if (!device) return punt('UNKNOWN_PORT');
     if (!device.target) return punt('UNSUPPORTED_PORT');
-    return `port ${port.datapath}/${port.port} 1 ${device.ifindex} - 0 0 ${port.zone} 0 ${device.mtu}`;
+    return `port ${port.datapath}/${port.port} 1 ${device.ifindex} - 0 0 ${port.zone} 0 ` +
+      String(device.mtu);
   });
 }
 
@@ -65,7 +66,8 @@ export function stateText(state: State): string {
   const { desired, placement } = state;
   const ifaces = [...desired.ports.values()].flatMap((port) => {
     const device = port.kind === 'local' ? placement.devices.get(port.device ?? '') : undefined;
-    return device ? [`iface ${device.ifindex} 1 ${port.datapath} ${port.port} ${device.mtu} ${port.zone}`] : [];
+    return !device ? []
+      : [`iface ${device.ifindex} 1 ${port.datapath} ${port.port} ${device.mtu} ${port.zone}`];
   });
   return [...dispatchText(desired), ...portText(state), ...new Set(ifaces),
     ...placement.uplinks.map(({ ifindex, mtu }) => `iface ${ifindex} 2 0 0 ${mtu} 0`),
