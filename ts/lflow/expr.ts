@@ -41,10 +41,14 @@ export function withBits(cmp: IntCmp, relop: Relop, value: bigint, mask: bigint)
 
 /** `and` or `or` of all: children of the same kind are merged, a single one stands alone. */
 export function combine(kind: 'and' | 'or', exprs: readonly Expr[]): Expr {
-  const first = exprs[0]!;
-  if (exprs.length === 1) return first;
-  if (!exprs.some((e) => e.kind === kind)) return { kind, args: exprs };
-  return { kind, args: exprs.flatMap((e) => e.kind === kind ? e.args : [e]) };
+  if (exprs.length === 1) return exprs[0]!;
+  // Loops, because this is where much of the time of parsing goes.
+  const args: Expr[] = [];
+  for (const expr of exprs) {
+    if (expr.kind !== kind) args.push(expr);
+    else for (const arg of expr.args) args.push(arg);
+  }
+  return { kind, args };
 }
 
 /**

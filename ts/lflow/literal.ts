@@ -68,9 +68,12 @@ export function parseIpv6(text: string): bigint | undefined {
 
 const ethernetSyntax = /^(?:(?:0[xX])?[0-9a-fA-F]+:){5}(?:0[xX])?[0-9a-fA-F]+$/;
 
+const usualEthernet = /^(?:..:){5}..$/;
+
 /** Six hexadecimal groups in exactly 17 characters; a longer group keeps its low byte. */
 export function parseEthernet(text: string): bigint | undefined {
   if (text.length !== 17 || !ethernetSyntax.test(text)) return undefined;
+  if (usualEthernet.test(text)) return BigInt(parseInt(text.replaceAll(':', ''), 16));
   return BigInt('0x' + text.split(':').map((g) => g.slice(-2).replace(/^[xX]/, '')
     .padStart(2, '0')).join(''));
 }
