@@ -3,7 +3,7 @@ import type { Action, Field } from './ast.js';
 import { changedIn, type ActionSpec } from './actions.js';
 import {
   type ActionParser, type ActionState, type ResultParser, check, decimal, field, oneOf, operand,
-  quoted, requireSpec,
+  quoted, requireSpec, tablesOf,
 } from './action_state.js';
 
 type Next = Extract<Action, { name: 'next' }>;
@@ -39,7 +39,7 @@ function nextArguments(state: ActionState, found: Next): Next | undefined {
 
 const next: ActionParser = (state) => {
   const { lexer, context } = state;
-  if (context.tables === 0) {
+  if (tablesOf(context, context.pipeline) === 0) {
     lexer.fail('"next" action not allowed here.');
     return undefined;
   }
@@ -51,8 +51,7 @@ const next: ActionParser = (state) => {
     if (found === undefined || !lexer.forceMatch(')')) return undefined;
   }
   const perPipeline = state.release >= changedIn.nextPerPipeline;
-  const tables = perPipeline && found.pipeline === 'egress'
-    ? context.egressTables ?? context.tables : context.tables;
+  const tables = tablesOf(context, perPipeline ? found.pipeline : context.pipeline);
   if (found.table < tables) return found;
   // The newer releases print the number of tables, the older ones that of the last table.
   lexer.fail(`"next" action cannot advance beyond table ${perPipeline ? tables : tables - 1}.`);

@@ -41,6 +41,21 @@ test('positions of problems', () => {
   assert.equal(problems[0]!.range, { start: 20, end: 21 });
 });
 
+test('each pipeline has its own number of tables', () => {
+  const message = (text: string, context: ActionContext): string | undefined =>
+    parseActions(text, context).problems[0]?.message;
+  const at: ActionContext = { pipeline: 'egress', table: 15, tables: 34, egressTables: 16 };
+  const beyond = '"next" action cannot advance beyond table';
+  assert.is(message('next;', at), `${beyond} 16.`);
+  assert.is(message('next(pipeline=ingress, table=33);', at), undefined);
+  assert.is(message('next(pipeline=ingress, table=34);', at), `${beyond} 34.`);
+  assert.is(message('ct_next;', { ...at, table: 16 }),
+    '"ct_next" action not allowed in last table.');
+  // Older releases count the tables of both pipelines alike.
+  assert.is(message('next(pipeline=egress, table=20);',
+    { pipeline: 'ingress', table: 3, tables: 24, release: '23.03' }), undefined);
+});
+
 /** The known differences outside of the published cases. */
 test('what OVN takes by accident, and then dies or guesses, is a problem', () => {
   const context: ActionContext = { pipeline: 'ingress', table: 3, tables: 24 };

@@ -273,7 +273,8 @@ function cacheOf(context: ActionContext, symbols: SymbolTable): Map<string, Pars
 /**
  * Parses the actions of a logical flow that stands at `context`. Templates are expanded
  * first; ranges of problems then refer to the expanded text. A template variable without a
- * value is a problem. Equal texts at equal places give the same object. Never throws.
+ * value is a problem. `symbols` is the ordinary table of the release, in OVN also for flows
+ * tagged acl_ct_translation. Equal texts at equal places give the same object. Never throws.
  */
 export function parseActions(text: string, context: ActionContext,
   symbols: SymbolTable = symbolTable(context.release),

@@ -21,7 +21,7 @@ const contexts: readonly ActionContext[] = [
   { pipeline: 'ingress', table: 10, tables: 24, release: '23.03' },
   { pipeline: 'egress', table: 3, tables: 29, release: '23.03' },
   { pipeline: 'ingress', table: 10, tables: 35, egressTables: 16 },
-  { pipeline: 'egress', table: 14, tables: 16, egressTables: 16, release: '26.03' },
+  { pipeline: 'egress', table: 14, tables: 34, egressTables: 16, release: '26.03' },
 ];
 
 const number = (max: number): fc.Arbitrary<string> => fc.integer({ min: 1, max }).map(String);

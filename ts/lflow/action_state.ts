@@ -144,9 +144,15 @@ export function quoted(lexer: Lexer, detail: string): string | undefined {
   return s;
 }
 
+/** How many tables a pipeline has. */
+export function tablesOf({ tables, egressTables = tables }: ActionContext,
+  pipeline: ActionContext['pipeline']): number {
+  return pipeline === 'egress' ? egressTables : tables;
+}
+
 /** Actions that go on in the next table need one. OVN compares with the table's own number. */
-export function hasNextTable(state: ActionState, message: string): boolean {
-  if (state.context.table < state.context.tables) return true;
-  state.lexer.fail(message);
+export function hasNextTable({ context, lexer }: ActionState, message: string): boolean {
+  if (context.table < tablesOf(context, context.pipeline)) return true;
+  lexer.fail(message);
   return false;
 }

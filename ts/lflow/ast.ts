@@ -167,7 +167,7 @@ export interface ActionContext {
   readonly table: number;
   /** Tables per pipeline that `next(…)` may name. */
   readonly tables: number;
-  /** From 25.09 on the egress pipeline has its own number; absent: `tables`. */
+  /** Those of the egress pipeline, where they differ (from 25.09 on); absent: `tables`. */
   readonly egressTables?: number;
   /** OVN's release, "23.03"; absent or "all": the newest, and actions that were removed. */
   readonly release?: string;
