@@ -79,6 +79,7 @@ for (const arena of arenas) {
     const shown = result.differences.slice(0, 5).map(explain);
     assert.is(result.differences.length, 0,
       [`seed ${seed}`, ...shown, 'traces of suspects:', ...traces].join('\n'));
+    assert.is(result.unchecked, 0, 'more frames came out otherwise than could be looked at');
     assert.is(result.drops, 0, 'the harness lost frames');
     assert.is.not(result.delivered, 0);
     // An agent that left everything to OVS would pass the comparison, but is not the point.

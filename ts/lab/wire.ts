@@ -9,6 +9,9 @@ import type { Lab } from './lab.js';
 import { canonicalUnderlay, type Arrival } from './outcome.js';
 import type { Bytes } from './packet.js';
 
+/** Time for a frame that should not come. */
+const contentMs = 12;
+
 export class Wire {
   private readonly sockets = new Map<string, PacketSocket>();
 
@@ -40,13 +43,23 @@ export class Wire {
     }
   }
 
-  /** What comes out until nothing has for `quietMs`. */
-  async collect(quietMs: number): Promise<Arrival[]> {
+  /**
+   * What comes out until nothing has for `patientMs`, or, once `satisfied` says that all that
+   * was expected is there, until nothing more has for a few milliseconds.
+   */
+  async collect(
+    patientMs: number, satisfied: (arrivals: readonly Arrival[]) => boolean = () => false,
+  ): Promise<Arrival[]> {
     const arrivals: Arrival[] = [];
-    for (let last = performance.now(); performance.now() - last < quietMs; await sleep(1)) {
+    let content = satisfied(arrivals);
+    let last = performance.now();
+    while (performance.now() - last < (content ? contentMs : patientMs)) {
+      await sleep(1);
       const fresh = this.drain();
-      if (fresh.length > 0) last = performance.now();
+      if (fresh.length === 0) continue;
+      last = performance.now();
       arrivals.push(...fresh);
+      content = satisfied(arrivals);
     }
     return arrivals;
   }
