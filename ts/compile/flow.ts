@@ -15,7 +15,7 @@ import { compileActions, type Compiled } from './action.js';
 import { TABLES_PER_PIPELINE, type Refusal } from './limits.js';
 import { compileMatch, everything, type MatchContext, type Term } from './match.js';
 import { punt } from './program.js';
-import type { Candidate } from './stage.js';
+import { candidate, type Candidate } from './stage.js';
 
 /** A name that a flow's text refers to: what kind, and in which datapath if it matters. */
 export type Dependency = `${'set' | 'group' | 'port' | 'multicast' | 'template'}:${string}`;
@@ -111,7 +111,8 @@ function candidates(
   const { program, args, drop } = 'reason' in effect
     ? { program: punt(effect.reason), args: [], drop: false } : effect;
   const { priority, _uuid: flow } = row;
-  return terms.map((term) => ({ term, priority, program, args, drop, flow, widened }));
+  return terms.map((term) =>
+    candidate({ term, priority, program, args, drop, flow, widened }));
 }
 
 /** What a text means before it is known whose flow and which priority it is. */

@@ -18,7 +18,7 @@ import { placeOf } from './fields.js';
 import { RULES_PER_FLOW } from './limits.js';
 import { returns } from './program.js';
 import { lookup } from './reference.js';
-import { buildStage } from './stage.js';
+import { buildStage, candidate } from './stage.js';
 
 const table = symbolTable('23.03');
 const sets: Record<string, readonly string[]> = { as: ['10.0.0.1', '10.0.1.0/24'], none: [] };
@@ -180,7 +180,8 @@ for (const options of exhaustive) {
       const { terms, widened } = compileMatch([standIn(simplify(expr))], ports);
       assert.is(widened, undefined);
       const common = { priority: 1, program: returns(1), args: [], flow: 'f', drop: false };
-      const { stage } = buildStage(0, terms.map((term) => ({ ...common, term, widened: false })));
+      const { stage } = buildStage(0, terms.map((term) =>
+        candidate({ ...common, term, widened: false })));
       for (const [i, packet] of packets.entries()) {
         const matched = lookup(stage, vectors[i]!) !== undefined;
         if (matched === evaluate(expr, packet)) continue;

@@ -16,7 +16,7 @@ import { parseEthernet, parseIpv4, parseIpv6, ones } from '../lflow/literal.js';
 import { both, everything, fieldEquals, type Term } from './match.js';
 import type { Program } from './model.js';
 import { punt, returns } from './program.js';
-import type { Candidate } from './stage.js';
+import { candidate, type Candidate } from './stage.js';
 
 /** An address that may be used: `mask` has zeros where any host of the subnet may. */
 interface Allowed {
@@ -203,12 +203,12 @@ function portRules(port: SecuredPort, direction: 'in' | 'out'): PortRule[] {
 /** The sub-table of a datapath; `ports` are those with port security bound here. */
 export function portSecurity(ports: readonly SecuredPort[], direction: 'in' | 'out'): Candidate[] {
   const common = { args: [], flow: '', drop: false, widened: false };
-  const candidates: Candidate[] = [{ ...common, term: everything, priority: 0, program: allow }];
+  const candidates = [candidate({ ...common, term: everything, priority: 0, program: allow })];
   for (const port of ports) {
     if (port.port_security.length === 0) continue;
     const here = is(direction === 'in' ? 'inport' : 'outport', BigInt(port.key));
     for (const r of portRules(port, direction)) {
-      candidates.push({ ...common, ...r, term: and(here, r.term) });
+      candidates.push(candidate({ ...common, ...r, term: and(here, r.term) }));
     }
   }
   return candidates;

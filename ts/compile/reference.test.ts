@@ -8,17 +8,18 @@ import { everything, fieldEquals } from './match.js';
 import type { Desired, Port, Stage } from './model.js';
 import { returns } from './program.js';
 import { walk } from './reference.js';
-import { buildStage, type Candidate } from './stage.js';
+import { buildStage, candidate, type Candidate, type Claim } from './stage.js';
 import { packet } from './testing.js';
 
 const ports = ['a', 'b', 'far', 'patch', 'odd'];
-function flow(text: string, table: number, more: Partial<Candidate> = {}): Candidate {
+function flow(text: string, table: number, more: Partial<Claim> = {}): Candidate {
   const pipeline = table < TABLE_EGRESS ? 'ingress' : 'egress';
   const context = { pipeline, table: table % TABLE_EGRESS, tables: 40, release: '23.03' } as const;
   const { actions } = parseActions(text, context, symbolTable('23.03'));
   const compiled = compileActions(actions!, { port: (name) => ports.indexOf(name) + 1 });
   if ('reason' in compiled) throw new Error(compiled.detail);
-  return { term: everything, priority: 0, flow: text, widened: false, ...compiled, ...more };
+  return candidate({ term: everything, priority: 0, flow: text, widened: false, ...compiled,
+    ...more });
 }
 function desired(tables: Readonly<Record<string, readonly Candidate[]>>): Desired {
   const dispatch = new Map(Object.entries(tables).map(([at, flows]): [string, Stage] =>
@@ -92,11 +93,11 @@ test('MAC bindings are found by datapath, port and address', () => {
 });
 
 test('a port security check runs its sub-table and goes on', () => {
-  const denied = { term: fieldEquals('inport', 1n), priority: 1, program: returns(1), args: [],
-    flow: '', drop: false, widened: false };
+  const denied: Claim = { term: fieldEquals('inport', 1n), priority: 1, program: returns(1),
+    args: [], flow: '', drop: false, widened: false };
+  const allowed = { ...denied, term: everything, priority: 0, program: returns(0) };
   const tables = { '1/0': [flow('reg0[15] = check_in_port_sec(); next;', 0)],
-    [`1/${TABLE_IN_PORT_SEC}`]: [denied, { ...denied, term: everything, priority: 0,
-      program: returns(0) }] };
+    [`1/${TABLE_IN_PORT_SEC}`]: [candidate(denied), candidate(allowed)] };
   const after = (port: number) => {
     const words = packet({ inport: port });
     words[16] = 1;

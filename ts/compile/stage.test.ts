@@ -5,16 +5,18 @@ import { everything, fieldEquals } from './match.js';
 import type { Program } from './model.js';
 import { drop, intern, isPunt, punt } from './program.js';
 import { lookup } from './reference.js';
-import { buildStage, onlyNext, type Candidate } from './stage.js';
+import {
+  buildStage, candidate as claim, onlyNext, type Candidate, type Claim,
+} from './stage.js';
 import { packet } from './testing.js';
 
 const next = (table: number): Program => intern([{ code: opCode.OP_NEXT, imm: table }]);
 const output: Program = intern([{ code: opCode.OP_OUTPUT }]);
 const ip4 = fieldEquals('eth.type', 0x800n);
 const from = (port: bigint) => fieldEquals('inport', port);
-const candidate = (flow: string, priority: number, more: Partial<Candidate> = {}): Candidate =>
-  ({ term: everything, priority, program: next(1), args: [], flow, drop: false, widened: false,
-    ...more });
+const candidate = (flow: string, priority: number, more: Partial<Claim> = {}): Candidate =>
+  claim({ term: everything, priority, program: next(1), args: [], flow, drop: false,
+    widened: false, ...more });
 
 test('the highest priority decides, a masked match below it does not', () => {
   const { stage } = buildStage(0, [candidate('a', 0), candidate('b', 10, { term: ip4,
@@ -75,11 +77,11 @@ test('a stage is trivial when every packet goes to the same table untouched', ()
 
 test('the digest tells stages apart and does not depend on the order of flows', () => {
   const a = candidate('a', 5, { term: ip4 }), b = candidate('b', 6);
-  const withOther = (more: Partial<Candidate>) =>
+  const withOther = (more: Partial<Claim>) =>
     buildStage(0, [a, candidate('b', 6, { term: from(2n), ...more })]).stage.digest;
   assert.is(buildStage(0, [a, b]).stage.digest, buildStage(0, [b, a]).stage.digest);
   assert.is.not(buildStage(0, [a, b]).stage.digest, buildStage(1, [a, b]).stage.digest);
-  const different: Partial<Candidate>[] = [{ priority: 7 }, { args: [1] }, { flow: 'c' },
+  const different: Partial<Claim>[] = [{ priority: 7 }, { args: [1] }, { flow: 'c' },
     { program: output }, { term: from(1n) }];
   for (const more of different) {
     const changed = more.flow === undefined ? withOther(more)

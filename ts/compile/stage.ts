@@ -7,8 +7,8 @@ import type { Program, Rule, Stage, TupleShape, Unsupported } from './model.js';
 import { overlap, termText, type Term } from './match.js';
 import { isPunt, plainNext, programText, punt, shapeOf, shapeText } from './program.js';
 
-/** A rule that may yet lose to another one with the same match. */
-export interface Candidate {
+/** What a flow says about the packets of one term. */
+export interface Claim {
   readonly term: Term;
   readonly priority: number;
   readonly program: Program;
@@ -18,12 +18,17 @@ export interface Candidate {
   readonly drop: boolean;
   /** Matches more than its flow does: whoever shares its priority and a packet abstains. */
   readonly widened: boolean;
-  /** Kept by ruleOf(): one object, however many datapaths have the flow. */
-  rule?: LabelledRule;
 }
 
-/** A rule with its text, which digests are made of. */
-interface LabelledRule extends Rule { readonly line: string }
+/** A rule that may yet lose to another one with the same match. */
+export interface Candidate extends Claim, Rule {}
+
+export function candidate(
+  { term, priority, program, args, flow, drop, widened }: Claim,
+): Candidate {
+  const shape = shapeOf(term);
+  return { shape, key: term.values, priority, program, args, flow, term, drop, widened };
+}
 
 export interface BuiltStage { readonly stage: Stage; readonly unsupported: readonly Unsupported[] }
 
@@ -34,7 +39,7 @@ const effect = (c: Candidate): string => programText(c.program) + ':' + c.args.j
 
 function abstaining(c: Candidate, program: Program, widened = c.widened): Candidate {
   const { term, priority, flow } = c;
-  return { term, priority, flow, program, args: [], drop: false, widened };
+  return candidate({ term, priority, flow, program, args: [], drop: false, widened });
 }
 
 /**
@@ -90,17 +95,8 @@ function reachable(candidates: readonly Candidate[]): readonly Candidate[] {
     : candidates.filter((c) => c.priority >= floor);
 }
 
-function ruleOf(c: Candidate): LabelledRule {
-  if (c.rule) return c.rule;
-  const { priority, program, args, flow } = c;
-  const line = `${priority} ${termText(c.term)} ${programText(program)} ${args.join()} ${flow}`;
-  return c.rule = { shape: shapeOf(c.term), key: c.term.values, priority, program, args, flow,
-    line };
-}
-
 /** Falling priority; equal ones in the order in which a walk meets their tuples. */
-function inWalkOrder(candidates: readonly Candidate[]): LabelledRule[] {
-  const rules = candidates.map(ruleOf);
+function inWalkOrder(rules: readonly Candidate[]): readonly Candidate[] {
   if (rules.length < 2) return rules;
   const best = new Map<TupleShape, number>();
   for (const { shape, priority } of rules) {
@@ -109,8 +105,17 @@ function inWalkOrder(candidates: readonly Candidate[]): LabelledRule[] {
   const byBest = [...best].sort(([a, x], [b, y]) => y - x || b.words.length - a.words.length
     || (shapeText(a) < shapeText(b) ? -1 : 1));
   const rank = new Map(byBest.map(([shape], i) => [shape, i]));
-  return rules.sort((a, b) => b.priority - a.priority || rank.get(a.shape)! - rank.get(b.shape)!
-    || (a.line < b.line ? -1 : 1));
+  return [...rules].sort((a, b) => b.priority - a.priority
+    || rank.get(a.shape)! - rank.get(b.shape)!
+    || (termText(a.term) < termText(b.term) ? -1 : 1));
+}
+
+function digest(table: number, rules: readonly Candidate[]): string {
+  let text = `${table}`;
+  for (const { priority, term, program, args, flow } of rules) {
+    text += `\n${priority} ${termText(term)} ${programText(program)} ${args.join()} ${flow}`;
+  }
+  return hash('sha1', text);
 }
 
 /** The stage of `table` for all flows of one datapath in it. */
@@ -123,8 +128,7 @@ export function buildStage(table: number, candidates: readonly Candidate[]): Bui
     resolved = resolve([...candidates].sort((a, b) => (a.flow < b.flow ? -1 : 1)), unsupported);
   }
   const rules = inWalkOrder(reachable(contaminate(resolved)));
-  const digest = hash('sha1', `${table}\n${rules.map((r) => r.line).join('\n')}`);
-  return { stage: { digest, table, rules }, unsupported };
+  return { stage: { digest: digest(table, rules), table, rules }, unsupported };
 }
 
 /** The table that every packet of a stage goes to untouched, if there is one. */
