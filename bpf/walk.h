@@ -98,12 +98,13 @@ static long scan_tuple(__u32 i __attribute__((unused)), void *arg)
 		r = lookup_m(s, t);
 	else
 		r = lookup_l(s, t);
-	if (!r || (s->found && r->priority <= s->rule.priority))
-		return 0;
-	keep_rule(s, r);
-	s->found = 1;
-	c->tuple = index;
-	return 0;
+	if (r && !(s->found && r->priority <= s->rule.priority)) {
+		keep_rule(s, r);
+		s->found = 1;
+		c->tuple = index;
+	}
+	c->ended = pos + 1 >= stage->ntuples && !stage->more;
+	return c->ended;
 }
 
 static __noinline int record_step(struct scratch *s, __u32 slot, __u32 tuple)
