@@ -10,6 +10,7 @@
 
 #include "scratch.h"
 #include "wire.h"
+#include "answer.h"
 
 #define WORD(i) ((i) & (FW_WORDS - 1))
 #define ARG(i) ((i) & (RULE_ARGS - 1))
@@ -166,6 +167,11 @@ static __always_inline int run_other_op(struct scratch *s, const struct op *op)
 		return 0;
 	case OP_ND_NA:
 		return op_nd_na(s, op->imm);
+	case OP_ANSWER:
+		return op_answer(s, op->imm);
+	case OP_ICMP_REST:
+		s->icmp_rest = s->rule.args[ARG(op->arg)];
+		return 0;
 	}
 	return punt(s, PUNT_INTERNAL);
 }

@@ -55,6 +55,12 @@ static __always_inline int ctx_readable(ctx_t *ctx __attribute__((unused)))
 	return 1;
 }
 
+/* Whether an answer can be made of this frame: its bytes are all there, checksums complete. */
+static __always_inline int ctx_composable(const ctx_t *ctx __attribute__((unused)))
+{
+	return 1;
+}
+
 /* The kernel keeps no sum over the frame that a change would have to reach. */
 static __always_inline void ctx_changed(ctx_t *ctx __attribute__((unused)),
 					__u64 delta __attribute__((unused)))

@@ -129,6 +129,7 @@ static __always_inline int parse_ip4(struct scratch *s, void *l3, void *end, __u
 	if (ip->frag_off & bpf_htons(IP4_FRAGMENT))
 		return PUNT_FRAGMENT;
 	s->kind = FRAME_IP4;
+	s->ip_len = total;
 	s->proto = ip->protocol;
 	s->w[FW_IP] = (__u32)ip->protocol << 24 | (__u32)ip->ttl << 16 | (__u32)ip->tos << 8;
 	s->w[FW_IP_SRC + 3] = bpf_ntohl(ip->saddr);
@@ -159,6 +160,7 @@ static __always_inline int parse_ip6(struct scratch *s, void *l3, void *end, __u
 		return PUNT_IP_OPTIONS;
 	first = load_be32(ip);
 	s->kind = FRAME_IP6;
+	s->ip_len = sizeof(*ip) + payload;
 	s->proto = ip->nexthdr;
 	s->w[FW_IP] = (__u32)ip->nexthdr << 24 | (__u32)ip->hop_limit << 16 |
 		      (first >> 20 & 0xff) << 8;

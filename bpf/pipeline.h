@@ -76,7 +76,7 @@ static __always_inline void decide(ctx_t *ctx, struct scratch *s)
 		return;
 	walk(s);
 	if (s->verdict == VERDICT_OUTPUT || s->verdict == VERDICT_TUNNEL)
-		if (!can_rewrite(s))
+		if (!can_rewrite(s) || (s->marks & MARK_ANSWER && !ctx_composable(ctx)))
 			punt(s, PUNT_REWRITE);
 }
 

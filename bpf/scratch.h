@@ -24,6 +24,7 @@ enum frame_kind { FRAME_ARP = 1, FRAME_IP4 = 4, FRAME_IP6 = 6 };
 #define MARK_NA_ROUTER 0x10u	/* and carries the router flag */
 #define MARK_RESUME 0x20u	/* next step: the caller's program goes on, no lookup */
 #define MARK_OUTER_CE 0x40u	/* outer header carries ECN CE */
+#define MARK_ANSWER 0x80u	/* the frame is an answer made by OP_ANSWER */
 
 struct scratch {
 	union {
@@ -33,6 +34,7 @@ struct scratch {
 	} key;
 	struct rule rule;		/* the rule whose program runs */
 	struct rule caller;		/* of OP_CALL */
+	__u32 quoted[FW_WORDS];		/* with MARK_ANSWER: the packet that is answered */
 	__u32 orig[FW_WORDS];		/* what the frame holds, from eth.type to nd.tll */
 
 	/* begin: cleared for each packet */
@@ -44,7 +46,10 @@ struct scratch {
 	__u32 kind;			/* enum frame_kind */
 	__u32 proto;
 	__u32 l4_header;		/* bytes, TCP and UDP */
+	__u32 ip_len;			/* bytes of the IP packet, without padding */
 	__u32 pull;			/* bytes of tunnel headers to take off */
+	__u32 front;			/* bytes of new headers before a quoted packet */
+	__u32 icmp_rest;		/* of an answer */
 	__u32 table;
 	__u32 caller_table;
 	__u32 resume_program;

@@ -57,8 +57,11 @@ static __noinline int count_frame(struct scratch *s)
  * first: taking it back loses nothing, a cut tail would. */
 static __always_inline int resize(ctx_t *ctx, struct scratch *s, int head)
 {
-	int tail = s->marks & MARK_ND_NA ? (int)NA_LEN - (int)(s->frame_len - s->pull) : 0;
+	int tail = 0;
 
+	if (s->marks & (MARK_ND_NA | MARK_ANSWER))
+		tail = (int)s->w[FW_PKT_LEN] - (int)(s->frame_len - s->pull + s->front);
+	head += s->front;
 	if (head && ctx_adjust_head(ctx, head))
 		return -1;
 	if (!tail || !ctx_adjust_tail(ctx, tail))
@@ -71,8 +74,17 @@ static __always_inline int resize(ctx_t *ctx, struct scratch *s, int head)
 static __always_inline int write_frame(ctx_t *ctx, struct scratch *s, const struct tunnel *t,
 				       __u32 push)
 {
-	int failed = s->marks & MARK_ND_NA ? write_advert(ctx, s, push) : rewrite(ctx, s, push);
+	__u32 answer = s->marks & MARK_ANSWER;
+	int failed;
 
+	if (answer)
+		swap_quoted(s);
+	failed = s->marks & MARK_ND_NA ? write_advert(ctx, s, push)
+				       : rewrite(ctx, s, push + s->front);
+	if (answer) {
+		swap_quoted(s);
+		failed = failed || write_answer(ctx, s, push);
+	}
 	if (failed || s->verdict != VERDICT_TUNNEL)
 		return failed;
 	return push_tunnel(ctx, s, t);

@@ -39,6 +39,13 @@
 #define ND_OVERRIDE 0x20000000u
 
 #define SCTP_HEADER 12
+#define TCP_FLAG_RST 0x04
+#define TCP_FLAG_ACK 0x10
+#define UNREACH4 3		/* ICMP types and codes of "destination unreachable" */
+#define UNREACH6 1
+#define UNREACH_HOST 1		/* in ICMPv6: administratively prohibited */
+#define UNREACH4_PORT 3
+#define UNREACH6_PORT 4
 #define ICMP_HEADER 8
 
 struct arp_frame {

@@ -24,6 +24,8 @@ const printers: Record<number, (op: Op, args: readonly number[]) => string> = {
   [opCode.OP_LOOKUP_MAC]: (op) => `known w${op.src} w${op.dst} w${op.arg ?? 0} ${op.imm}`,
   [opCode.OP_PKT_LARGER]: (op, args) => `larger ${args[op.arg!]}`,
   [opCode.OP_ND_NA]: (op) => `na ${op.imm}`,
+  [opCode.OP_ANSWER]: (op) => `answer ${op.imm}`,
+  [opCode.OP_ICMP_REST]: (op, args) => `rest ${args[op.arg!]}`,
 };
 function text(program: Program, args: readonly number[]): string {
   return program.ops.map((op) => printers[op.code]!(op, args)).join('; ');
@@ -96,7 +98,29 @@ const goldens: readonly (readonly [string, string])[] = [
     + 'outport = inport; flags.loopback = 1; output; };',
   'na 1; w21=w1; w20/ffff=w0; w27=w39; w26=w38; w25=w37; w24=w36; w43=w1; w42/ffff=w0; '
     + 'w15=w14; w10/1=1; output'],
+  ['reg0 = 0; reject { outport <-> inport; next(pipeline=egress,table=5); };',
+    'w0=0; answer 4; w58=w15; w15=w14; w14=w58; next 69'],
+  ['icmp4 { eth.dst <-> eth.src; icmp4.type = 11; icmp4.code = 0; ip4.dst = ip4.src; '
+    + 'ip4.src = 10.0.0.1; ip.ttl = 254; outport = "a"; flags.loopback = 1; output; };',
+  'answer 1; w58=w19; w19=w21; w21=w58; w58=w18; w18/ffff=w20; w20/ffff=w58; w33/ff0000=b0000; '
+    + 'w33/ff=0; w31=w27; w27=a000001; w23/ff0000=fe0000; w15=1; w10/1=1; output'],
+  ['icmp4_error { reg9[1] = 0; icmp4.type = 3; icmp4.code = 4; icmp4.frag_mtu = 1400; next; };',
+    'answer 2; w9/2=0; w33/ff0000=30000; w33/ff=4; rest 1400; next 4'],
+  ['icmp6_error { icmp6.type = 2; icmp6.code = 0; icmp6.frag_mtu = 1280; output; };',
+    'answer 2; w33/ff0000=20000; w33/ff=0; rest 1280; output'],
+  ['tcp_reset { ip6.dst <-> ip6.src; next; };',
+    'answer 3; ' + [3, 2, 1, 0].map((i) =>
+      `w58=w${28 + i}; w${28 + i}=w${24 + i}; w${24 + i}=w58; `).join('') + 'next 4'],
   // Left to OVS.
+  ['reject { outport <-> inport; };', 'UNSUPPORTED_ACTION: reject that goes on'],
+  ['reject { output; }; next;', 'UNSUPPORTED_ACTION: next after the packet has gone on'],
+  ['reject { reject { output; }; };', 'UNSUPPORTED_ACTION: reject within reject'],
+  ['icmp4 { icmp4.frag_mtu = 1400; output; };', 'UNSUPPORTED_ACTION: field icmp4.frag_mtu'],
+  ['icmp6_error { icmp4.frag_mtu = 1400; output; };',
+    'UNSUPPORTED_ACTION: field icmp4.frag_mtu'],
+  ['icmp4.frag_mtu = 1400; next;', 'UNSUPPORTED_ACTION: field icmp4.frag_mtu'],
+  ['log(verdict=reject); reject { output; };', 'CONTROLLER: log'],
+  ['sctp_abort { eth.dst <-> eth.src; next; };', 'CONTROLLER: sctp_abort'],
   ['nd_na { eth.src = 0a:00:00:00:00:01; output; };',
     'UNSUPPORTED_ACTION: nd_na without ip6.src, nd.tll'],
   ['ct_next;', 'CONNTRACK: ct_next'],

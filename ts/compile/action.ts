@@ -4,12 +4,12 @@
  * not the last action where it has to be, refuses the whole list.
  */
 import {
-  flowWord as fw, MAC_ANY, MAC_IP4, opCode, PROGRAM_OPS, RULE_ARGS, TABLE_EGRESS,
+  answer, flowWord as fw, MAC_ANY, MAC_IP4, opCode, PROGRAM_OPS, RULE_ARGS, TABLE_EGRESS,
   TABLE_IN_PORT_SEC, TABLE_OUT_PORT_SEC,
 } from '../abi/generated.js';
 import type { Action, Constant, Field } from '../lflow/ast.js';
 import { bitsAt, ones, part, placeOf, segments, wordMask, type Place } from './fields.js';
-import { refuseAction, TABLES_PER_PIPELINE, type Refusal } from './limits.js';
+import { controllerActions, refuseAction, TABLES_PER_PIPELINE, type Refusal } from './limits.js';
 import type { Op, Program } from './model.js';
 import { drop, intern } from './program.js';
 
@@ -62,12 +62,16 @@ function chunks(a: Place, b: Place): { a: Place; b: Place }[] {
   return list;
 }
 
+type Answering = 'icmp4' | 'icmp4_error' | 'icmp6' | 'icmp6_error' | 'tcp_reset' | 'reject';
+
 /** The program under construction. */
 class Builder {
   readonly ops: Op[] = [];
   readonly args: number[] = [];
   readonly stack: Place[] = [];
   ended = false;
+  /** The action whose answer the packet has become. */
+  answer: string | undefined;
   private temps = 0;
   private zeroArg: number | undefined;
   constructor(readonly target: ActionTarget) {}
@@ -190,11 +194,35 @@ function advertisement(imm: number): Handler<'nd_na' | 'nd_na_router'> {
   };
 }
 
+/** The packet is what ovn-controller would answer with; the inner actions run on it. */
+function answering(imm: number): Handler<Answering> {
+  return (b, action) => {
+    if (b.answer) refuse(`${action.name} within ${b.answer}`);
+    b.answer = action.name;
+    b.ops.push({ code: opCode.OP_ANSWER, imm });
+    run(b, action.nested);
+    if (!b.ended) refuse(`${action.name} that goes on`);
+  };
+}
+
+/** Fields of no word: the last word of an answer's ICMP header (RFC 1191, RFC 4443). */
+const restFields: ReadonlyMap<string, string> = new Map([
+  ['icmp4.frag_mtu', 'icmp4_error'], ['icmp6.frag_mtu', 'icmp6_error'],
+]);
+function loadRest(b: Builder, field: Field, value: Constant): void {
+  const { name } = field.symbol;
+  if (b.answer !== restFields.get(name) || value.kind !== 'int' || value.mask !== undefined) {
+    refuse(`field ${name}`);
+  }
+  b.ops.push({ code: opCode.OP_ICMP_REST, arg: b.arg(Number(value.value)) });
+}
+
 const handlers: Handlers = {
   drop: () => {},
   output: (b) => { b.end({ code: opCode.OP_OUTPUT }); },
   next: (b, a) => { b.end({ code: opCode.OP_NEXT, imm: table(a.pipeline, a.table) }); },
   load: (b, a) => {
+    if (restFields.has(a.dst.symbol.name)) return loadRest(b, a.dst, a.value);
     const { value, mask } = loaded(b, a.value);
     b.load(place(a.dst), value, mask);
   },
@@ -225,11 +253,19 @@ const handlers: Handlers = {
   check_in_port_sec: callSubTable(TABLE_IN_PORT_SEC),
   check_out_port_sec: callSubTable(TABLE_OUT_PORT_SEC),
   nd_na: advertisement(0), nd_na_router: advertisement(1),
+  icmp4: answering(answer.ANSWER_ICMP), icmp6: answering(answer.ANSWER_ICMP),
+  icmp4_error: answering(answer.ANSWER_ICMP_ERROR),
+  icmp6_error: answering(answer.ANSWER_ICMP_ERROR),
+  tcp_reset: answering(answer.ANSWER_TCP_RESET), reject: answering(answer.ANSWER_REJECT),
 };
 
 function keyword(action: Action): string {
   return action.name === 'other' ? action.keyword : action.name;
 }
+
+/** Whether OVS would send the packet to ovn-controller. */
+export const asksController = (actions: readonly Action[]): boolean =>
+  actions.some((action) => controllerActions.has(keyword(action)));
 
 function run(b: Builder, actions: readonly Action[]): void {
   for (const [i, action] of actions.entries()) {

@@ -11,7 +11,7 @@ import { parseActions } from '../lflow/action_parse.js';
 import { parseExpr } from '../lflow/parse.js';
 import { simplify } from '../lflow/simplify.js';
 import type { LogicalFlow, Uuid } from '../southbound/rows.js';
-import { compileActions, type Compiled } from './action.js';
+import { asksController, compileActions, type Compiled } from './action.js';
 import { TABLES_PER_PIPELINE, type Refusal } from './limits.js';
 import { compileMatch, everything, type MatchContext, type Term } from './match.js';
 import { punt } from './program.js';
@@ -86,7 +86,7 @@ class Recorder implements Environment, MatchContext {
 
 /** Everything about an lflow that its result depends on, but for names. */
 export type FlowText = Pick<LogicalFlow, 'pipeline' | 'table_id' | 'priority' | 'match'
-  | 'actions' | 'tags' | '_uuid'>;
+  | 'actions' | 'tags' | 'controller_meter' | '_uuid'>;
 
 function actionsOf(row: FlowText, release: string, recorder: Recorder): ParsedActions {
   const { pipeline, table_id: table } = row;
@@ -114,6 +114,9 @@ function candidates(
   return terms.map((term) =>
     candidate({ term, priority, program, args, drop, flow, widened }));
 }
+
+/** OVS limits how often ovn-controller answers; we have no meter that both would share. */
+const meterRefusal: Refusal = { reason: 'CONTROLLER', detail: 'controller_meter' };
 
 /** What a text means before it is known whose flow and which priority it is. */
 interface Meaning {
@@ -146,7 +149,8 @@ function meaningOf(row: FlowText, scope: Scope, release: string): Meaning {
     const detail = `actions: ${problems[0]?.message ?? 'none'}`;
     return meaning(terms, { reason: 'UNSUPPORTED_ACTION', detail }, true);
   }
-  return meaning(terms, compileActions(actions, recorder));
+  const metered = row.controller_meter !== undefined && asksController(actions);
+  return meaning(terms, metered ? meterRefusal : compileActions(actions, recorder));
 }
 
 /** Meanings of texts that name nothing: the same for all flows, datapaths and times. */
@@ -155,9 +159,9 @@ const meanings = new Map<string, Meaning>();
 const MEANINGS = 200_000;
 
 function remembered(row: FlowText, scope: Scope, release: string): Meaning {
-  const { pipeline, table_id, match, actions, tags } = row;
+  const { pipeline, table_id, match, actions, tags, controller_meter: meter } = row;
   const translation = tags.get('acl_ct_translation') ?? '';
-  const text = `${release} ${pipeline} ${table_id} ${translation}\n${match}\n${actions}`;
+  const text = `${release} ${pipeline} ${table_id} ${translation} ${meter ?? ''}\n${match}\n${actions}`;
   const known = meanings.get(text);
   if (known) return known;
   const meaning = meaningOf(row, scope, release);

@@ -3,7 +3,7 @@
  * what tests compare with, and what `explain` prints. Written for reading, not for speed.
  */
 import {
-  flowWord as fw, opCode, puntReason, TABLE_EGRESS, MAC_ANY, MAC_IP4,
+  answer, flowWord as fw, opCode, puntReason, TABLE_EGRESS, MAC_ANY, MAC_IP4,
 } from '../abi/generated.js';
 import { formatNumber } from '../lflow/literal.js';
 import type { Desired, Op, Port, Program, Rule, Stage } from './model.js';
@@ -20,6 +20,9 @@ export type Verdict =
 export interface Walked {
   readonly verdict: Verdict; readonly words: Uint32Array; readonly steps: readonly Step[];
 }
+
+const ICMP = 1, TCP = 6, UDP = 17, ICMP6 = 58, SCTP = 132;
+const RST = 0x04, ACK = 0x10;
 
 /** Stages that one packet may cross: bounds loops between routers. */
 const STEPS = 1000;
@@ -105,6 +108,8 @@ class Walk {
         this.words[fw.FW_RESULT] = +(this.words[fw.FW_PKT_LEN]! > args[arg]!);
         return undefined;
       case opCode.OP_ND_NA: this.advertise(); return undefined;
+      case opCode.OP_ANSWER: return this.answer(imm, flow);
+      case opCode.OP_ICMP_REST: return undefined;
       case opCode.OP_END: return { verdict: { kind: 'drop', reason: 'FLOW', flow } };
       default: throw new Error(`reference: op ${code} is not in abi.h`);
     }
@@ -141,15 +146,45 @@ class Walk {
     this.words[fw.FW_RESULT] = +(found !== undefined && ((imm & MAC_ANY) !== 0 || same));
   }
 
-  private advertise(): void {
+  private swap(a: number, b: number, n: number): void {
     const w = this.words;
-    const swap = (a: number, b: number, n: number) => {
-      for (let i = 0; i < n; i++) [w[a + i], w[b + i]] = [w[b + i]!, w[a + i]!];
-    };
-    swap(fw.FW_ETH_DST, fw.FW_ETH_SRC, 2);
-    swap(fw.FW_IP_SRC, fw.FW_IP_DST, 4);
+    for (let i = 0; i < n; i++) [w[a + i], w[b + i]] = [w[b + i]!, w[a + i]!];
+  }
+
+  private advertise(): void {
+    this.swap(fw.FW_ETH_DST, fw.FW_ETH_SRC, 2);
+    this.swap(fw.FW_IP_SRC, fw.FW_IP_DST, 4);
     this.put(fw.FW_IP, 0xff0000, 255 << 16);
     this.put(fw.FW_L4, 0xffffffff, 136 << 16);
+  }
+
+  /** As bpf/answer.h, of a frame without padding. */
+  private answer(kind: number, flow: string): Ended | undefined {
+    const w = this.words, reject = kind === answer.ANSWER_REJECT;
+    const proto = w[fw.FW_IP]! >>> 24, type = w[fw.FW_L4]! >>> 16;
+    const ip4 = w[fw.FW_ETH_TYPE]! >>> 16 === 0x0800;
+    const silent = proto === TCP ? (w[fw.FW_TCP_FLAGS]! & RST) !== 0
+      : ip4 ? proto === ICMP && type === 3 : proto === ICMP6 && type === 1;
+    if (reject && silent) return { verdict: { kind: 'drop', reason: 'FLOW', flow } };
+    if (reject && proto === SCTP) {
+      return { verdict: { kind: 'punt', reason: puntReason.PUNT_CONTROLLER, flow } };
+    }
+    if (reject) {
+      this.swap(fw.FW_ETH_DST, fw.FW_ETH_SRC, 2);
+      this.swap(fw.FW_IP_DST, fw.FW_IP_SRC, 4);
+    }
+    const reset = kind === answer.ANSWER_TCP_RESET || (reject && proto === TCP);
+    const header = ip4 ? 20 : 40, quoted = Math.min(w[fw.FW_PKT_LEN]! - 14, ip4 ? 534 : 1218);
+    const unreachable = kind === answer.ANSWER_ICMP_ERROR || proto !== UDP
+      ? 1 : ip4 ? 3 : 4;
+    w[fw.FW_IP] = (reset ? TCP << 24 | 63 << 16 : (ip4 ? ICMP : ICMP6) << 24 | 255 << 16) >>> 0;
+    w[fw.FW_L4] = reset ? rotate(w[fw.FW_L4]!, 16) : (ip4 ? 3 : 1) << 16 | unreachable;
+    w[fw.FW_TCP_FLAGS] = reset ? RST | ACK : 0;
+    w[fw.FW_PKT_LEN] = 14 + header + (reset ? 20 : 8 + quoted);
+    w[fw.FW_IP6_LABEL] = w[fw.FW_PKT_MARK] = 0;
+    w.fill(0, fw.FW_ND_TARGET, fw.FW_THA + 2);
+    w.fill(0, fw.FW_CT_STATE, fw.FW_CT_ORIG_PROTO + 1);
+    return undefined;
   }
 
   private outport(): Port | Verdict {

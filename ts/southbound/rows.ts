@@ -27,6 +27,8 @@ export interface LogicalFlow {
   readonly match: string;
   readonly actions: string;
   readonly tags: StringMap;
+  /** Meter that limits what ovn-controller is sent. */
+  readonly controller_meter?: string | undefined;
   readonly external_ids: StringMap;
 }
 export interface LogicalDpGroup { readonly _uuid: Uuid; readonly datapaths: readonly Uuid[] }

@@ -32,7 +32,7 @@ export const tables: Shapes = {
   Logical_Flow: {
     logical_datapath: 'uuid?', logical_dp_group: 'uuid?', pipeline: 'string',
     table_id: 'integer', priority: 'integer', match: 'string', actions: 'string',
-    tags: 'map', external_ids: 'map',
+    tags: 'map', controller_meter: 'string?', external_ids: 'map',
   },
   Logical_DP_Group: { datapaths: 'uuid*' },
   Multicast_Group: { datapath: 'uuid', name: 'string', tunnel_key: 'integer', ports: 'uuid*' },
