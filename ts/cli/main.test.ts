@@ -56,7 +56,8 @@ test('lflow reads lines and prints what OVN prints', () => {
     'eth.type == 0x800\n# comment\nSyntax error at end of input expecting constant.\n');
   const given = ['lflow', 'parse-expr', '--address-sets', 's=10.0.0.1 10.0.0.2'];
   assert.is(cli(given, 'ip4.src == $s\nip4.src == $set1\n').out,
-    'ip4.src == {0xa000001, 0xa000002}\nSyntax error at `$set1\' expecting address set name.\n');
+    'ip4.src == 0xa000001 || ip4.src == 0xa000002\n' +
+    'Syntax error at `$set1\' expecting address set name.\n');
   assert.match(cli(['lflow', 'parse-actions'], 'next;\n').out, /next;/);
 });
 

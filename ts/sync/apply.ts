@@ -12,7 +12,7 @@ import { bufferedMaps, diff, makeImage, setGenerations, tunnelValue, type Buffer
   type Image, type Rows, type State } from './image.js';
 import type { Bytes, HashMap, MapName, MapPort } from './port.js';
 import { Slots } from './slots.js';
-import { barrier, ruleMaps, stageId, StageStore, type Batch, type Refusal } from './stages.js';
+import { barrier, ruleMaps, stageId, StageStore, type Refusal, type Writes } from './stages.js';
 import { bytesOf, idOf, words } from './wire.js';
 
 export interface Applied {
@@ -100,7 +100,7 @@ export class Sync {
   async #applyOnce(state: State): Promise<Applied> {
     const found = this.#adopted();
     this.#writes = 0;
-    const wanted = this.#planStages(state);
+    const wanted = await this.#planStages(state);
     await this.#writeAll(wanted.writes);
     const tunnels = this.#planTunnels(state);
     this.#updateTunnels(found, tunnels);
@@ -109,6 +109,7 @@ export class Sync {
     await this.#putRows('mac_bindings', found.macBindings, diff(found.macBindings, macs).put);
     const image = makeImage(state, { stages: wanted.slots, tunnels: tunnels.index, targets });
     this.#checkCapacity(image, macs);
+    await this.#pause();
     const flipped = await this.#enforce(found, image);
     await this.#removeRows('mac_bindings', found.macBindings, diff(found.macBindings, macs).remove);
     await this.#removeRows('devmap', found.devmap,
@@ -118,9 +119,9 @@ export class Sync {
       writes: this.#writes };
   }
 
-  #planStages(state: State): { writes: Batch[]; slots: Map<string, number>; live: Set<string>;
-    refused: Map<Refusal, number> } {
-    const writes: Batch[] = [];
+  async #planStages(state: State): Promise<{ writes: Writes; slots: Map<string, number>;
+    live: Set<string>; refused: Map<Refusal, number>; }> {
+    const writes: Writes = new Map();
     const slots = new Map<string, number>();
     const live = new Set<string>([stageId(barrier)]);
     const refused = new Map<Refusal, number>();
@@ -132,6 +133,7 @@ export class Sync {
     };
     const wall = head(barrier, 0);
     if (typeof wall === 'string') throw new CapacityError('stages', 1, 0);
+    let planned = 0;
     for (const [key, stage] of state.desired.dispatch) {
       let slot = heads.get(stage);
       if (slot === undefined) {
@@ -140,6 +142,11 @@ export class Sync {
         else live.add(stageId(stage));
         slot = typeof result === 'string' ? wall : result;
         heads.set(stage, slot);
+        planned += stage.rules.length;
+        if (planned > batchEntries) {
+          planned = 0;
+          await this.#pause();
+        }
       }
       slots.set(key, slot);
     }
@@ -263,13 +270,15 @@ export class Sync {
       this.#writes += 1;
       await this.#pause();
     }
-    found.foreignRules.forEach((keys, i) => {
-      const map = ruleMaps[i];
-      if (!map || keys.length === 0) return;
-      this.#port.delete(map, keys);
-      this.#store.ruleCount[i as 0 | 1 | 2] -= keys.length;
-      keys.length = 0;
-    });
+    for (const [i, map] of ruleMaps.entries()) {
+      const keys = found.foreignRules[i] ?? [];
+      for (let part = keys.splice(-batchEntries); part.length > 0;
+        part = keys.splice(-batchEntries)) {
+        this.#port.delete(map, part);
+        this.#store.ruleCount[i as 0 | 1 | 2] -= part.length;
+        await this.#pause();
+      }
+    }
     const gone = [...found.tunnels].filter(([key, value]) => !tunnels.rows.has(key) &&
       value.some((byte) => byte !== 0));
     this.#putNow('tunnels', found.tunnels, gone.map(([key, value]) =>
@@ -279,8 +288,9 @@ export class Sync {
     this.#store.release(found.held.splice(0));
   }
 
-  async #writeAll(batches: readonly Batch[]): Promise<void> {
-    for (const { map, entries } of merge(batches)) {
+  async #writeAll(writes: Writes): Promise<void> {
+    for (const map of writingOrder) {
+      const entries = writes.get(map) ?? [];
       for (let at = 0; at < entries.length; at += batchEntries) {
         const part = entries.slice(at, at + batchEntries);
         this.#port.put(map, part);
@@ -321,14 +331,9 @@ export class Sync {
 const words0 = (bytes: Bytes): number =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).readUInt32LE(0);
 
-/** Entries of one map together, in an order in which nothing refers to what is not there. */
-function merge(batches: readonly Batch[]): Batch[] {
-  const order: readonly MapName[] = ['flow_drops', 'flow_uuids', 'tuples', 'programs', ...ruleMaps,
-    'stages'];
-  return order.map((map) => ({
-    map, entries: batches.filter((batch) => batch.map === map).flatMap((batch) => batch.entries),
-  }));
-}
+/** An order in which nothing refers to what is not there. */
+const writingOrder: readonly MapName[] = ['flow_drops', 'flow_uuids', 'tuples', 'programs',
+  ...ruleMaps, 'stages'];
 
 /** struct mac_binding_key -> struct mac_binding. Rows with bad addresses are left out: a
  * lookup of them misses, which goes to OVS. */

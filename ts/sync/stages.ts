@@ -12,7 +12,13 @@ import { argsFit, encodeProgram, encodeRule, encodeRuleKey, encodeStage, encodeT
 
 export const ruleMaps = ['rules_s', 'rules_m', 'rules_l'] as const satisfies readonly HashMap[];
 export type Entry = readonly [Bytes, Bytes];
-export type Batch = { readonly map: MapName; readonly entries: Entry[] };
+/** What has to be written, by map, in writing order within each. */
+export type Writes = Map<MapName, Entry[]>;
+export function add(writes: Writes, map: MapName, entries: readonly Entry[]): void {
+  const list = writes.get(map);
+  if (!list) writes.set(map, [...entries]);
+  else for (const entry of entries) list.push(entry);
+}
 
 /** A stage that has slots: what to delete and release when it goes. */
 export interface StageRecord {
@@ -61,15 +67,15 @@ export class StageStore {
   }
 
   /** Gives the stage slots and appends what must be written, in writing order. */
-  place(stage: Stage, datapath: number, writes: Batch[]): StageRecord | Refusal {
+  place(stage: Stage, datapath: number, writes: Writes): StageRecord | Refusal {
     const held: [Slots, string][] = [];
-    const own: Batch[] = [];
+    const own: Writes = new Map();
     const count = [...this.ruleCount];
     try {
       const record = this.#place(stage, datapath, own, held, count);
       count.forEach((n, i) => { this.ruleCount[i as 0 | 1 | 2] = n; });
       this.records.set(stageId(stage), record);
-      writes.push(...own);
+      for (const [map, entries] of own) add(writes, map, entries);
       return record;
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
@@ -101,7 +107,7 @@ export class StageStore {
     if (freed.length > 0) this.port.put('flow_uuids', freed);
   }
 
-  #place(stage: Stage, datapath: number, out: Batch[], held: [Slots, string][],
+  #place(stage: Stage, datapath: number, out: Writes, held: [Slots, string][],
     count: number[]): StageRecord {
     const groups = this.#group(stage, out, held);
     const chunks = Array.from({ length: Math.max(1, Math.ceil(groups.length / STAGE_TUPLES)) },
@@ -124,18 +130,18 @@ export class StageStore {
       const map = ruleMaps[i as 0 | 1 | 2];
       count[i] = (count[i] ?? 0) + entries.length;
       if ((count[i] ?? 0) > this.port.capacity(map)) throw new Refused(map);
-      if (entries.length > 0) out.push({ map, entries });
+      if (entries.length > 0) add(out, map, entries);
     });
-    out.push({ map: 'stages', entries: chunks.map((chunk, i) => [words(slots[i] ?? 0), encodeStage({
+    add(out, 'stages', chunks.map((chunk, i) => [words(slots[i] ?? 0), encodeStage({
       table: stage.table, datapath, more: slots[i + 1] ?? 0,
       tuples: chunk.map(({ index, max }) => ({ tuple: index, max_priority: max })),
-    })] as const) });
+    })] as const));
     return { head: slots[0] ?? 0, rules: rules.map((list) => list.map(([key]) => key)), held };
   }
 
   /** By falling priority of the best rule, as the walk wants them. Of rules with equal keys
    * the one of higher priority stays: the other can never win. */
-  #group(stage: Stage, out: Batch[], held: [Slots, string][]): Group[] {
+  #group(stage: Stage, out: Writes, held: [Slots, string][]): Group[] {
     const groups = new Map<string, Group>();
     for (const rule of stage.rules) {
       const shapeId = `${rule.shape.words.join()}/${rule.shape.masks.join()}`;
@@ -152,16 +158,16 @@ export class StageStore {
     return [...groups.values()].sort((a, b) => b.max - a.max);
   }
 
-  #newGroup(shape: TupleShape, out: Batch[], held: [Slots, string][]): Group {
+  #newGroup(shape: TupleShape, out: Writes, held: [Slots, string][]): Group {
     const found = keyClass(shape);
     if (found === undefined) throw new Refused('words of one tuple');
     const bytes = encodeTuple(shape);
     const { index, fresh } = this.#acquire(this.tuples, idOf(bytes), 'tuples', held);
-    if (fresh) out.push({ map: 'tuples', entries: [[words(index), bytes]] });
+    if (fresh) add(out, 'tuples', [[words(index), bytes]]);
     return { shape, class: found, index, rules: new Map(), max: 0 };
   }
 
-  #rule(rule: Rule, out: Batch[], held: [Slots, string][]): Bytes {
+  #rule(rule: Rule, out: Writes, held: [Slots, string][]): Bytes {
     const args = [...rule.args];
     const program = this.#program(rule.program, args, out, held);
     if (!argsFit(args)) throw new Refused('arguments of one rule');
@@ -170,11 +176,11 @@ export class StageStore {
   }
 
   /** Index of the program; those that its OP_CALLs go on with become arguments. */
-  #program(program: Program, args: number[], out: Batch[], held: [Slots, string][]): number {
+  #program(program: Program, args: number[], out: Writes, held: [Slots, string][]): number {
     const { id, bytes } = this.#encoded(program);
     if (!bytes) throw new Refused('ops of one program');
     const { index, fresh } = this.#acquire(this.programs, id, 'programs', held);
-    if (fresh) out.push({ map: 'programs', entries: [[words(index), bytes]] });
+    if (fresh) add(out, 'programs', [[words(index), bytes]]);
     for (const op of program.ops) {
       if (!op.then) continue;
       const at = op.arg ?? 0;
@@ -195,15 +201,15 @@ export class StageStore {
   }
 
   /** Flows beyond the table's end share index 0: they lose their name, not their effect. */
-  #flow(uuid: string, out: Batch[], held: [Slots, string][]): number {
+  #flow(uuid: string, out: Writes, held: [Slots, string][]): number {
     if (uuid === '') return 0;
     const slot = this.flows.acquire(uuid);
     if (!slot) return 0;
     held.push([this.flows, uuid]);
     if (slot.fresh) {
       const key = words(slot.index);
-      out.push({ map: 'flow_drops', entries: [[key, Buffer.alloc(16)]] });
-      out.push({ map: 'flow_uuids', entries: [[key, encodeUuid(uuid)]] });
+      add(out, 'flow_drops', [[key, Buffer.alloc(16)]]);
+      add(out, 'flow_uuids', [[key, encodeUuid(uuid)]]);
     }
     return slot.index;
   }
