@@ -158,7 +158,11 @@ const meanings = new Map<string, Meaning>();
 /** Texts that are remembered: more than a large cloud has different ones; then anew. */
 const MEANINGS = 200_000;
 
+/** What a text that refers to anything must contain: a string, a set, a template. */
+const names = /["@$^]/;
+
 function remembered(row: FlowText, scope: Scope, release: string): Meaning {
+  if (names.test(row.match) || names.test(row.actions)) return meaningOf(row, scope, release);
   const { pipeline, table_id, match, actions, tags, controller_meter: meter } = row;
   const translation = tags.get('acl_ct_translation') ?? '';
   const text = `${release} ${pipeline} ${table_id} ${translation} ${meter ?? ''}\n${match}\n${actions}`;

@@ -60,7 +60,10 @@ function prefer(a: Candidate, b: Candidate, conflicts: Unsupported[]): Candidate
 }
 
 /** One candidate a match and priority. */
-function resolve(candidates: readonly Candidate[], conflicts: Unsupported[]): Candidate[] {
+function resolve(
+  candidates: readonly Candidate[], conflicts: Unsupported[],
+): readonly Candidate[] {
+  if (candidates.length < 2) return candidates;
   const byMatch = new Map<string, Candidate>();
   for (const c of candidates) {
     const text = c.priority + ' ' + termText(c.term);
@@ -71,7 +74,7 @@ function resolve(candidates: readonly Candidate[], conflicts: Unsupported[]): Ca
 }
 
 /** Rules that share priority and packets with a widened one abstain as it does. */
-function contaminate(candidates: Candidate[]): Candidate[] {
+function contaminate(candidates: readonly Candidate[]): readonly Candidate[] {
   const widened = new Map<number, Candidate[]>();
   for (const c of candidates) {
     if (!c.widened) continue;
@@ -136,5 +139,6 @@ export function onlyNext(stage: Stage): number | undefined {
   const last = stage.rules.at(-1);
   if (!last || last.shape.words.length > 0) return undefined;
   const next = plainNext(last.program);
+  if (next === undefined) return undefined;
   return stage.rules.every((r) => plainNext(r.program) === next) ? next : undefined;
 }
