@@ -5,9 +5,9 @@ import type { RowChange, TableName, Tables, Uuid } from '../southbound/rows.js';
 import { View } from '../southbound/view.js';
 import { Compiler } from './compiler.js';
 import type { Desired } from './model.js';
-import { corpusFolder, localChassis, readDatabase, type MutableSouthbound } from './testing.js';
+import { corpusFile, localChassis, readDatabase, type MutableSouthbound } from './testing.js';
 
-const corpus = (): MutableSouthbound => readDatabase(corpusFolder + '/sb.backup.db');
+const corpus = (): MutableSouthbound => readDatabase(corpusFile);
 const count = <T>(list: Iterable<T>, key: (item: T) => string): Record<string, number> => {
   const counts: Record<string, number> = {};
   for (const item of list) counts[key(item)] = (counts[key(item)] ?? 0) + 1;

@@ -1,6 +1,9 @@
 /** For tests: databases from files, a view of them, a chassis, goldens as text. */
 import { flowWord as fw } from '../abi/generated.js';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { packageRoot } from '../base/package_root.js';
 import { codecOf, parseSchema, type Shape } from '../ovsdb/schema.js';
 import type { Json } from '../ovsdb/rpc.js';
 import type { Southbound, TableName, Tables, Uuid } from '../southbound/rows.js';
@@ -8,13 +11,19 @@ import { tables } from '../southbound/tables.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { fieldEquals } from './match.js';
 
-export const corpusFolder = process.env['OVN_XDP_CORPUS'] ?? '/work/shared/corpus/neutron-zed';
+/**
+ * A Southbound database as Neutron 21 (Zed) and ovn-northd 23.03 wrote it: two routers,
+ * floating IPs, security groups, DHCP, metadata, a trunk; chassis hv1 and hv2; 626 flows.
+ */
+export const corpusFile = join(packageRoot, 'ts/compile/testdata/neutron_zed_sb.db.gz');
 
 export type MutableSouthbound = { [T in TableName]: Map<Uuid, Tables[T]> };
 
 /** Rows of a standalone database file (ovsdb(5)): one header line, then one JSON a line. */
 export function readDatabase(file: string): MutableSouthbound {
-  const lines = readFileSync(file, 'utf8').split('\n').filter((_, i) => i % 2 === 1);
+  const bytes = readFileSync(file);
+  const text = (file.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('utf8');
+  const lines = text.split('\n').filter((_, i) => i % 2 === 1);
   const schema = parseSchema(JSON.parse(lines[0]!) as Json);
   const rows = emptySouthbound();
   for (const line of lines.slice(1)) {
