@@ -165,7 +165,8 @@ function remembered(row: FlowText, scope: Scope, release: string): Meaning {
   if (names.test(row.match) || names.test(row.actions)) return meaningOf(row, scope, release);
   const { pipeline, table_id, match, actions, tags, controller_meter: meter } = row;
   const translation = tags.get('acl_ct_translation') ?? '';
-  const text = `${release} ${pipeline} ${table_id} ${translation} ${meter ?? ''}\n${match}\n${actions}`;
+  const place = `${release} ${pipeline} ${table_id} ${translation} ${meter ?? ''}`;
+  const text = `${place}\n${match}\n${actions}`;
   const known = meanings.get(text);
   if (known) return known;
   const meaning = meaningOf(row, scope, release);
