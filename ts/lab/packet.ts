@@ -59,11 +59,14 @@ function withChecksum(bytes: Bytes, at: number, start: number, zeroIsNone = fals
 export interface Ports { readonly src: number; readonly dst: number }
 const nothing: Bytes = new Uint8Array();
 
-export const tcp = (h: Ports & { readonly flags?: number }, payload = nothing): Layer4 => ({
+export interface Tcp extends Ports {
+  readonly flags?: number; readonly seq?: number; readonly ack?: number; readonly window?: number;
+}
+export const tcp = (h: Tcp, payload = nothing): Layer4 => ({
   proto: PROTO.tcp,
   build: (pseudo) => {
-    const b = concat(u16(h.src), u16(h.dst), u32(1), u32(2), u16(0x5000 | (h.flags ?? 0x10)),
-      u16(512), u32(0), payload);
+    const b = concat(u16(h.src), u16(h.dst), u32(h.seq ?? 1), u32(h.ack ?? 2),
+      u16(0x5000 | (h.flags ?? 0x10)), u16(h.window ?? 512), u32(0), payload);
     return withChecksum(b, 16, pseudo(PROTO.tcp, b.length));
   },
 });
