@@ -11,6 +11,8 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { layoutProblems } from '../abi/codec.js';
+import { ABI_VERSION, structs } from '../abi/generated.js';
 import { log } from '../base/log.js';
 import { packageRoot } from '../base/package_root.js';
 import { unpin } from '../libbpf/link.js';
@@ -21,7 +23,6 @@ import { BpfProgram } from '../libbpf/program.js';
 /** OVN_XDP_BPF is for those who build the programs elsewhere. */
 export const objectPath = join(process.env['OVN_XDP_BPF'] ?? join(packageRoot, 'build/bpf'),
   'xdp.bpf.o');
-const abiVersion = 1;
 export const forwardProgram = 'xdp_forward';
 export const traceProgram = 'xdp_trace';
 const programNames = [forwardProgram, traceProgram] as const;
@@ -44,7 +45,7 @@ export function setName(object: BpfObject): string {
     [map.name, map.type, map.keySize, map.valueSize, map.maxEntries, map.flags].join())
     .sort().join('\n');
   const digest = createHash('sha256').update(shapes).digest('hex').slice(0, 8);
-  return `abi-${abiVersion}-${digest}`;
+  return `abi-${ABI_VERSION}-${digest}`;
 }
 
 /** Loads the programs over the pinned tables, which are made if they are not there. Nothing
@@ -59,7 +60,19 @@ export function loadDataplane(pinDir: string, path = objectPath): Dataplane {
   }
 }
 
+/** The object and this build must agree on every structure, or maps would be misread. */
+function checkLayouts(object: BpfObject): void {
+  const problems = layoutProblems(structs, (name) => {
+    const found = object.btf?.type(name);
+    return found?.kind === 'struct' ? found : undefined;
+  });
+  if (problems.length === 0) return;
+  throw new Error('the BPF object is of another build (npm run build makes both): ' +
+    problems.join('; '));
+}
+
 function load(object: BpfObject, pinDir: string): Dataplane {
+  checkLayouts(object);
   const setDir = join(pinDir, setName(object));
   mkdirSync(setDir, { recursive: true });
   const names = object.maps.map(({ name }) => name).filter(isPinned);
