@@ -14,9 +14,9 @@ import {
   arrivalText, outcomes, sameOutcome, untagged, type Arrival, type Outcome,
 } from './outcome.js';
 import { describe, type Bytes } from './packet.js';
+import { batchSize } from './scenes.js';
 import type { Wire } from './wire.js';
 
-const batchSize = 64;
 /**
  * How long silence must last to be believed. Userspace OVS on a busy machine takes its time,
  * and ovn-controller's answers more; what comes as expected is not waited for this long.
@@ -60,6 +60,7 @@ async function record(
   for (const batch of batches) {
     const members = membersOf(batch, injections);
     const indices = members.map((_, i) => batch * batchSize + i);
+    await wire.clean(members);
     wire.send(members);
     const arrivals = await wire.collect(expected.length === 0 ? firstMs : patientMs, (soFar) =>
       expected.some((other) => sameInBatch(indices, batch, other, inBatch(soFar, batch))));
@@ -105,7 +106,9 @@ async function alone(
       const text = (arrivals: readonly Arrival[]): Outcome => arrivals
         .filter(({ frame }) => [undefined, index].includes(readTag(frame)))
         .map(arrivalText).sort();
-      wire.send([injections[index] as Injection]);
+      const injection = injections[index] as Injection;
+      await wire.clean([injection]);
+      wire.send([injection]);
       const arrivals = await wire.collect(patientMs, (soFar) =>
         expected?.get(index)?.some((other) => sameOutcome(other, text(soFar))) ?? false);
       results.set(index, [...results.get(index) ?? [], text(arrivals)]);

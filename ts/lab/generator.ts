@@ -11,6 +11,8 @@ export interface Injection {
   readonly at: { readonly vm: string } | { readonly underlay: string };
   readonly frame: Bytes;
   readonly kind: string;
+  /** Open vSwitch 3.1 drops good frames for a while after this one: see underlay.ts. */
+  readonly poison?: boolean;
 }
 
 export const tagBytes = 8;

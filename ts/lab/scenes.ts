@@ -4,7 +4,7 @@ import { generate, tagOf, type Injection, type Scene } from './generator.js';
 import type { Bytes } from './packet.js';
 import type { Random } from './random.js';
 import type { Topology, TopologyVm } from './topology.js';
-import { badGeneve, generateUnderlay, type Wiring } from './underlay.js';
+import { badGeneve, generateUnderlay, poisonousGeneve, type Wiring } from './underlay.js';
 
 const raw = (
   port: string, sw: number, host: number, chassis: string,
@@ -67,6 +67,9 @@ export interface Arena {
   readonly encap: { readonly family: 4 | 6; readonly csum: boolean };
 }
 
+/** How many frames are sent at once: few enough for OVS's packet sockets. */
+export const batchSize = 64;
+
 export const arenas: readonly Arena[] = [
   { topology: flat, encap: { family: 4, csum: true } },
   { topology: routed, encap: { family: 4, csum: false } },
@@ -74,7 +77,7 @@ export const arenas: readonly Arena[] = [
   { topology: wide, encap: { family: 6, csum: true } },
 ];
 
-/** Every malformed frame once, then generated ones, `count` or one more together. */
+/** Every malformed frame once, then generated ones, `count` or some more together. */
 export function injectionsFor(
   topology: Topology, random: Random, wiring: Wiring, count: number,
 ): Injection[] {
@@ -86,9 +89,15 @@ export function injectionsFor(
   const next = (): Bytes => tagOf(injections.length);
   for (const make of badFrames) add(make(scene, next()));
   for (const make of badGeneve) add(make(scene, wiring, next()));
-  while (injections.length < count) {
-    if (random.chance(0.15)) add(generateUnderlay(scene, wiring, next()));
-    add(generate(scene, next()));
+  // The last batch is full, so that poison gets batches of its own.
+  while (injections.length < count || injections.length % batchSize > 0) {
+    const underlay = random.chance(0.15)
+      ? generateUnderlay(scene, wiring, next()) : undefined;
+    add(underlay ?? generate(scene, next()));
+  }
+  for (const make of poisonousGeneve) {
+    const injection = make(scene, wiring, next());
+    if (injection !== undefined) add({ ...injection, poison: true });
   }
   return injections;
 }

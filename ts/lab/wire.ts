@@ -14,8 +14,9 @@ const contentMs = 12;
 
 export class Wire {
   private readonly sockets = new Map<string, PacketSocket>();
+  private poisoned = false;
 
-  constructor(lab: Lab) {
+  constructor(private readonly lab: Lab) {
     for (const vm of lab.vms.values()) {
       this.open(vm.port, vm.device, vm.netns);
     }
@@ -29,6 +30,18 @@ export class Wire {
   /** Frames the kernel could not queue for us: a run with any is worth nothing. */
   get drops(): number {
     return [...this.sockets.values()].reduce((sum, socket) => sum + socket.drops, 0);
+  }
+
+  /** Has OVS forget its flows when poison was sent, before anything else is. */
+  async clean(next: readonly Injection[]): Promise<void> {
+    const poison = next.some((injection) => injection.poison === true);
+    if (this.poisoned && !poison) {
+      for (const chassis of this.lab.chassis.values()) {
+        chassis.appctl('ovs-vswitchd', 'revalidator/purge');
+      }
+      await sleep(50);
+    }
+    this.poisoned = poison;
   }
 
   send(injections: readonly Injection[]): void {
