@@ -1,4 +1,5 @@
 /** The agent beside a real OVN: what it does when things come, change, die and go. */
+import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -80,6 +81,25 @@ test('trace names the stages and flows', () => {
     '0a00010b' + '000000000000' + '0a00010c';
   assert.match(agent().cli('trace', 'a1', spoofed),
     /drop dropped by a logical flow by [0-9a-f-]{36}\n$/);
+});
+
+test('a port that goes is let go, and taken again when it comes back', async () => {
+  const names = (): string => full().ports.map(({ name }) => name).sort().join();
+  lab.chassis.get('c1')!.vsctl('del-port', 'br-int', 'a2');
+  await until('the port is gone', 10_000, () => names() === 'a1,b1,eth0');
+  assert.equal(readdirSync(`${agent().pinDir}/links`).sort(), ['a1', 'b1', 'eth0']);
+  lab.chassis.get('c1')!.addVif('a2', 'a2');
+  lab.settle();
+  await until('the port is back', 10_000, () => names() === 'a1,a2,b1,eth0');
+  await until('a2 answers', 10_000, () => ping('a2'));
+});
+
+test('promtool finds nothing in what is scraped', async () => {
+  const text = await agent().metrics();
+  assert.match(text, /^ovn_xdp_sb_connected 1$/m);
+  const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'],
+    { input: text, encoding: 'utf8' });
+  assert.equal([status, stdout, stderr], [0, '', '']);
 });
 
 test('SIGTERM leaves everything, detach leaves nothing, and OVS goes on', async () => {
