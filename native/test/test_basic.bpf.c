@@ -88,4 +88,13 @@ int test_tc(struct __sk_buff *skb)
 	return 0;
 }
 
+struct sum { __u32 a; __u32 b; __u32 sum; };
+
+SEC("syscall")
+int test_syscall(struct sum *ctx)
+{
+	ctx->sum = ctx->a + ctx->b;
+	return 5;
+}
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -9,7 +9,8 @@ const elf = readFileSync(objectPath('test_basic'));
 test('an opened object tells its programs, maps and types', () => {
   using object = BpfObject.open(elf);
   assert.equal(object.programs.map(({ name, type }) => `${name} ${type}`),
-    ['test_rewrite xdp', 'test_pass xdp', 'test_event xdp', 'test_tc sched_cls']);
+    ['test_rewrite xdp', 'test_pass xdp', 'test_event xdp', 'test_tc sched_cls',
+      'test_syscall syscall']);
   const pairs = object.maps.find(({ name }) => name === 'pairs')!;
   assert.equal([pairs.type, pairs.keySize, pairs.valueSize, pairs.maxEntries],
     ['hash', 4, 8, 1024]);

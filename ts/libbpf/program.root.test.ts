@@ -29,6 +29,18 @@ test('a tc program sees and returns struct __sk_buff', () => {
   assert.is(new DataView(ctxOut.buffer).getUint32(8, true), 7);  // mark
 });
 
+test('a syscall program gives its context back', async () => {
+  using object = loadBasic();
+  using program = object.program('test_syscall');
+  const ctx = new Uint8Array(Uint32Array.of(2, 3, 0).buffer);
+  const after = new Uint8Array(Uint32Array.of(2, 3, 5).buffer);
+  const { retval, ctxOut } = program.runSyscall(ctx);
+  assert.is(retval, 5);
+  assert.equal(ctxOut, after);
+  assert.equal((await program.runSyscallAsync(ctx)).ctxOut, after);
+  assert.throws(() => program.runSyscall(new Uint8Array(4)), hasCode('EINVAL'));
+});
+
 test('test runs that cannot be are refused', async () => {
   using object = loadBasic();
   using program = object.program('test_pass');

@@ -84,7 +84,17 @@ export class BpfProgram {
     return native.programTestRun(this.fd, nativeOptions(options));
   }
 
+  /** Runs a program of type syscall once; gives its context as the program left it. */
+  runSyscall(ctx: Uint8Array): TestRunResult {
+    return native.programTestRun(this.fd, syscallOptions(ctx));
+  }
+
   /** The same off the event loop. The program may be closed meanwhile. */
+  runSyscallAsync(ctx: Uint8Array): Promise<TestRunResult> {
+    return native.programTestRunAsync(this.fd, syscallOptions(ctx));
+  }
+
+  /** testRun() off the event loop. The program may be closed meanwhile. */
   testRunAsync(options: TestRunOptions): Promise<TestRunResult> {
     return native.programTestRunAsync(this.fd, nativeOptions(options));
   }
@@ -92,6 +102,11 @@ export class BpfProgram {
   pin(path: string): void { native.pin(this.fd, path); }
   close(): void { this.#handle.close(); }
   [Symbol.dispose](): void { this.close(); }
+}
+
+/** The kernel takes nothing but a context, which it writes back in place. */
+function syscallOptions(ctxIn: Uint8Array): Native.TestRunOptions {
+  return { ctxIn, dataOutSize: 0, ctxOutSize: 0, repeat: 0, flags: 0, batchSize: 0 };
 }
 
 function nativeOptions(options: TestRunOptions): Native.TestRunOptions {
