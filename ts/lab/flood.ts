@@ -4,7 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { PacketSocket } from '../libbpf/mod.js';
-import { run, sleep, start } from './exec.js';
+import { run, runAsync, sleep } from './exec.js';
 import type { Vm } from './vm.js';
 
 /** Frames the device has received, from the kernel's link statistics. */
@@ -17,26 +17,29 @@ export function receivedBy(vm: Vm): number {
 
 export interface Rate { readonly sent: number; readonly received: number; readonly pps: number }
 
-/**
- * Floods from one VM with at most `rate` packets/s and measures at another, leaving out the
- * first half second.
- */
+/** `rate`: packets/s of each sender. */
+export interface Load { readonly senders: number; readonly rate: number }
+
+async function sender(from: Vm, frame: Uint8Array, seconds: number, rate: number): Promise<number> {
+  const done = await runAsync([process.execPath, fileURLToPath(import.meta.url), from.netns,
+    from.device, Buffer.from(frame).toString('hex'), String(seconds), String(rate)]);
+  if (done.status !== 0) throw new Error(`the packet generator failed: ${done.stderr}`);
+  return Number(done.stdout);
+}
+
+/** Floods from one VM and measures at another, leaving out the first half second. */
 export async function measureFlood(
-  from: Vm, to: Vm, frame: Uint8Array, seconds: number, rate = Infinity,
+  from: Vm, to: Vm, frame: Uint8Array, seconds: number, load: Load,
 ): Promise<Rate> {
-  const child = start([process.execPath, fileURLToPath(import.meta.url), from.netns, from.device,
-    Buffer.from(frame).toString('hex'), String(seconds + 1), String(rate)],
-  { stdio: ['ignore', 'pipe', 'inherit'] });
-  let output = '';
-  child.stdout?.on('data', (chunk: Buffer) => { output += chunk.toString(); });
-  const ended = new Promise<number | null>((resolve) => { child.once('close', resolve); });
+  const senders = Array.from({ length: load.senders },
+    () => sender(from, frame, seconds + 1, load.rate));
   await sleep(700);
   const [before, since] = [receivedBy(to), process.hrtime.bigint()];
   await sleep(seconds * 1000 - 300);
   const [after, now] = [receivedBy(to), process.hrtime.bigint()];
-  if (await ended !== 0) throw new Error('the packet generator failed');
+  const sent = (await Promise.all(senders)).reduce((sum, n) => sum + n, 0);
   const received = after - before;
-  return { sent: Number(output), received, pps: received / (Number(now - since) / 1e9) };
+  return { sent, received, pps: received / (Number(now - since) / 1e9) };
 }
 
 /** argv: netns device frame(hex) seconds rate. Prints how many frames were sent. */
