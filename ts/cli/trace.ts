@@ -2,11 +2,12 @@
  * `trace`: one packet through the loaded programs, by a test run of their trace twin: same
  * code, same tables, nothing sent and nothing counted.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dropReasons, puntReasons, trace as traceCodec, verdictKind, type Trace }
   from '../abi/generated.js';
 import type { FlowName } from '../daemon/commands.js';
+import { programKindOn } from '../daemon/attach.js';
 import { traceProgram } from '../daemon/dataplane.js';
 import { isAlive } from '../daemon/run_files.js';
 import type { Status } from '../daemon/status.js';
@@ -67,10 +68,13 @@ async function deviceNamed(invocation: Invocation, name: string): Promise<string
   throw new Error(`no logical port or device "${name}" here; see "ovn-xdp ports"`);
 }
 
-/** struct xdp_md (linux/bpf.h): data_end is the frame's length, the device its ingress. */
-function context(length: number, ifindex: number): Buffer {
-  return words(0, length, 0, ifindex, 0, 0);
-}
+/** struct xdp_md (data_end is the frame's length) and the first words of struct __sk_buff
+ * (linux/bpf.h), with the ingress device. */
+const contexts = {
+  xdp: (length: number, ifindex: number): Buffer => words(0, length, 0, ifindex, 0, 0),
+  tc: (_length: number, ifindex: number): Buffer =>
+    words(...Array.from({ length: 11 }, (_, i) => i === 10 ? ifindex : 0)),
+} as const;
 
 function readOr(path: string, otherwise: string): string {
   try {
@@ -101,11 +105,12 @@ function locked<T>(pinDir: string, use: () => T): T {
   }
 }
 
-function runTrace(invocation: Invocation, frame: Buffer, ifindex: number):
+function runTrace(invocation: Invocation, frame: Buffer, device: string, ifindex: number):
   { trace: Trace; uuid: (flow: number) => string } {
   return withSet(invocation, (set) => locked(set.setDir, () => {
-    using program = BpfProgram.openPinned(join(set.setDir, traceProgram));
-    program.testRun({ data: frame, ctxIn: context(frame.length, ifindex) });
+    const kind = programKindOn(dirname(set.setDir), device) ?? 'xdp';
+    using program = BpfProgram.openPinned(join(set.setDir, traceProgram(kind)));
+    program.testRun({ data: frame, ctxIn: contexts[kind](frame.length, ifindex) });
     const out = set.maps.get('trace_out')?.lookup(words(0));
     if (!out) throw new Error('the dataplane has no trace_out');
     const names = set.maps.get('flow_uuids');
@@ -161,7 +166,7 @@ async function run(invocation: Invocation): Promise<number> {
   const { frame, device } = await input(invocation);
   const ifindex = ifNameToIndex(device);
   if (ifindex === undefined) throw new Error(`no device "${device}" in this network namespace`);
-  const result = runTrace(invocation, frame, ifindex);
+  const result = runTrace(invocation, frame, device, ifindex);
   const flows = result.trace.steps.slice(0, result.trace.nsteps).map(({ flow }) =>
     result.uuid(flow)).filter((flow) => flow !== '');
   const traced = describe(device, frame, result, await namesOf(invocation, [...new Set(flows)]));

@@ -23,8 +23,8 @@ export interface AgentOptions {
   readonly ovsDb: string;
   readonly pinDir: string;
   readonly systemId?: string | undefined;
-  /** BPF object; default: the build's. */
-  readonly objectPath?: string;
+  /** Folder of the BPF objects; default: the build's. */
+  readonly objectDir?: string;
   /** Called after each pass with seconds spent. */
   readonly onPass?: (pass: { compile: number | undefined; apply: number | undefined }) => void;
 }
@@ -64,7 +64,7 @@ export class Agent {
   /** Loads the programs and takes over what is pinned. Throws when the kernel refuses. */
   constructor(options: AgentOptions) {
     this.#options = options;
-    this.#dataplane = loadDataplane(options.pinDir, options.objectPath);
+    this.#dataplane = loadDataplane(options.pinDir, options.objectDir);
     this.#port = new KernelPort(this.#dataplane.maps);
     this.#sync = new Sync(this.#port, () => new Promise((resolve) => { setImmediate(resolve); }));
     this.#attacher = new Attacher(options.pinDir, this.#dataplane.forward);
@@ -279,7 +279,7 @@ export class Agent {
     return (this.#placed?.plans ?? []).map(({ role, device, hook, target, reason }) => {
       const on = this.#attacher.on(device.name, device.ifindex);
       return { name: device.name, role, logical_port: names.get(device.name) ?? '',
-        hook: on ? hook : 'none', mode: on ? 'native' : 'none', target,
+        hook: on ? hook : 'none', mode: !on ? 'none' : hook === 'xdp' ? 'native' : 'skb', target,
         reason: this.#attacher.failures.get(device.name) ?? reason };
     });
   }

@@ -1,21 +1,35 @@
 /**
- * Links: the forward program on devices, pinned so that it outlives the agent. A link that an
- * earlier agent pinned is taken over, with the program replaced in one step.
+ * The forward programs on devices, pinned so that they outlive the agent. What an earlier agent
+ * attached is taken over, with the program replaced in one step. XDP and tcx are links; a clsact
+ * filter is not, so its program is pinned to remember it.
  */
 import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { log } from '../base/log.js';
-import { BpfLink, unpin } from '../libbpf/link.js';
+import { BpfError } from '../libbpf/error.js';
+import { BpfLink, TcFilter, unpin } from '../libbpf/link.js';
+import { ifNameToIndex } from '../libbpf/net.js';
 import type { BpfProgram } from '../libbpf/program.js';
-import type { Plan } from './devices.js';
+import type { ProgramKind } from './dataplane.js';
+import type { Hook, Plan } from './devices.js';
 
-const linksDir = (pinDir: string): string => join(pinDir, 'links');
+type Place = Exclude<Hook, 'none'>;
+const kindOf: Readonly<Record<Place, ProgramKind>> = { xdp: 'xdp', tcx: 'tc', clsact: 'tc' };
+const folderOf: Readonly<Record<Place, string>> = { xdp: 'links', tcx: 'links',
+  clsact: 'filters' };
+const folders = ['links', 'filters'] as const;
+const linkKinds: Readonly<Record<string, Place>> = { xdp: 'xdp', tcx_ingress: 'tcx' };
+const said: Readonly<Record<Place, string>> = { xdp: 'native XDP', tcx: 'tcx',
+  clsact: 'clsact filter' };
 
-/** Pins of links by device name; names of devices may hold a dot, which bpffs does not take. */
-const pinOf = (pinDir: string, device: string): string =>
-  join(linksDir(pinDir), encodeURIComponent(device).replaceAll('.', '%2E'));
+/** Ours among other filters: first to run; what it does not take goes on to them. */
+const filterHandle = 0x6f78, filterPriority = 1;
 
-export interface Attachment { readonly ifindex: number; readonly program: number }
+/** Names of devices may hold a dot, which bpffs does not take. */
+const encode = (device: string): string => encodeURIComponent(device).replaceAll('.', '%2E');
+
+interface Pin { readonly device: string; readonly path: string; readonly hook: Place }
+export interface Attachment { readonly ifindex: number; readonly hook: Place }
 
 export class Attacher {
   /** By device name. */
@@ -23,23 +37,31 @@ export class Attacher {
   /** Devices where attaching failed, so that the log says it once. */
   readonly failures = new Map<string, string>();
 
-  constructor(readonly pinDir: string, readonly program: BpfProgram) {}
+  constructor(readonly pinDir: string,
+    readonly programs: ReadonlyMap<ProgramKind, BpfProgram>) {}
 
   /** Whether our program runs on that device. */
   on(device: string, ifindex: number): boolean {
     return this.#attached.get(device)?.ifindex === ifindex;
   }
 
-  /** Makes the links those of `plans`: attaches, takes over, detaches. Cheap when nothing
+  /** Makes the attachments those of `plans`: attaches, takes over, detaches. Cheap when nothing
    * changed. A device that refuses is left to OVS, with the reason in `failures`. */
   update(plans: readonly Plan[]): void {
-    mkdirSync(linksDir(this.pinDir), { recursive: true });
-    const wanted = new Map(plans.filter(({ hook }) => hook === 'xdp')
-      .map(({ device }) => [device.name, device.ifindex]));
-    for (const [device, ifindex] of wanted) {
-      if (this.on(device, ifindex)) continue;
+    for (const folder of folders) mkdirSync(join(this.pinDir, folder), { recursive: true });
+    const wanted = new Map(plans.flatMap(({ device, hook }) => hook === 'none' ? []
+      : [[device.name, { ifindex: device.ifindex, hook }] as const]));
+    for (const pin of pinned(this.pinDir)) {
+      if (wanted.get(pin.device)?.hook === pin.hook) continue;
+      detachPin(pin);
+      this.#attached.delete(pin.device);
+      log('attach', 'INFO', `${pin.device}: detached`);
+    }
+    for (const [device, attachment] of wanted) {
+      if (this.on(device, attachment.ifindex)) continue;
       try {
-        this.#attach(device, ifindex);
+        this.#attach(device, attachment);
+        this.#attached.set(device, attachment);
         this.failures.delete(device);
       } catch (error) {
         const text = error instanceof Error ? error.message : String(error);
@@ -47,58 +69,96 @@ export class Attacher {
         this.failures.set(device, text);
       }
     }
-    for (const pin of pinnedLinks(this.pinDir)) {
-      if (!wanted.has(pin.device)) this.#detach(pin.device, pin.path);
-    }
     for (const device of this.failures.keys()) {
       if (!wanted.has(device)) this.failures.delete(device);
     }
   }
 
-  #attach(device: string, ifindex: number): void {
-    const path = pinOf(this.pinDir, device);
-    const program = this.program.info.id;
-    if (existsSync(path)) {
-      using old = BpfLink.openPinned(path);
-      if (old.info.ifindex === ifindex) {
-        if (old.info.programId !== program) old.update(this.program);
-        this.#attached.set(device, { ifindex, program });
-        log('attach', 'INFO', `${device}: took over the link`);
-        return;
-      }
-      // The device of that name is another one now; this link holds nothing.
-      unpin(path);
-    }
-    using link = BpfLink.attachXdp(this.program, ifindex, 'drv');
-    link.pin(path);
-    this.#attached.set(device, { ifindex, program });
-    log('attach', 'INFO', `${device}: native XDP attached`);
-  }
-
-  #detach(device: string, path: string): void {
-    detachPin(path);
-    this.#attached.delete(device);
-    log('attach', 'INFO', `${device}: detached`);
+  #attach(device: string, { ifindex, hook }: Attachment): void {
+    const program = this.programs.get(kindOf[hook]);
+    if (!program) throw new Error(`no program for ${hook}`);
+    const path = join(this.pinDir, folderOf[hook], encode(device));
+    const how = hook === 'clsact' ? attachFilter(program, ifindex, path)
+      : attachLink(program, ifindex, hook, path);
+    log('attach', 'INFO', how === 'taken' ? `${device}: took over the ${
+      hook === 'clsact' ? 'filter' : 'link'}` : `${device}: ${said[hook]} attached`);
   }
 }
 
-function detachPin(path: string): void {
-  using link = BpfLink.openPinned(path);
-  link.detach();
+function attachLink(program: BpfProgram, ifindex: number, hook: 'xdp' | 'tcx', path: string):
+  'new' | 'taken' {
+  if (existsSync(path)) {
+    using old = BpfLink.openPinned(path);
+    if (old.info.ifindex === ifindex) {
+      if (old.info.programId !== program.info.id) old.update(program);
+      return 'taken';
+    }
+    // The device of that name is another one now; this link holds nothing.
+    unpin(path);
+  }
+  using link = hook === 'xdp' ? BpfLink.attachXdp(program, ifindex, 'drv')
+    : BpfLink.attachTcx(program, ifindex, 'ingress', 'first');
+  link.pin(path);
+  return 'new';
+}
+
+/** Replaces the filter that an earlier agent left. */
+function attachFilter(program: BpfProgram, ifindex: number, path: string): 'new' | 'taken' {
+  const how = unpin(path) ? 'taken' : 'new';
+  TcFilter.attach(program, ifindex, 'ingress',
+    { handle: filterHandle, priority: filterPriority });
+  program.pin(path);
+  return how;
+}
+
+function detachPin({ device, path, hook }: Pin): void {
+  if (hook === 'clsact') {
+    detachFilter(device);
+  } else {
+    using link = BpfLink.openPinned(path);
+    link.detach();
+  }
   unpin(path);
 }
 
-function pinnedLinks(pinDir: string): { device: string; path: string }[] {
-  const dir = linksDir(pinDir);
-  if (!existsSync(dir)) return [];
-  return readdirSync(dir).map((name) =>
-    ({ device: decodeURIComponent(name), path: join(dir, name) }));
+/** The device, its qdisc or the filter may be gone: so is the program then. */
+function detachFilter(device: string): void {
+  const ifindex = ifNameToIndex(device);
+  if (ifindex === undefined) return;
+  try {
+    TcFilter.at(ifindex, 'ingress', filterHandle, filterPriority).detach();
+  } catch (error) {
+    if (error instanceof BpfError && ['ENOENT', 'EINVAL', 'ENODEV'].includes(error.code)) return;
+    throw error;
+  }
+}
+
+function linkHook(path: string): Place {
+  using link = BpfLink.openPinned(path);
+  return linkKinds[link.info.kind] ?? 'xdp';
+}
+
+function pinned(pinDir: string): Pin[] {
+  return folders.flatMap((folder) => {
+    const dir = join(pinDir, folder);
+    if (!existsSync(dir)) return [];
+    return readdirSync(dir).map((name) => ({ device: decodeURIComponent(name),
+      path: join(dir, name), hook: folder === 'filters' ? 'clsact' : linkHook(join(dir, name)) }));
+  });
+}
+
+/** Which object's program sits on the device; undefined: none of ours. */
+export function programKindOn(pinDir: string, device: string): ProgramKind | undefined {
+  const pin = pinned(pinDir).find((one) => one.device === device);
+  return pin && kindOf[pin.hook];
 }
 
 /** Detaches every device; OVS sees all frames from now on. How many there were. */
 export function detachAll(pinDir: string): number {
-  const links = pinnedLinks(pinDir);
-  for (const { path } of links) detachPin(path);
-  if (existsSync(linksDir(pinDir))) rmdirSync(linksDir(pinDir));
-  return links.length;
+  const pins = pinned(pinDir);
+  for (const pin of pins) detachPin(pin);
+  for (const dir of folders.map((folder) => join(pinDir, folder))) {
+    if (existsSync(dir)) rmdirSync(dir);
+  }
+  return pins.length;
 }

@@ -1,8 +1,9 @@
 /**
  * The loaded programs and their pinned tables. Under the pin directory:
  *
- *   abi-<version>-<digest>/<map>, xdp_forward, xdp_trace    one set of tables
- *   links/<device>                                          one link per device
+ *   abi-<version>-<digest>/<map>, <program>    one set of tables, programs of both hooks
+ *   links/<device>                             one link per device with XDP or tcx
+ *   filters/<device>                           the program of a clsact filter, which is no link
  *
  * A set is named after the shapes of all its maps, so a new agent takes over exactly the
  * tables that it understands. Otherwise it makes a set of its own, fills it, and switches
@@ -21,11 +22,15 @@ import { BpfObject } from '../libbpf/object.js';
 import { BpfProgram } from '../libbpf/program.js';
 
 /** OVN_XDP_BPF is for those who build the programs elsewhere. */
-export const objectPath = join(process.env['OVN_XDP_BPF'] ?? join(packageRoot, 'build/bpf'),
-  'xdp.bpf.o');
-export const forwardProgram = 'xdp_forward';
-export const traceProgram = 'xdp_trace';
-const programNames = [forwardProgram, traceProgram] as const;
+export const objectDir = process.env['OVN_XDP_BPF'] ?? join(packageRoot, 'build/bpf');
+
+/** Where a program can sit: `<kind>.bpf.o` has the programs `<kind>_forward` and `_trace`. */
+export const programKinds = ['xdp', 'tc'] as const;
+export type ProgramKind = typeof programKinds[number];
+export const forwardProgram = (kind: ProgramKind): string => `${kind}_forward`;
+export const traceProgram = (kind: ProgramKind): string => `${kind}_trace`;
+const isProgram = (name: string): boolean => programKinds.some((kind) =>
+  name === forwardProgram(kind) || name === traceProgram(kind));
 
 /** Maps that hold nothing beyond one packet. */
 const isPinned = (map: string): boolean => map !== 'scratch' && !map.startsWith('.');
@@ -35,7 +40,7 @@ export interface Dataplane {
   /** Whether the tables were there already. */
   readonly adopted: boolean;
   readonly maps: ReadonlyMap<string, BpfMap>;
-  readonly forward: BpfProgram;
+  readonly forward: ReadonlyMap<ProgramKind, BpfProgram>;
   close(): void;
 }
 
@@ -50,13 +55,19 @@ export function setName(object: BpfObject): string {
 
 /** Loads the programs over the pinned tables, which are made if they are not there. Nothing
  * is attached. Throws BpfError, for instance when the pin directory is on no BPF file system. */
-export function loadDataplane(pinDir: string, path = objectPath): Dataplane {
-  if (!existsSync(path)) throw new Error(`no BPF object at ${path}: run "npm run build:native"`);
-  const object = BpfObject.open(path);
+export function loadDataplane(pinDir: string, dir = objectDir): Dataplane {
+  const objects: (readonly [ProgramKind, BpfObject])[] = [];
   try {
-    return load(object, pinDir);
+    for (const kind of programKinds) {
+      const path = join(dir, `${kind}.bpf.o`);
+      if (!existsSync(path)) {
+        throw new Error(`no BPF object at ${path}: run "npm run build:native"`);
+      }
+      objects.push([kind, BpfObject.open(path)]);
+    }
+    return load(objects, pinDir);
   } finally {
-    object.close();
+    for (const [, object] of objects) object.close();
   }
 }
 
@@ -71,16 +82,33 @@ function checkLayouts(object: BpfObject): void {
     problems.join('; '));
 }
 
-function load(object: BpfObject, pinDir: string): Dataplane {
-  checkLayouts(object);
-  const setDir = join(pinDir, setName(object));
+/** Both objects have the same tables: what the first makes, the second uses. */
+function load(objects: readonly (readonly [ProgramKind, BpfObject])[], pinDir: string):
+  Dataplane {
+  const sets = objects.map(([, object]) => setName(object));
+  const setDir = join(pinDir, sets[0]!);
+  if (sets.some((name) => name !== sets[0])) throw new Error('the BPF objects are of two builds');
   mkdirSync(setDir, { recursive: true });
+  const maps = new Map<string, BpfMap>();
+  const forward = new Map<ProgramKind, BpfProgram>();
+  let made = false;
+  for (const [kind, object] of objects) {
+    made = loadObject(object, setDir, maps) || made;
+    forward.set(kind, pinProgram(object, forwardProgram(kind), setDir));
+    pinProgram(object, traceProgram(kind), setDir).close();
+  }
+  log('dataplane', 'INFO', `${made ? 'made' : 'took over'} the tables in ${setDir}`);
+  return opened(setDir, !made, maps, forward);
+}
+
+/** Adds to `maps`; whether any had to be made. */
+function loadObject(object: BpfObject, setDir: string, maps: Map<string, BpfMap>): boolean {
+  checkLayouts(object);
   const names = object.maps.map(({ name }) => name).filter(isPinned);
   const missing = names.filter((name) => !existsSync(join(setDir, name)));
-  const maps = new Map<string, BpfMap>();
   for (const name of names) {
     if (missing.includes(name)) continue;
-    const map = BpfMap.openPinned(join(setDir, name));
+    const map = maps.get(name) ?? BpfMap.openPinned(join(setDir, name));
     object.changeMap(name, { reuse: map });
     maps.set(name, map);
   }
@@ -90,18 +118,21 @@ function load(object: BpfObject, pinDir: string): Dataplane {
     map.pin(join(setDir, name));
     maps.set(name, map);
   }
-  const [forward] = programNames.map((name) => {
-    const program = object.program(name);
-    unpin(join(setDir, name));
-    program.pin(join(setDir, name));
-    return program;
-  });
-  if (!forward) throw new Error(`dataplane: ${object.programs.length} programs`);
-  const adopted = missing.length === 0;
-  log('dataplane', 'INFO', `${adopted ? 'took over' : 'made'} the tables in ${setDir}`);
+  return missing.length > 0;
+}
+
+function pinProgram(object: BpfObject, name: string, setDir: string): BpfProgram {
+  const program = object.program(name);
+  unpin(join(setDir, name));
+  program.pin(join(setDir, name));
+  return program;
+}
+
+function opened(setDir: string, adopted: boolean, maps: Dataplane['maps'],
+  forward: Dataplane['forward']): Dataplane {
   return { setDir, adopted, maps, forward, close: () => {
     for (const map of maps.values()) map.close();
-    forward.close();
+    for (const program of forward.values()) program.close();
   } };
 }
 
@@ -128,12 +159,11 @@ export function removeOtherSets(pinDir: string, keep?: string): void {
 /** The set of a running or dead agent, for the CLI; undefined when nothing is pinned there. */
 export function openSet(pinDir: string): Dataplane | undefined {
   const [setDir] = otherSets(pinDir);
-  if (setDir === undefined || !existsSync(join(setDir, forwardProgram))) return undefined;
-  const names = readdirSync(setDir).filter((name) => !programNames.some((one) => one === name));
+  if (setDir === undefined) return undefined;
+  const programOf = (kind: ProgramKind): string => join(setDir, forwardProgram(kind));
+  if (!programKinds.every((kind) => existsSync(programOf(kind)))) return undefined;
+  const names = readdirSync(setDir).filter((name) => !isProgram(name));
   const maps = new Map(names.map((name) => [name, BpfMap.openPinned(join(setDir, name))]));
-  const forward = BpfProgram.openPinned(join(setDir, forwardProgram));
-  return { setDir, adopted: true, maps, forward, close: () => {
-    for (const map of maps.values()) map.close();
-    forward.close();
-  } };
+  return opened(setDir, true, maps, new Map(programKinds.map((kind) =>
+    [kind, BpfProgram.openPinned(programOf(kind))])));
 }

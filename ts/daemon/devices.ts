@@ -34,7 +34,8 @@ function featuresOf(ifindex: number): ReadonlySet<XdpFeature> | undefined {
   }
 }
 
-export type Hook = 'xdp' | 'none';
+/** tcx, and clsact where the kernel has no tcx, are one program at two kinds of hook. */
+export type Hook = 'xdp' | 'tcx' | 'clsact' | 'none';
 export interface Plan {
   readonly role: 'vif' | 'uplink';
   readonly device: NetDevice;
@@ -45,13 +46,22 @@ export interface Plan {
   readonly reason: string;
 }
 
+/** What "system" and the empty datapath_type of a bridge mean. */
+export const isKernelDatapath = (datapathType: string): boolean =>
+  datapathType === '' || datapathType === 'system';
+
 /** Userspace OVS reads devices by packet sockets, which see a frame before TC could take it;
- * only native XDP keeps it from OVS. Under OVS's kernel datapath the port is left to OVS. */
-export function planDevice(role: Plan['role'], device: NetDevice, datapathType: string): Plan {
+ * only native XDP keeps it from OVS. OVS's kernel datapath takes frames after TC, which leaves
+ * segmentation and checksums to the devices, as XDP does not. */
+export function planDevice(role: Plan['role'], device: NetDevice, datapathType: string,
+  tcx: boolean): Plan {
   const left = (reason: string): Plan => ({ role, device, hook: 'none', target: false, reason });
-  if (datapathType !== 'netdev') {
-    return left(`the bridge's datapath_type is "${datapathType || 'system'}", not "netdev"`);
+  if (isKernelDatapath(datapathType)) {
+    return { role, device, hook: tcx ? 'tcx' : 'clsact', target: true, reason:
+      `kernel OVS: TC sees packets before it, whole; ${tcx ? 'this kernel has tcx'
+        : 'by clsact, since this kernel has no tcx (a query of it fails)'}` };
   }
+  if (datapathType !== 'netdev') return left(`unknown datapath_type "${datapathType}"`);
   const features = device.xdp;
   if (features?.has('basic') === false) return left('the driver has no native XDP');
   if (features?.has('redirect') === false) return left('the driver does not redirect');

@@ -3,7 +3,8 @@ import * as assert from 'uvu/assert';
 import type { XdpFeature } from '../libbpf/net.js';
 import type { LocalBridge, LocalChassis } from '../vswitch/local.js';
 import { datapathTypeOf, planDevice, wireOf, type NetDevice } from './devices.js';
-import { nextHop, parseNeighbours, parseRoutes, resolve, type RunIp } from './neighbours.js';
+import { nextHop, parseNeighbours, parseRoutes, resolve, throughGeneve, type RunIp }
+  from './neighbours.js';
 import { parseAddress } from '../sync/addresses.js';
 
 const all = new Set<XdpFeature>(['basic', 'redirect', 'ndoXmit']);
@@ -77,12 +78,27 @@ test('an unknown neighbour is asked for, and its wire known already', async () =
     'neigh replace 192.0.2.2 dev br-phys use']);
 });
 
+test('through the geneve device: a route is enough, and none is none', async () => {
+  const ip: RunIp = () => Promise.resolve(onLink);
+  const remotes = ['192.0.2.2', '198.51.100.1'];
+  assert.is((await throughGeneve(remotes, devices, ip)).nextHops.size, 0, 'no geneve device');
+  const withGeneve = new Map([...devices, ['genev_sys_6081', device('genev_sys_6081', 9,
+    { mtu: 65000, kind: 'geneve', xdp: undefined })]]);
+  const { nextHops, wires } = await throughGeneve(remotes, withGeneve, ip);
+  const { ifindex, mtu } = nextHops.get('192.0.2.2')!;
+  assert.equal([ifindex, mtu], [9, devices.get('br-phys')!.mtu]);
+  assert.equal([...nextHops.keys()], ['192.0.2.2']);
+  assert.equal([...wires.keys()], [9]);
+});
+
 test('where a program goes, and why not', () => {
-  const plan = (more: Partial<NetDevice>, type = 'netdev') =>
-    planDevice('vif', device('tap1', 3, more), type);
+  const plan = (more: Partial<NetDevice>, type = 'netdev', tcx = true) =>
+    planDevice('vif', device('tap1', 3, more), type, tcx);
   assert.equal([plan({}).hook, plan({}).target], ['xdp', true]);
-  assert.equal([plan({}, '').hook, plan({}, '').target], ['none', false]);
-  assert.match(plan({}, '').reason, /"system"/);
+  assert.equal([plan({}, '').hook, plan({}, '').target], ['tcx', true]);
+  assert.equal(plan({ xdp: new Set() }, 'system', false).hook, 'clsact');
+  assert.match(plan({}, 'system', false).reason, /no tcx/);
+  assert.equal([plan({}, 'dpdk').hook, plan({}, 'dpdk').target], ['none', false]);
   assert.is(plan({ xdp: new Set() }).hook, 'none');
   assert.is(plan({ xdp: new Set(['basic']) }).hook, 'none');
   const deaf = plan({ xdp: new Set(['basic', 'redirect']) });

@@ -106,6 +106,25 @@ export async function resolve(remotes: readonly string[],
   return { nextHops, wires };
 }
 
+/** OVS's kernel datapath receives and sends all geneve by this device (lib/dpif-netlink.c). */
+const geneveDevice = 'genev_sys_6081';
+const noMac = new Uint8Array(6);
+
+/** As resolve(), under OVS's kernel datapath: frames go through its geneve device, and the
+ * kernel finds route and neighbour for each. No way where there is no route. */
+export async function throughGeneve(remotes: readonly string[],
+  devices: ReadonlyMap<string, NetDevice>, ip: RunIp = runIp): Promise<Resolved> {
+  const wire = devices.get(geneveDevice);
+  if (!wire?.up || remotes.length === 0) return { nextHops: new Map(), wires: new Map() };
+  const routes = parseRoutes(await ip(remotes.map((remote) => `route get ${remote}`)));
+  const nextHops = new Map(remotes.flatMap((remote) => {
+    const out = devices.get(routes.get(canonical(remote))?.device ?? '');
+    return out?.up ? [[remote, { ifindex: wire.ifindex, mtu: out.mtu, ethDst: noMac,
+      ethSrc: noMac }] as const] : [];
+  }));
+  return { nextHops, wires: new Map([[wire.ifindex, wire]]) };
+}
+
 /** `managed` (Linux 5.16) makes the kernel keep the entry alive; for older kernels the second
  * command, which resolves once, does no harm to the others. */
 async function ask(routes: readonly Route[], ip: RunIp): Promise<void> {

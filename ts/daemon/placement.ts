@@ -2,9 +2,10 @@
 import type { Desired } from '../compile/model.js';
 import type { Device, Placement } from '../sync/image.js';
 import type { LocalChassis } from '../vswitch/local.js';
-import { datapathTypeOf, planDevice, readDevices, wireOf, type NetDevice, type Plan }
-  from './devices.js';
-import { resolve, type RunIp } from './neighbours.js';
+import { probe } from '../libbpf/probe.js';
+import { datapathTypeOf, isKernelDatapath, planDevice, readDevices, wireOf, type NetDevice,
+  type Plan } from './devices.js';
+import { resolve, throughGeneve, type RunIp } from './neighbours.js';
 
 export interface Placed {
   readonly placement: Placement;
@@ -21,8 +22,12 @@ export interface Machine {
   /** Devices by name; XDP features for those that `wanted` names. */
   devices(wanted: (name: string) => boolean): ReadonlyMap<string, NetDevice>;
   readonly ip?: RunIp;
+  /** Whether the kernel has tcx. */
+  tcx(): boolean;
 }
-export const thisMachine: Machine = { devices: readDevices };
+let hasTcx: boolean | undefined;
+export const thisMachine: Machine = { devices: readDevices,
+  tcx: () => hasTcx ??= probe.tcx() };
 
 /** Reads devices, routes and neighbours, and decides about each device. */
 export async function place(desired: Desired, here: LocalChassis, machine = thisMachine):
@@ -30,16 +35,19 @@ export async function place(desired: Desired, here: LocalChassis, machine = this
   const vifs = vifDevices(desired);
   const bridgePorts = new Set([...here.bridges.values()].flatMap(({ ports }) => ports));
   const devices = machine.devices((name) => vifs.has(name) || bridgePorts.has(name));
-  const { nextHops, wires } = await resolve([...desired.tunnels.keys()], devices,
-    (device) => wireOf(device, devices, here), machine.ip);
   const integration = here.bridges.get(here.integration_bridge)?.datapath_type ?? '';
+  const remotes = [...desired.tunnels.keys()];
+  const { nextHops, wires } = isKernelDatapath(integration)
+    ? await throughGeneve(remotes, devices, machine.ip)
+    : await resolve(remotes, devices, (device) => wireOf(device, devices, here), machine.ip);
+  const tcx = machine.tcx();
   const plans = [
     ...[...vifs].flatMap((name) => {
       const device = devices.get(name);
-      return device ? [planDevice('vif', device, integration)] : [];
+      return device ? [planDevice('vif', device, integration, tcx)] : [];
     }),
     ...[...wires.values()].map((device) =>
-      planDevice('uplink', device, datapathTypeOf(device.name, here))),
+      planDevice('uplink', device, datapathTypeOf(device.name, here), tcx)),
   ];
   return { plans, placement: placementOf(plans, nextHops) };
 }

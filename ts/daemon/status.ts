@@ -1,13 +1,15 @@
 /** What the agent says of itself; the CLI prints it, the lab waits for it. */
+import type { Hook } from './devices.js';
 
 export interface PortStatus {
   /** The device. */
   readonly name: string;
   readonly role: 'vif' | 'uplink';
   readonly logical_port: string;
-  readonly hook: 'xdp' | 'none';
-  /** native: in the driver; none: no program. */
-  readonly mode: 'native' | 'none';
+  readonly hook: Hook;
+  /** native: in the driver; skb: on whole packets, before OVS's kernel datapath; none: no
+   * program. */
+  readonly mode: 'native' | 'skb' | 'none';
   /** Whether frames may be redirected into the device. */
   readonly target: boolean;
   readonly reason: string;

@@ -97,6 +97,12 @@ export class TcFilter {
     return new TcFilter(ifindex, direction, handle, priority);
   }
 
+  /** A filter that was attached before, by another process maybe. */
+  static at(ifindex: number, direction: Direction, handle: number, priority: number): TcFilter {
+    return new TcFilter(ifindex, direction, handle, priority);
+  }
+
+  /** ENOENT: there is no such filter. EINVAL: no such device, or it has no clsact qdisc. */
   detach(): void {
     native.tcDetach(this.ifindex, tcPoints[this.direction], this.handle, this.priority);
   }
