@@ -11,6 +11,10 @@
 
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <bpf/bpf_helpers.h>
 #include "maps.h"
 #include "checksum.h"
@@ -20,6 +24,7 @@ typedef struct __sk_buff ctx_t;
 #define CTX_PASS TC_ACT_UNSPEC	/* on to the next filter, and to OVS's receive handler */
 #define CTX_DROP TC_ACT_SHOT
 #define READABLE 192		/* Ethernet to layer 4 and four ordinary ND options */
+#define QUOTABLE 1280		/* what an ICMP error quotes at most, and Ethernet */
 
 static __always_inline void *ctx_data(const ctx_t *ctx)
 {
@@ -58,11 +63,53 @@ static __always_inline int ctx_readable(ctx_t *ctx)
 	return !bpf_skb_pull_data(ctx, ctx->len < READABLE ? ctx->len : READABLE);
 }
 
-/* An answer cannot be made of a frame whose checksum the device is to complete, and nothing
- * tells which those are; nearly all that local senders make are. OVS answers. */
-static __always_inline int ctx_composable(const ctx_t *ctx __attribute__((unused)))
+/* TCP with this sum of its pseudo-header: a checksum that the device is to complete is that
+ * sum. A complete one may look the same, one of 65,536; it is left to OVS with the others. */
+static __always_inline int complete_tcp(const void *tcp, const void *end, __u64 pseudo)
 {
-	return 0;
+	return tcp + 20 <= end && *((const raw16 *)tcp + 8) != csum_fold(pseudo);
+}
+
+static __always_inline int composable4(const struct iphdr *ip, const void *end)
+{
+	if ((const void *)(ip + 1) > end)
+		return 0;
+	if (ip->protocol != IPPROTO_TCP)
+		return ip->protocol == IPPROTO_ICMP;
+	return complete_tcp(ip + 1, end, (__u64)ip->saddr + ip->daddr + bpf_htons(IPPROTO_TCP) +
+					 bpf_htons(bpf_ntohs(ip->tot_len) - sizeof(*ip)));
+}
+
+static __always_inline int composable6(const struct ipv6hdr *ip, const void *end)
+{
+	const raw32 *addresses = (const raw32 *)&ip->saddr;
+	__u64 sum = bpf_htons(IPPROTO_TCP);
+
+	if ((const void *)(ip + 1) > end)
+		return 0;
+	if (ip->nexthdr != IPPROTO_TCP)
+		return ip->nexthdr == IPPROTO_ICMPV6;
+#pragma unroll
+	for (int i = 0; i < 8; i++)
+		sum += addresses[i];
+	return complete_tcp(ip + 1, end, sum + ip->payload_len);
+}
+
+/* Whether an answer can be made of this frame, whose headers have been parsed: none when it
+ * is yet to be segmented, or the device may have to complete a checksum in it. Nothing tells
+ * that directly; UDP may carry another protocol's whose checksum it is. */
+static __always_inline int ctx_composable(ctx_t *ctx)
+{
+	struct ethhdr *eth;
+
+	if (ctx->gso_size || bpf_skb_pull_data(ctx, ctx->len < QUOTABLE ? ctx->len : QUOTABLE))
+		return 0;
+	eth = ctx_data(ctx);
+	if ((void *)(eth + 1) > ctx_end(ctx))
+		return 0;
+	if (eth->h_proto == bpf_htons(ETH_P_IP))
+		return composable4((void *)(eth + 1), ctx_end(ctx));
+	return composable6((void *)(eth + 1), ctx_end(ctx));
 }
 
 static __always_inline __u32 csum_fold32(__u64 sum)
@@ -88,11 +135,11 @@ static __always_inline int ctx_send(ctx_t *ctx __attribute__((unused)), __u32 if
 	return bpf_redirect(ifindex, 0);
 }
 
-/* Never asked for: tunnel headers are the geneve device's work (tunnel_md.h). */
-static __always_inline int ctx_adjust_head(ctx_t *ctx __attribute__((unused)),
-					   int grow __attribute__((unused)))
+/* Room for an answer's headers; tunnel headers are the geneve device's work (tunnel_md.h).
+ * There is no way back: < 0 then. */
+static __always_inline int ctx_adjust_head(ctx_t *ctx, int grow)
 {
-	return -1;
+	return grow < 0 ? -1 : bpf_skb_change_head(ctx, grow, 0);
 }
 
 static __always_inline int ctx_adjust_tail(ctx_t *ctx, int grow)

@@ -53,8 +53,8 @@ static __noinline int count_frame(struct scratch *s)
 	return 0;
 }
 
-/* Makes room before the first write; when that fails the frame is as it came. The head
- * first: taking it back loses nothing, a cut tail would. */
+/* Makes room before the first write; < 0: no room, the frame is as it came. The head first:
+ * taking it back loses nothing, a cut tail would. > 0: it could not be taken back. */
 static __always_inline int resize(ctx_t *ctx, struct scratch *s, int head)
 {
 	int tail = 0;
@@ -66,9 +66,7 @@ static __always_inline int resize(ctx_t *ctx, struct scratch *s, int head)
 		return -1;
 	if (!tail || !ctx_adjust_tail(ctx, tail))
 		return 0;
-	if (head)
-		ctx_adjust_head(ctx, -head);
-	return -1;
+	return head && ctx_adjust_head(ctx, -head) ? 1 : -1;
 }
 
 static __always_inline int write_frame(ctx_t *ctx, struct scratch *s, const struct tunnel *t,
@@ -97,16 +95,17 @@ static __always_inline int emit(ctx_t *ctx, struct scratch *s)
 {
 	__u32 index = s->tunnel;
 	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
-	int push;
+	int push, failed;
 
 	if (!t) {
 		punt(s, PUNT_INTERNAL);
 		return CTX_PASS;
 	}
 	push = s->verdict == VERDICT_TUNNEL ? tunnel_room(t) : 0;
-	if (resize(ctx, s, push - (int)s->pull)) {
-		punt(s, PUNT_REWRITE);
-		return CTX_PASS;
+	failed = resize(ctx, s, push - (int)s->pull);
+	if (failed) {
+		punt(s, failed < 0 ? PUNT_REWRITE : PUNT_INTERNAL);
+		return failed < 0 ? CTX_PASS : CTX_DROP;
 	}
 	if (write_frame(ctx, s, t, push)) {
 		punt(s, PUNT_INTERNAL);
