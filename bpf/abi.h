@@ -13,7 +13,7 @@
 #ifndef OVN_XDP_ABI_H
 #define OVN_XDP_ABI_H
 
-#define ABI_VERSION 1
+#define ABI_VERSION 2
 
 /* ---- The flow vector: the packet as a logical pipeline sees it -------------
  *
@@ -157,6 +157,13 @@ enum op_code {
 				 * answer; its inner actions follow as ordinary ops. May drop
 				 * (ANSWER_REJECT) */
 	OP_ICMP_REST,		/* last word of the ICMP header of an answer = args[arg] */
+	OP_CT_NEXT,		/* track the packet in zone w[src], then continue at table imm;
+				 * mask: CT_NAT. Ends the program */
+	OP_CT_COMMIT,		/* commit the connection in zone w[src]: bits `mask` of ct_mark
+				 * become those of FW_CT_MARK, and with CT_LABEL in imm bits
+				 * args[arg..arg+3] of ct_label those of FW_CT_LABEL. imm: also
+				 * CT_NAT. Afterwards all conntrack words are zero */
+	OP_CT_CLEAR,		/* all conntrack words become zero */
 	OP_CODES,
 };
 
@@ -168,6 +175,11 @@ enum answer {
 	ANSWER_REJECT,		/* back to the sender: TCP a reset, others ICMP unreachable, but
 				 * nothing for a reset or an unreachable */
 };
+
+/* Flags of OP_CT_NEXT and OP_CT_COMMIT. */
+#define CT_NAT 0x1u		/* translate if the connection is translated; of a commit:
+				 * nat(src) with no address, OVN's way to avoid collisions */
+#define CT_LABEL 0x2u		/* the commit writes ct_label */
 
 /* imm of OP_GET_MAC and OP_LOOKUP_MAC. */
 #define MAC_ANY 0x1u		/* any binding of the address will do */
@@ -249,6 +261,122 @@ struct tunnel_source_key { __u32 buffer; __u32 family; __u8 remote[16]; __u8 loc
 struct mac_binding_key { __u32 datapath; __u32 port; __u32 ip[4]; /* as FW_IP_SRC */ };
 struct mac_binding { __u32 mac_hi; __u32 mac_lo; };
 
+/* ---- Connections (docs/connections.md) ------------------------------------------ */
+
+/* Bits of FW_CT_STATE (ovn-sb(5), ct_state). */
+#define CT_STATE_NEW 0x01u
+#define CT_STATE_EST 0x02u
+#define CT_STATE_REL 0x04u
+#define CT_STATE_RPL 0x08u
+#define CT_STATE_INV 0x10u
+#define CT_STATE_TRK 0x20u
+#define CT_STATE_SNAT 0x40u
+#define CT_STATE_DNAT 0x80u
+
+/* The two ends of a connection, the smaller one (address, then port) as a, so that both
+ * directions have the same key. port: TCP, UDP; ICMP echo and the like: identifier << 8 |
+ * type that this end sends; else 0. In `foreign` zone is 0; with end b zero it stands for
+ * every connection of end a. */
+struct conn_key {
+	__u32 a[4];		/* as FW_IP_SRC */
+	__u32 b[4];
+	__u32 a_port;
+	__u32 b_port;
+	__u16 zone;
+	__u8 proto;
+	__u8 family;		/* 4 or 6 */
+};
+
+/* conn.life: everything that changes at once and decides who owns the entry, so that it
+ * can be exchanged in one step. Time is CLOCK_MONOTONIC. */
+#define CONN_ORIG_STATE 0x0fu	/* state of the end that began: enum tcp_state, other_state */
+#define CONN_REPLY_STATE 0xf0u	/* of the other end: TCP only */
+#define CONN_DEAD 0x100u	/* the collector will delete it */
+#define CONN_BUSY 0x200u	/* another CPU is taking it over */
+#define CONN_FROM_B 0x400u	/* end b began the connection */
+#define CONN_NAT_SRC 0x800u	/* committed with nat(src) */
+#define CONN_EXPIRES_SHIFT 16	/* the upper 48 bits: milliseconds; later it is absent */
+
+struct conn {
+	__u64 life;
+	__u64 created;		/* milliseconds */
+	__u64 packets[2];	/* of the original direction, of replies */
+	__u64 bytes[2];
+	__u32 mark;
+	__u32 label[4];
+	__u32 pad;
+};
+
+/* As in OVS's lib/ct-dpif.h: the order has a meaning. */
+enum tcp_state {
+	TCPS_CLOSED, TCPS_LISTEN, TCPS_SYN_SENT, TCPS_SYN_RECV, TCPS_ESTABLISHED,
+	TCPS_CLOSE_WAIT, TCPS_FIN_WAIT_1, TCPS_CLOSING, TCPS_LAST_ACK, TCPS_FIN_WAIT_2,
+	TCPS_TIME_WAIT,
+};
+/* Everything but TCP; ICMP knows the first and the last only. */
+enum other_state { OTHERS_FIRST, OTHERS_MULTIPLE, OTHERS_BIDIR };
+
+/* What a connection waits for. Defaults: those of the kernel's nf_conntrack sysctls. */
+enum ct_timeout {
+	CT_TM_TCP_FIRST,	/* syn_sent, 120 s */
+	CT_TM_TCP_OPENING,	/* syn_recv, 60 s */
+	CT_TM_TCP_ESTABLISHED,	/* established, 432000 s */
+	CT_TM_TCP_CLOSING,	/* fin_wait, 120 s */
+	CT_TM_TCP_FIN_WAIT,	/* time_wait, 120 s */
+	CT_TM_TCP_CLOSED,	/* close, 10 s */
+	CT_TM_UDP_SINGLE,	/* no reply yet, 30 s */
+	CT_TM_UDP_STREAM,	/* 120 s */
+	CT_TM_ICMP,		/* 30 s */
+	CT_TM_OTHER,		/* generic, 600 s */
+	CT_TM_COUNT,
+};
+
+enum ct_mode {
+	CT_OFF = 0,		/* every action that tracks punts */
+	CT_OBSERVE = 1,		/* new connections are OVS's, and remembered as such */
+	CT_ON = 2,
+	CT_DRAIN = 3,		/* as CT_OBSERVE: owned ones live on to their end */
+};
+/* ct_control[0] */
+struct ct_control {
+	__u32 mode;		/* enum ct_mode */
+	__u32 watermark;	/* entries; at it new connections are OVS's */
+	__u32 foreign_age;	/* seconds that an entry of `foreign` holds */
+	__u32 timeouts[CT_TM_COUNT];	/* seconds */
+};
+
+/* A connection, or all of one end, that is OVS's. */
+struct foreign {
+	__u64 seen;		/* milliseconds: the last packet */
+	__u32 reason;		/* enum punt_reason */
+	__u32 pad;
+};
+
+/* ct_stats: by CPU. What a packet met is counted by its punt reason. */
+enum ct_stat {
+	CT_STAT_CREATED,	/* entries inserted */
+	CT_STAT_REVIVED,	/* expired entries taken over in place */
+	CT_STAT_FAILED,		/* entries that did not fit: the connection is OVS's */
+	CT_STAT_RACES,		/* walks repeated because another CPU changed an entry */
+	CT_STAT_FOREIGN,	/* connections noted as OVS's */
+	CT_STAT_OWNED_PUNTS,	/* packets of connections of ours that were left to OVS */
+	CT_STAT_COUNT,
+};
+
+/* Context of the program ct_collect, a test run without data: one pass over `conns`. */
+struct ct_collect {
+	__u64 live;		/* of these `expired` are absent to packets */
+	__u64 expired;		/* marked dead by this pass */
+	__u64 deleted;		/* marked by an earlier one */
+};
+
+/* Context of the program ct_expire, a test run without data: ends one connection. */
+struct ct_expire {
+	struct conn_key key;
+	__u32 done;		/* out: 1 = it was there, and is absent to packets now */
+	__u64 created;		/* as the entry says: a later connection is left alone */
+};
+
 /* ---- Control and accounting ---------------------------------------------------- */
 /* control[0]. The writer fills buffer !active, flips `active`, waits an RCU grace
  * period, then repeats the same change in the other buffer. */
@@ -286,7 +414,13 @@ struct control {
 	X(REWRITE, "rewrite that the fast path cannot carry out") \
 	X(INTERNAL, "inconsistent tables") \
 	X(CAPACITY, "tables of the fast path are full") \
-	X(TUNNEL_ECN, "congestion mark outside, no ECN inside")
+	X(TUNNEL_ECN, "congestion mark outside, no ECN inside") \
+	X(CT_FOREIGN, "connection that OVS tracks") \
+	X(CT_MIDSTREAM, "middle of a connection that is not tracked here") \
+	X(CT_MODE, "new connection while observing or draining") \
+	X(CT_FULL, "connection table full or at its watermark") \
+	X(CT_RACE, "connection entry that another CPU is removing or changing") \
+	X(CT_INNER, "ICMP error about a packet that is not understood")
 
 #define DROP_REASONS(X) \
 	X(NONE, "none") \

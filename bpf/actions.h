@@ -11,6 +11,7 @@
 #include "scratch.h"
 #include "wire.h"
 #include "answer.h"
+#include "ct_foreign.h"
 
 #define WORD(i) ((i) & (FW_WORDS - 1))
 #define ARG(i) ((i) & (RULE_ARGS - 1))
@@ -18,7 +19,7 @@
 		sizeof(struct nd_option))
 
 /* How a program ended: scratch.done. */
-enum { DONE_NOT, DONE_NEXT, DONE_OUTPUT };
+enum { DONE_NOT, DONE_NEXT, DONE_OUTPUT, DONE_CT };	/* DONE_CT: see conntrack.h */
 
 static __always_inline __u32 rotate_left(__u32 v, __s32 by)
 {
@@ -169,6 +170,14 @@ static __always_inline int run_other_op(struct scratch *s, const struct op *op)
 		return op_nd_na(s, op->imm);
 	case OP_ANSWER:
 		return op_answer(s, op->imm);
+	case OP_CT_NEXT:
+	case OP_CT_COMMIT:
+		s->ct_op = *op;
+		s->done = DONE_CT;
+		return 1;
+	case OP_CT_CLEAR:
+		ct_clear(s);
+		return 0;
 	case OP_ICMP_REST:
 		s->icmp_rest = s->rule.args[ARG(op->arg)];
 		return 0;
@@ -183,8 +192,10 @@ static long run_op(__u32 i, void *arg)
 	struct program *p = bpf_map_lookup_elem(&programs, &index);
 	struct op *op;
 
+	i += s->op_start;
 	if (!p || i >= PROGRAM_OPS)
 		return punt(s, PUNT_INTERNAL);
+	s->op_at = i;
 	if (i >= p->nops)
 		return drop(s, DROP_FLOW, s->rule.flow);
 	op = &p->ops[i];

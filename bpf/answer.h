@@ -76,6 +76,7 @@ static __always_inline void come_back(struct scratch *s)
 		s->w[i] = 0;
 	for (i = FW_CT_STATE; i <= FW_CT_ORIG_PROTO; i++)
 		s->w[i] = 0;
+	s->md_state = 0;
 	__builtin_memcpy(s->orig, s->w, sizeof(s->orig));
 	s->marks &= ~MARK_TUNNEL_RX;
 	s->marks |= MARK_ANSWER | MARK_NO_IN_PORT;

@@ -20,6 +20,7 @@
 #define TUPLES_MAX 4096
 #define PROGRAMS_MAX 4096
 #define TUNNELS_MAX 1024
+#define CONNS_MAX (1024 * 1024)
 
 #define TABLE(name, map_type, entries, key_type, value_type, flags) \
 	struct { \
@@ -103,6 +104,29 @@ TABLE(punts, BPF_MAP_TYPE_PERCPU_ARRAY, PUNT_REASON_COUNT, __u32, struct counter
 TABLE(drops, BPF_MAP_TYPE_PERCPU_ARRAY, DROP_REASON_COUNT, __u32, struct counter, 0);
 TABLE(iface_counters, BPF_MAP_TYPE_PERCPU_HASH, 4096, __u32, struct iface_counters,
       BPF_F_NO_PREALLOC);
+
+/* Tracked connections (adjustable). Writer: ct_apply.h; ct_collect deletes. Reader:
+ * conntrack.h. Not preallocated: memory follows use, some 200 bytes each. Full: the new
+ * connection is OVS's; an established one never gives way. */
+TABLE(conns, BPF_MAP_TYPE_HASH, CONNS_MAX, struct conn_key, struct conn, BPF_F_NO_PREALLOC);
+
+/* How many entries `conns` has. Writer: whoever inserts or deletes. Reader: conntrack.h for
+ * the watermark. */
+TABLE(conn_count, BPF_MAP_TYPE_ARRAY, 1, __u32, __u64, 0);
+
+/* Connections that are OVS's (adjustable; some 30 MB). Writer: ct_foreign.h and user.
+ * Reader: conntrack.h, for each new connection. Full: the one unused for longest goes. */
+TABLE(foreign, BPF_MAP_TYPE_LRU_HASH, 262144, struct conn_key, struct foreign, 0);
+
+/* Whether and how connections are tracked. Writer: user. Reader: conntrack.h. */
+TABLE(ct_control, BPF_MAP_TYPE_ARRAY, 1, __u32, struct ct_control, READ_ONLY);
+
+/* By enum ct_stat. Writer: programs. Reader: metrics. */
+TABLE(ct_stats, BPF_MAP_TYPE_PERCPU_ARRAY, CT_STAT_COUNT, __u32, __u64, 0);
+
+/* Whose a conntrack zone was when `conns` last got entries under it: the first 8 bytes of the
+ * SHA-256 of ovn-controller's name for it; 0 = nobody's. Writer and reader: user. */
+TABLE(zone_owners, BPF_MAP_TYPE_ARRAY, 65536, __u32, __u64, 0);
 
 /* Names of the flows. Writer and reader: user; here only so that it is created and pinned
  * with the rest. Same size as flow_drops. */

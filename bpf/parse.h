@@ -12,6 +12,7 @@
 #include "scratch.h"
 #include "checksum.h"
 #include "wire.h"
+#include "ct_key.h"
 
 #define ND_OPTIONS 4		/* more in one message: abstain; hosts send one or two */
 
@@ -68,6 +69,7 @@ static __always_inline int parse_icmp(struct scratch *s, void *l4, void *end, __
 	if (len < ICMP_HEADER || l4 + ICMP_HEADER > end)
 		return PUNT_MALFORMED;
 	s->w[FW_L4] = (__u32)icmp->type << 16 | icmp->code;
+	parse_icmp_quote(s, l4, end, len);
 	if (s->proto != IPPROTO_ICMPV6 || icmp->code ||
 	    (icmp->type != ND_SOLICIT && icmp->type != ND_ADVERT))
 		return PUNT_NONE;
@@ -206,6 +208,7 @@ static __noinline int parse(ctx_t *ctx, struct scratch *s)
 			(s->kind == FRAME_IP4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 	__builtin_memcpy(&s->orig[FW_ETH_TYPE], &s->w[FW_ETH_TYPE],
 			 (FW_CT_STATE - FW_ETH_TYPE) * sizeof(__u32));
+	s->parsed = 1;
 	return PUNT_NONE;
 }
 

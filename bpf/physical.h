@@ -11,6 +11,7 @@
 #include "scratch.h"
 #include "checksum.h"
 #include "wire.h"
+#include "ct_foreign.h"
 
 #define MULTICAST_MIN 32768	/* tunnel keys of multicast groups start here */
 
@@ -52,7 +53,7 @@ static __always_inline int cross(struct scratch *s, const struct port *port)
 	clear_words(s, FW_REG0, FW_REG9);
 	s->w[FW_FLAGS] = 0;
 	s->w[FW_OUTPORT] = 0;
-	clear_words(s, FW_CT_STATE, FW_CT_ORIG_PROTO);
+	ct_clear(s);
 	return enter_ingress(s, port->peer_datapath, port->peer_port, 0);
 }
 

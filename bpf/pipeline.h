@@ -11,6 +11,7 @@
 #include "physical.h"
 #include "walk.h"
 #include "rewrite.h"
+#include "ct_apply.h"
 
 /* After parse(): a congestion mark outside becomes one inside. */
 static __always_inline int inherit_ecn(struct scratch *s)
@@ -67,8 +68,7 @@ static __always_inline int receive(ctx_t *ctx, struct scratch *s)
 	return punt(s, PUNT_UNKNOWN_IFACE);
 }
 
-/* Leaves the verdict in s. */
-static __always_inline void decide(ctx_t *ctx, struct scratch *s)
+static __always_inline void decide_once(ctx_t *ctx, struct scratch *s)
 {
 	s->ingress = ctx_ingress(ctx);
 	s->frame_len = ctx_len(ctx);
@@ -78,6 +78,39 @@ static __always_inline void decide(ctx_t *ctx, struct scratch *s)
 	if (s->verdict == VERDICT_OUTPUT || s->verdict == VERDICT_TUNNEL)
 		if (!can_rewrite(s) || (s->marks & MARK_ANSWER && !ctx_composable(ctx)))
 			punt(s, PUNT_REWRITE);
+}
+
+struct again {
+	ctx_t *ctx;
+	struct scratch *s;
+};
+
+static long decide_again(__u32 i __attribute__((unused)), void *arg)
+{
+	struct again *a = arg;
+
+	scratch_clear(a->s);
+	decide_once(a->ctx, a->s);
+	ct_apply(a->s);
+	return !a->s->retry;
+}
+
+/* Leaves the verdict in s; connections are as after this packet, unless it is punted. */
+static __always_inline void decide(ctx_t *ctx, struct scratch *s)
+{
+	struct again a = { .ctx = ctx, .s = s };
+
+	decide_once(ctx, s);
+	if (s->marks & MARK_TRACE)
+		return;
+	ct_apply(s);
+	if (!s->retry)
+		return;
+	bpf_loop(CT_ATTEMPTS - 1, decide_again, &a, 0);
+	if (s->retry == RETRY_CREATE && s->verdict != VERDICT_PUNT) {
+		punt(s, PUNT_CT_RACE);
+		ct_undo(s);
+	}
 }
 
 #endif

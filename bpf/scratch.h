@@ -24,7 +24,36 @@ enum frame_kind { FRAME_ARP = 1, FRAME_IP4 = 4, FRAME_IP6 = 6 };
 #define MARK_NA_ROUTER 0x10u	/* and carries the router flag */
 #define MARK_RESUME 0x20u	/* next step: the caller's program goes on, no lookup */
 #define MARK_OUTER_CE 0x40u	/* outer header carries ECN CE */
+#define MARK_CONTINUE 0x100u	/* next step: the program goes on at op_start */
 #define MARK_ANSWER 0x80u	/* the frame is an answer made by OP_ANSWER */
+
+/* What identifies a connection, as the packet has it. */
+struct ct_tuple {
+	__u32 src[4];
+	__u32 dst[4];
+	__u32 sport;		/* as conn_key.a_port */
+	__u32 dport;
+	__u32 proto;
+	__u32 family;
+};
+
+/* An entry of `conns` as it will be after this packet. */
+#define CT_PENDING 6		/* zones that one packet may cross */
+#define PEND_FOUND 0x1u		/* it was there and alive: `seen` */
+#define PEND_LIVE 0x2u		/* it is there for what follows in the walk */
+#define PEND_CREATE 0x4u	/* committed by this packet */
+#define PEND_ENDED 0x8u		/* the one that was there ends: reopened TCP */
+#define PEND_MARKED 0x10u	/* ct_mark or ct_label were written */
+#define PEND_REPLY 0x20u	/* this packet is one of the reply direction */
+#define PEND_APPLIED 0x40u
+struct ct_pending {
+	struct conn_key key;
+	__u32 flags;
+	__u64 seen;		/* conn.life when it was looked up; 0: no entry */
+	__u64 life;
+	__u32 mark[5];		/* ct_mark, ct_label */
+	__u32 pad;
+};
 
 struct scratch {
 	union {
@@ -36,6 +65,13 @@ struct scratch {
 	struct rule caller;		/* of OP_CALL */
 	__u32 quoted[FW_WORDS];		/* with MARK_ANSWER: the packet that is answered */
 	__u32 orig[FW_WORDS];		/* what the frame holds, from eth.type to nd.tll */
+
+	struct ct_tuple tuple;		/* of the packet now */
+	struct ct_tuple quote;		/* of the packet that an ICMP error quotes */
+	struct conn_key ct_key;		/* of `tuple` and the zone */
+	struct conn_key foreign_key;
+	struct ct_pending pending[CT_PENDING];
+	struct conn conn;		/* what is inserted */
 
 	/* begin: cleared for each packet */
 	__u32 w[FW_WORDS];
@@ -61,6 +97,21 @@ struct scratch {
 	__u32 nsteps;
 	__u32 done;			/* how the program has ended */
 	__u32 found;			/* a rule is in `rule` */
+	__u32 op_start;			/* the program's first op, not 0 with MARK_CONTINUE */
+	__u32 op_at;			/* the op that runs */
+	struct op ct_op;		/* with DONE_CT: that op */
+	__u32 parsed;			/* `orig` holds this packet */
+	__u32 icmp_id;
+	__u32 quote_state;		/* of `quote`: KEY_* */
+	__u32 related;			/* `tuple` is that of a quoted packet's answer */
+	__u32 npending;
+	__u32 ct_at;			/* the pending entry in hand; CT_PENDING: none */
+	__u32 ct_reply;			/* the packet is a reply there */
+	__u32 ct_ours;			/* an entry was found: the connection is ours */
+	__u32 md_state;			/* ct_state and zone as OVS's datapath keeps them with */
+	__u32 md_zone;			/* the packet, whatever the pipeline may see */
+	__u32 retry;			/* RETRY_*: walk once more */
+	__u64 now;			/* milliseconds; 0: not yet asked */
 };
 
 struct {
@@ -70,7 +121,20 @@ struct {
 	__type(value, struct scratch);
 } scratch SEC(".maps");
 
+/* A function that the verifier walks once, not once a call: it knows nothing of its arguments,
+ * so pointers are checked for NULL. Needs its own BTF, hence not static. */
+#define GLOBAL __noinline
+
 #define FLOW_NONE 0xffffffffu
+
+/* Another CPU changed an entry that this packet updates, or made the one it creates. */
+enum { RETRY_UPDATE = 1, RETRY_CREATE = 2 };
+
+static __always_inline void scratch_clear(struct scratch *s)
+{
+	__builtin_memset(s->w, 0, sizeof(*s) - __builtin_offsetof(struct scratch, w));
+	s->flow = FLOW_NONE;
+}
 
 static __always_inline struct scratch *scratch_begin(__u32 slot)
 {
@@ -78,8 +142,7 @@ static __always_inline struct scratch *scratch_begin(__u32 slot)
 
 	if (!s)
 		return 0;
-	__builtin_memset(s->w, 0, sizeof(*s) - __builtin_offsetof(struct scratch, w));
-	s->flow = FLOW_NONE;
+	scratch_clear(s);
 	return s;
 }
 

@@ -5,6 +5,8 @@
 #include "tunnel_md.h"
 #include "pipeline.h"
 #include "verdict.h"
+#include "ct_collect.h"
+#include "ct_expire.h"
 
 SEC("tc")
 int tc_forward(struct __sk_buff *ctx)

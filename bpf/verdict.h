@@ -8,6 +8,7 @@
 #include "scratch.h"
 #include "rewrite.h"
 #include "synth.h"
+#include "ct_apply.h"
 
 static __always_inline void count(struct counter *c, __u32 bytes)
 {
@@ -120,9 +121,11 @@ static __always_inline int finish(ctx_t *ctx, struct scratch *s)
 
 	if (s->verdict == VERDICT_DROP)
 		action = CTX_DROP;
-	else if (s->verdict != VERDICT_PUNT)
-		action = emit(ctx, s);
+	else if (s->verdict != VERDICT_PUNT && (action = emit(ctx, s)) == CTX_PASS)
+		ct_undo(s);
 	count_frame(s);
+	if (s->verdict == VERDICT_PUNT)
+		leave_to_ovs(s);
 	return action;
 }
 

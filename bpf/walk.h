@@ -12,6 +12,7 @@
 #include "scratch.h"
 #include "actions.h"
 #include "physical.h"
+#include "conntrack.h"
 
 #define WALK_STEPS 192		/* some 60 in the longest ordinary path: four pipelines */
 #define SCAN_TUPLES 2048	/* of one stage; the steps to continued slots count too */
@@ -162,7 +163,11 @@ static long walk_step(__u32 i __attribute__((unused)), void *arg)
 {
 	struct scratch *s = *(struct scratch **)arg;
 
-	if (s->marks & MARK_RESUME) {
+	s->op_start = 0;
+	if (s->marks & MARK_CONTINUE) {
+		s->marks &= ~MARK_CONTINUE;
+		s->op_start = s->op_at + 1;
+	} else if (s->marks & MARK_RESUME) {
 		s->marks &= ~MARK_RESUME;
 		s->rule = s->caller;
 		s->rule.program = s->resume_program;
@@ -172,14 +177,18 @@ static long walk_step(__u32 i __attribute__((unused)), void *arg)
 	run_program(s);
 	if (!s->verdict && s->done == DONE_OUTPUT)
 		physical_output(s);
+	if (!s->verdict && s->done == DONE_CT)
+		run_ct_op(s);
 	if (s->verdict == VERDICT_PUNT)
 		s->flow = s->rule.flow;	/* whose action it was: for trace */
 	return s->verdict != 0;
 }
 
 /* From (w[FW_DATAPATH], s->table) to a verdict. */
-static __noinline int walk(struct scratch *s)
+GLOBAL int walk(struct scratch *s)
 {
+	if (!s)
+		return 0;
 	bpf_loop(WALK_STEPS, walk_step, &s, 0);
 	if (!s->verdict)
 		punt(s, PUNT_BUDGET);

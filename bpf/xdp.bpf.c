@@ -5,6 +5,8 @@
 #include "tunnel.h"
 #include "pipeline.h"
 #include "verdict.h"
+#include "ct_collect.h"
+#include "ct_expire.h"
 
 SEC("xdp")
 int xdp_forward(struct xdp_md *ctx)

@@ -1,7 +1,7 @@
 /** Made from bpf/abi.h by generate.ts (npm run generate). Do not edit. */
 import { struct, type Codec } from './codec.js';
 
-export const ABI_VERSION = 1;
+export const ABI_VERSION = 2;
 export const FLAG_LOOPBACK = 1;
 export const TABLE_EGRESS = 64;
 export const TABLE_SUB = 128;
@@ -12,10 +12,27 @@ export const KEY_WORDS_M = 6;
 export const KEY_WORDS_L = 16;
 export const STAGE_TUPLES = 61;
 export const RULE_ARGS = 16;
+export const CT_NAT = 1;
+export const CT_LABEL = 2;
 export const MAC_ANY = 1;
 export const MAC_IP4 = 2;
 export const PROGRAM_OPS = 32;
 export const DATAPATH_ROUTER = 1;
+export const CT_STATE_NEW = 1;
+export const CT_STATE_EST = 2;
+export const CT_STATE_REL = 4;
+export const CT_STATE_RPL = 8;
+export const CT_STATE_INV = 16;
+export const CT_STATE_TRK = 32;
+export const CT_STATE_SNAT = 64;
+export const CT_STATE_DNAT = 128;
+export const CONN_ORIG_STATE = 15;
+export const CONN_REPLY_STATE = 240;
+export const CONN_DEAD = 256;
+export const CONN_BUSY = 512;
+export const CONN_FROM_B = 1024;
+export const CONN_NAT_SRC = 2048;
+export const CONN_EXPIRES_SHIFT = 16;
 export const TRACE_STEPS = 128;
 
 export const flowWord = Object.freeze({
@@ -32,7 +49,7 @@ export const keyClass = Object.freeze({ KEY_S: 0, KEY_M: 1, KEY_L: 2 });
 export const opCode = Object.freeze({
   OP_END: 0, OP_SET: 1, OP_MOVE: 2, OP_NEXT: 3, OP_OUTPUT: 4, OP_PUNT: 5, OP_DEC_TTL: 6, OP_CALL: 7,
   OP_RETURN: 8, OP_GET_MAC: 9, OP_LOOKUP_MAC: 10, OP_PKT_LARGER: 11, OP_ND_NA: 12, OP_ANSWER: 13,
-  OP_ICMP_REST: 14, OP_CODES: 15,
+  OP_ICMP_REST: 14, OP_CT_NEXT: 15, OP_CT_COMMIT: 16, OP_CT_CLEAR: 17, OP_CODES: 18,
 });
 
 export const answer = Object.freeze({
@@ -45,6 +62,27 @@ export const portKind = Object.freeze({
   PORT_LOCAL: 1, PORT_REMOTE: 2, PORT_PATCH: 3, PORT_PUNT: 4,
 });
 
+export const tcpState = Object.freeze({
+  TCPS_CLOSED: 0, TCPS_LISTEN: 1, TCPS_SYN_SENT: 2, TCPS_SYN_RECV: 3, TCPS_ESTABLISHED: 4,
+  TCPS_CLOSE_WAIT: 5, TCPS_FIN_WAIT_1: 6, TCPS_CLOSING: 7, TCPS_LAST_ACK: 8, TCPS_FIN_WAIT_2: 9,
+  TCPS_TIME_WAIT: 10,
+});
+
+export const otherState = Object.freeze({ OTHERS_FIRST: 0, OTHERS_MULTIPLE: 1, OTHERS_BIDIR: 2 });
+
+export const ctTimeout = Object.freeze({
+  CT_TM_TCP_FIRST: 0, CT_TM_TCP_OPENING: 1, CT_TM_TCP_ESTABLISHED: 2, CT_TM_TCP_CLOSING: 3,
+  CT_TM_TCP_FIN_WAIT: 4, CT_TM_TCP_CLOSED: 5, CT_TM_UDP_SINGLE: 6, CT_TM_UDP_STREAM: 7,
+  CT_TM_ICMP: 8, CT_TM_OTHER: 9, CT_TM_COUNT: 10,
+});
+
+export const ctMode = Object.freeze({ CT_OFF: 0, CT_OBSERVE: 1, CT_ON: 2, CT_DRAIN: 3 });
+
+export const ctStat = Object.freeze({
+  CT_STAT_CREATED: 0, CT_STAT_REVIVED: 1, CT_STAT_FAILED: 2, CT_STAT_RACES: 3, CT_STAT_FOREIGN: 4,
+  CT_STAT_OWNED_PUNTS: 5, CT_STAT_COUNT: 6,
+});
+
 export const puntReason = Object.freeze({
   PUNT_NONE: 0, PUNT_DISABLED: 1, PUNT_UNKNOWN_IFACE: 2, PUNT_MALFORMED: 3, PUNT_VLAN: 4,
   PUNT_ETH_TYPE: 5, PUNT_IP_OPTIONS: 6, PUNT_FRAGMENT: 7, PUNT_MULTICAST: 8, PUNT_NOT_GENEVE: 9,
@@ -52,7 +90,8 @@ export const puntReason = Object.freeze({
   PUNT_UNKNOWN_PORT: 14, PUNT_UNSUPPORTED_PORT: 15, PUNT_UNSUPPORTED_MATCH: 16,
   PUNT_UNSUPPORTED_ACTION: 17, PUNT_CONNTRACK: 18, PUNT_CONTROLLER: 19, PUNT_TTL: 20, PUNT_MTU: 21,
   PUNT_NO_NEXT_HOP: 22, PUNT_BUDGET: 23, PUNT_REWRITE: 24, PUNT_INTERNAL: 25, PUNT_CAPACITY: 26,
-  PUNT_TUNNEL_ECN: 27, PUNT_REASON_COUNT: 28,
+  PUNT_TUNNEL_ECN: 27, PUNT_CT_FOREIGN: 28, PUNT_CT_MIDSTREAM: 29, PUNT_CT_MODE: 30,
+  PUNT_CT_FULL: 31, PUNT_CT_RACE: 32, PUNT_CT_INNER: 33, PUNT_REASON_COUNT: 34,
 });
 
 export const dropReason = Object.freeze({
@@ -96,6 +135,12 @@ export const puntReasons: readonly Reason[] = Object.freeze([
   { name: 'INTERNAL', text: 'inconsistent tables' },
   { name: 'CAPACITY', text: 'tables of the fast path are full' },
   { name: 'TUNNEL_ECN', text: 'congestion mark outside, no ECN inside' },
+  { name: 'CT_FOREIGN', text: 'connection that OVS tracks' },
+  { name: 'CT_MIDSTREAM', text: 'middle of a connection that is not tracked here' },
+  { name: 'CT_MODE', text: 'new connection while observing or draining' },
+  { name: 'CT_FULL', text: 'connection table full or at its watermark' },
+  { name: 'CT_RACE', text: 'connection entry that another CPU is removing or changing' },
+  { name: 'CT_INNER', text: 'ICMP error about a packet that is not understood' },
 ]);
 
 export const dropReasons: readonly Reason[] = Object.freeze([
@@ -270,6 +315,55 @@ export const macBinding = struct<MacBinding>('mac_binding', 8, {
   mac_hi: { offset: 0, type: 'u32' }, mac_lo: { offset: 4, type: 'u32' },
 });
 
+export interface ConnKey {
+  readonly a: readonly number[]; readonly b: readonly number[]; readonly a_port: number;
+  readonly b_port: number; readonly zone: number; readonly proto: number; readonly family: number;
+}
+export const connKey = struct<ConnKey>('conn_key', 44, {
+  a: { offset: 0, type: 'u32', length: 4 }, b: { offset: 16, type: 'u32', length: 4 },
+  a_port: { offset: 32, type: 'u32' }, b_port: { offset: 36, type: 'u32' },
+  zone: { offset: 40, type: 'u16' }, proto: { offset: 42, type: 'u8' },
+  family: { offset: 43, type: 'u8' },
+});
+
+export interface Conn {
+  readonly life: bigint; readonly created: bigint; readonly packets: readonly bigint[];
+  readonly bytes: readonly bigint[]; readonly mark: number; readonly label: readonly number[];
+}
+export const conn = struct<Conn>('conn', 72, {
+  life: { offset: 0, type: 'u64' }, created: { offset: 8, type: 'u64' },
+  packets: { offset: 16, type: 'u64', length: 2 }, bytes: { offset: 32, type: 'u64', length: 2 },
+  mark: { offset: 48, type: 'u32' }, label: { offset: 52, type: 'u32', length: 4 },
+});
+
+export interface CtControl {
+  readonly mode: number; readonly watermark: number; readonly foreign_age: number;
+  readonly timeouts: readonly number[];
+}
+export const ctControl = struct<CtControl>('ct_control', 52, {
+  mode: { offset: 0, type: 'u32' }, watermark: { offset: 4, type: 'u32' },
+  foreign_age: { offset: 8, type: 'u32' }, timeouts: { offset: 12, type: 'u32', length: 10 },
+});
+
+export interface Foreign { readonly seen: bigint; readonly reason: number }
+export const foreign = struct<Foreign>('foreign', 16, {
+  seen: { offset: 0, type: 'u64' }, reason: { offset: 8, type: 'u32' },
+});
+
+export interface CtCollect {
+  readonly live: bigint; readonly expired: bigint; readonly deleted: bigint;
+}
+export const ctCollect = struct<CtCollect>('ct_collect', 24, {
+  live: { offset: 0, type: 'u64' }, expired: { offset: 8, type: 'u64' },
+  deleted: { offset: 16, type: 'u64' },
+});
+
+export interface CtExpire { readonly key: ConnKey; readonly done: number; readonly created: bigint }
+export const ctExpire = struct<CtExpire>('ct_expire', 56, {
+  key: { offset: 0, type: connKey }, done: { offset: 44, type: 'u32' },
+  created: { offset: 48, type: 'u64' },
+});
+
 export interface Control {
   readonly active: number; readonly generation: number; readonly enabled: number;
 }
@@ -323,5 +417,6 @@ export const trace = struct<Trace>('trace', 3352, {
 export const structs: readonly Codec<unknown>[] = [
   tuple, stageTuple, stage, dispatchKey, ruleKeyS, ruleKeyM, ruleKeyL, rule, op, program, ifaceKey,
   iface, portKey, port, datapathKey, datapath, tunnel, tunnelSourceKey, macBindingKey, macBinding,
-  control, flowUuid, counter, ifaceCounters, traceStep, trace,
+  connKey, conn, ctControl, foreign, ctCollect, ctExpire, control, flowUuid, counter, ifaceCounters,
+  traceStep, trace,
 ];

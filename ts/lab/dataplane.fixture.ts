@@ -14,7 +14,8 @@ import { concat, ip4Bytes, ip6Bytes, mac, type Bytes } from './packet.js';
 /** All numbers of abi.h under their names there. */
 export const abi = {
   ...layout.flowWord, ...layout.opCode, ...layout.puntReason, ...layout.dropReason,
-  ...layout.portKind, ...layout.ifaceRole, ...layout.verdictKind,
+  ...layout.tcpState, ...layout.otherState, ...layout.ctMode, ...layout.ctTimeout,
+  ...layout.ctStat, ...layout.portKind, ...layout.ifaceRole, ...layout.verdictKind,
   TABLE_EGRESS: layout.TABLE_EGRESS, TABLE_IN_PORT_SEC: layout.TABLE_IN_PORT_SEC,
   MAC_ANY: layout.MAC_ANY, MAC_IP4: layout.MAC_IP4,
 } as const;
@@ -94,7 +95,8 @@ const classes = [
 const keyClass = (size: number): number => classes.findIndex(({ words }) => size <= words);
 /** Small, so that a test loads in milliseconds. */
 const sizes: Readonly<Record<string, number>> = {
-  stages: 256, rules_s: 4096, rules_m: 4096, rules_l: 4096, flow_drops: 64, flow_uuids: 64,
+  conns: 1024, foreign: 1024, stages: 256, rules_s: 4096, rules_m: 4096, rules_l: 4096,
+  flow_drops: 64, flow_uuids: 64,
 };
 
 export class Dataplane {
@@ -107,10 +109,10 @@ export class Dataplane {
     readonly tracer: BpfProgram) {}
 
   /** Loads build/bpf/`hook`.bpf.o, or the one in the folder that OVN_XDP_BPF names. */
-  static load(): Dataplane {
+  static load(more: Readonly<Record<string, number>> = {}): Dataplane {
     const folder = process.env['OVN_XDP_BPF'] ?? join(packageRoot, 'build/bpf');
     const object = BpfObject.open(join(folder, `${hook}.bpf.o`));
-    for (const [name, maxEntries] of Object.entries(sizes)) {
+    for (const [name, maxEntries] of Object.entries({ ...sizes, ...more })) {
       object.changeMap(name, { maxEntries });
     }
     object.load();
@@ -128,6 +130,12 @@ export class Dataplane {
     this.object.close();
   }
 
+  /** Closed with the rest. */
+  map(name: string): BpfMap { return this.#map(name); }
+
+  /** Another program of the object; the caller closes it. */
+  otherProgram(name: string): BpfProgram { return this.object.program(name); }
+
   #map(name: string): BpfMap {
     const map = this.#maps.get(name) ?? this.object.map(name);
     this.#maps.set(name, map);
@@ -142,10 +150,10 @@ export class Dataplane {
   }
 
   /** What the ingress device is; without a port an uplink. */
-  ingress(datapath?: number, port = 0, buffer = 0): void {
+  ingress(datapath?: number, port = 0, buffer = 0, zone = 3): void {
     const role = datapath === undefined ? abi.IFACE_UPLINK : abi.IFACE_VIF;
     this.#map('ifaces').update(layout.ifaceKey.toBytes({ buffer, ifindex: INGRESS }),
-      layout.iface.toBytes({ role, datapath: datapath ?? 0, port, mtu: 1500, zone: 3 }));
+      layout.iface.toBytes({ role, datapath: datapath ?? 0, port, mtu: 1500, zone }));
   }
 
   datapath(datapath: number, buffer = 0): void {

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * ct_foreign.h - connections that OVS tracks, as far as their packets came by here.
+ *
+ * A connection is known by its tuple. OVS may have translated it, and then its replies have
+ * another tuple but still one of its ends; so what is left to OVS by an action that tracks
+ * is noted by both ends too. Neither needs that which cannot begin a connection anyway:
+ * TCP but for its first packet, answers and errors of ICMP.
+ */
+#ifndef OVN_XDP_CT_FOREIGN_H
+#define OVN_XDP_CT_FOREIGN_H
+
+#include "scratch.h"
+#include "ct_key.h"
+
+#define SEEN_STEP 1000		/* milliseconds: how exactly `seen` is kept */
+
+static __always_inline void ct_count(__u32 stat)
+{
+	__u64 *n = bpf_map_lookup_elem(&ct_stats, &stat);
+
+	if (n)
+		(*n)++;
+}
+
+static __always_inline struct ct_control *ct_settings(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&ct_control, &zero);
+}
+
+static __always_inline void clear_ct_words(struct scratch *s)
+{
+	for (__u32 i = FW_CT_STATE; i <= FW_CT_ORIG_PROTO; i++)
+		s->w[i] = 0;
+}
+
+/* OVS's datapath hears of ct_clear only if the packet is tracked in this pass. */
+static __always_inline void ct_clear(struct scratch *s)
+{
+	if (s->w[FW_CT_STATE])
+		s->md_state = 0;
+	clear_ct_words(s);
+}
+
+/* Milliseconds of CLOCK_MONOTONIC, the same for all of one packet. */
+static __always_inline __u64 ct_now(struct scratch *s)
+{
+	if (!s->now)
+		s->now = bpf_ktime_get_coarse_ns() / 1000000;
+	return s->now;
+}
+
+/* Ends without ports are whole hosts, and those of ICMP and TCP are not asked for. */
+static __always_inline int has_ends(const struct ct_tuple *t)
+{
+	return t->proto != IPPROTO_TCP && !is_icmp(t->family, t->proto);
+}
+
+/* Whether the key is noted and holds; a packet refreshes it. */
+static __noinline int foreign_hit(struct scratch *s, __u32 age)
+{
+	struct foreign *f = bpf_map_lookup_elem(&foreign, &s->foreign_key);
+	__u64 now = ct_now(s);
+
+	if (!f || now > f->seen + age * 1000ull)
+		return 0;
+	if (now > f->seen + SEEN_STEP)
+		f->seen = now;
+	return 1;
+}
+
+/* The key of all connections of one end of s->tuple. */
+static __always_inline void end_key(struct scratch *s, int source)
+{
+	struct conn_key *key = &s->foreign_key;
+	const struct ct_tuple *t = &s->tuple;
+
+	__builtin_memset(key, 0, sizeof(*key));
+	__builtin_memcpy(key->a, source ? t->src : t->dst, sizeof(key->a));
+	key->a_port = source ? t->sport : t->dport;
+	key->proto = t->proto;
+	key->family = t->family;
+}
+
+/* Whether the connection of s->tuple, which is not in `conns`, may be one of OVS's. */
+static __always_inline int is_foreign(struct scratch *s, __u32 age)
+{
+	canonical_key(s, &s->foreign_key, 0);
+	if (foreign_hit(s, age))
+		return 1;
+	if (!has_ends(&s->tuple))
+		return 0;
+	end_key(s, 1);
+	if (foreign_hit(s, age))
+		return 1;
+	end_key(s, 0);
+	return foreign_hit(s, age);
+}
+
+static __noinline int note_foreign(struct scratch *s)
+{
+	struct foreign *f = bpf_map_lookup_elem(&foreign, &s->foreign_key);
+	struct foreign entry = { .seen = ct_now(s), .reason = s->reason };
+
+	if (f) {
+		f->seen = entry.seen;
+		return 0;
+	}
+	ct_count(CT_STAT_FOREIGN);
+	return bpf_map_update_elem(&foreign, &s->foreign_key, &entry, BPF_ANY);
+}
+
+static __always_inline int to_group(const struct ct_tuple *t)
+{
+	if (t->family == 4)
+		return t->dst[3] >> 28 == 0xe || t->dst[3] == 0xffffffff;
+	return t->dst[0] >> 24 == 0xff;
+}
+
+/* The words that say whose packet it was when it came. */
+static __always_inline void restore_entry(struct scratch *s)
+{
+	const __u32 *from = s->marks & MARK_ANSWER ? s->quoted : s->orig;
+
+	__builtin_memcpy(&s->w[FW_IP], &from[FW_IP],
+			 (FW_TCP_FLAGS + 1 - FW_IP) * sizeof(__u32));
+	s->marks &= ~MARK_ANSWER;
+}
+
+/* After a punt: from now on the connection is OVS's, unless it is ours already. */
+GLOBAL int leave_to_ovs(struct scratch *s)
+{
+	struct ct_control *c = ct_settings();
+
+	if (!s || !c || c->mode == CT_OFF || !s->parsed)
+		return 0;
+	if (s->ct_ours) {
+		ct_count(CT_STAT_OWNED_PUNTS);
+		return 0;
+	}
+	restore_entry(s);
+	if (packet_tuple(s) != KEY_OK || !can_begin(s) || to_group(&s->tuple))
+		return 0;
+	canonical_key(s, &s->foreign_key, 0);
+	note_foreign(s);
+	if (s->reason != PUNT_CONNTRACK || !has_ends(&s->tuple))
+		return 0;
+	end_key(s, 1);
+	note_foreign(s);
+	end_key(s, 0);
+	return note_foreign(s);
+}
+
+#endif
