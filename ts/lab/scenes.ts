@@ -54,6 +54,17 @@ const stateless: Topology = {
   ],
 };
 
+/** Rejected where it leaves and where it arrives: local, routed and from other chassis. */
+const rejecting: Topology = {
+  ...routed, name: 'ACLs that reject',
+  acls: [
+    { on: 's1', direction: 'from-lport', priority: 1001, action: 'reject',
+      match: 'tcp.dst < 1024 || udp.dst == 53 || ip.proto == {47, 50, 132}' },
+    { on: 's2', direction: 'to-lport', priority: 1001, action: 'reject',
+      match: 'ip.ttl < 100 && (tcp || udp.src > 30000 || icmp)' },
+  ],
+};
+
 const wide: Topology = {
   name: 'three switches and a router', switches: 3, routed: true,
   vms: [
@@ -74,6 +85,7 @@ export const arenas: readonly Arena[] = [
   { topology: flat, encap: { family: 4, csum: true } },
   { topology: routed, encap: { family: 4, csum: false } },
   { topology: stateless, encap: { family: 4, csum: true } },
+  { topology: rejecting, encap: { family: 4, csum: true } },
   { topology: wide, encap: { family: 6, csum: true } },
 ];
 

@@ -33,15 +33,16 @@ type Family = 4 | 6;
 
 /** From VM to VM, over the router when they are in different subnets. */
 function sent(name: string, from: TopologyVm, to: TopologyVm | 'router', family: Family,
-  l4: Layer4, ip: Partial<Ip> = {}): Sent {
+  l4: Layer4, ip: Partial<Ip> & { readonly ethDst?: string; readonly padTo?: number } = {},
+): Sent {
   const dst = to === 'router' ? routerIp(from.switch, family) : vmIp(to, family);
   const direct = to !== 'router' && to.switch === from.switch;
   const header = { src: vmIp(from, family), dst, id: 4711, tos: 0x28, ...ip };
   const layer3 = family === 4 ? ip4(header, l4) : ip6(header, l4);
-  const ethDst = direct ? vmMac(to) : routerMac(from.switch);
+  const ethDst = ip.ethDst ?? (direct ? vmMac(to) : routerMac(from.switch));
   const place = to === 'router' ? to : to.port;
   return { name: `${name} IPv${family} ${from.port} > ${place}`, from,
-    frame: eth({ src: vmMac(from), dst: ethDst }, layer3) };
+    frame: eth({ src: vmMac(from), dst: ethDst, padTo: ip.padTo ?? 0 }, layer3) };
 }
 
 const data = (size: number): Bytes => Uint8Array.from({ length: size }, (_, i) => i * 11);
@@ -84,6 +85,20 @@ function frames(family: Family): Sent[] {
     ...[947, 956, 957, 958, 1300].flatMap((size) => [0, 0x4000].map((frag) =>
       sent(`UDP of ${size} over a narrow port, fragment word ${frag}`, a1, b1, family,
         udp({ src: 1, dst: 2 }, data(size)), { frag }))),
+    // Nobody in OVN asks who sent it or to whom: pinctrl answers from and to what it was.
+    ...[81, 82].flatMap((port) => [
+      sent(`broadcast of ${port}`, a1, a2, family, udp({ src: 5, dst: port }, data(9)),
+        { ethDst: 'ff:ff:ff:ff:ff:ff', dst: family === 4 ? '255.255.255.255' : 'ff02::1' }),
+      sent(`multicast of ${port}`, a1, a2, family, tcp({ src: 5, dst: port }), family === 4
+        ? { ethDst: '01:00:5e:01:02:03', dst: '224.1.2.3' }
+        : { ethDst: '33:33:00:00:00:01', dst: 'ff02::1' }),
+      sent(`from nowhere, ${port}`, a1, a2, family, udp({ src: 5, dst: port }),
+        { src: family === 4 ? '0.0.0.0' : '::' }),
+      sent(`padded, ${port}`, a1, a2, family, udp({ src: 5, dst: port }, data(3)),
+        { padTo: 90 }),
+    ]),
+    sent('multicast with TTL 1', a1, b1, family, udp({ src: 5, dst: 6 }, data(9)),
+      { ttl: 1, dst: family === 4 ? '224.1.2.3' : 'ff0e::1' }),
     sent('large TCP from a narrow port', b1, a2, family, tcp({ src: 1, dst: 2 }, data(1200))),
     sent('large TCP to a narrow port', a3, b2, family, tcp({ src: 1, dst: 2 }, data(1200))),
     ...family === 6 ? [] : [
