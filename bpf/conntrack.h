@@ -209,6 +209,7 @@ GLOBAL int track(struct scratch *s, __u32 zone, __u32 flags)
 	__u32 changed, from_b, fresh;
 	int key;
 
+	s = scratch_again(s);
 	if (!s)
 		return 1;
 	changed = s->md_zone != zone;
@@ -280,7 +281,8 @@ static __always_inline int run_ct_op(struct scratch *s)
 	struct ct_control *c = ct_settings();
 	__u32 zone = s->w[s->ct_op.src & (FW_WORDS - 1)] & 0xffff;
 
-	if (!c || c->mode == CT_OFF)
+	/* Zone 0: ovn-controller has not told us one (yet). */
+	if (!c || c->mode == CT_OFF || !zone)
 		return punt(s, PUNT_CONNTRACK);
 	if (s->ct_op.code == OP_CT_COMMIT)
 		return commit(s, zone);
