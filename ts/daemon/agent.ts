@@ -64,7 +64,7 @@ export class Agent {
   /** Loads the programs and takes over what is pinned. Throws when the kernel refuses. */
   constructor(options: AgentOptions) {
     this.#options = options;
-    this.#dataplane = loadDataplane(options.pinDir, options.objectDir);
+    this.#dataplane = loadDataplane(options.pinDir, { dir: options.objectDir });
     this.#port = new KernelPort(this.#dataplane.maps);
     this.#sync = new Sync(this.#port, () => new Promise((resolve) => { setImmediate(resolve); }));
     this.#attacher = new Attacher(options.pinDir, this.#dataplane.forward);
@@ -164,7 +164,7 @@ export class Agent {
     this.#placed = placed;
     const applied = await this.#apply(placed);
     this.#attacher.update(placed.plans);
-    if (!this.#dataplane.adopted) removeOtherSets(this.#options.pinDir, this.#dataplane.setDir);
+    if (!this.#dataplane.adopted) removeOtherSets(this.#options.pinDir, this.#dataplane);
     this.#failure = '';
     this.#options.onPass?.({ compile: compiled ? (done - began) / 1000 : undefined,
       apply: applied ? (performance.now() - done) / 1000 : undefined });

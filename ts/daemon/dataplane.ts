@@ -2,12 +2,14 @@
  * The loaded programs and their pinned tables. Under the pin directory:
  *
  *   abi-<version>-<digest>/<map>, <program>    one set of tables, programs of both hooks
+ *   ct-<version>-<digest>/<map>                connections, which outlive a set of tables
  *   links/<device>                             one link per device with XDP or tcx
  *   filters/<device>                           the program of a clsact filter, which is no link
  *
  * A set is named after the shapes of all its maps, so a new agent takes over exactly the
  * tables that it understands. Otherwise it makes a set of its own, fills it, and switches
- * link by link; only then the old set goes.
+ * link by link; only then the old set goes. Connections are kept across that as long as
+ * their own maps have the same shapes.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
@@ -29,33 +31,59 @@ export const programKinds = ['xdp', 'tc'] as const;
 export type ProgramKind = typeof programKinds[number];
 export const forwardProgram = (kind: ProgramKind): string => `${kind}_forward`;
 export const traceProgram = (kind: ProgramKind): string => `${kind}_trace`;
-const isProgram = (name: string): boolean => programKinds.some((kind) =>
-  name === forwardProgram(kind) || name === traceProgram(kind));
+/** Programs of user space itself, about connections. */
+export const ctPrograms = ['ct_collect', 'ct_expire'] as const;
+export type CtProgram = typeof ctPrograms[number];
+const isProgram = (name: string): boolean => ctPrograms.some((program) => program === name) ||
+  programKinds.some((kind) => name === forwardProgram(kind) || name === traceProgram(kind));
 
 /** Maps that hold nothing beyond one packet. */
 const isPinned = (map: string): boolean => map !== 'scratch' && !map.startsWith('.');
 
-export interface Dataplane {
-  readonly setDir: string;
+/** Bumped when these maps mean something else in the same shape. */
+const connectionsVersion = 1;
+const connectionMaps: ReadonlySet<string> = new Set(['conns', 'conn_count', 'foreign',
+  'ct_control', 'ct_stats', 'zone_owners']);
+
+/** Folders of one set, and of the connections. */
+interface Folders { readonly setDir: string; readonly ctDir: string }
+const pathOf = ({ setDir, ctDir }: Folders, map: string): string =>
+  join(connectionMaps.has(map) ? ctDir : setDir, map);
+
+export interface Dataplane extends Folders {
   /** Whether the tables were there already. */
   readonly adopted: boolean;
   readonly maps: ReadonlyMap<string, BpfMap>;
   readonly forward: ReadonlyMap<ProgramKind, BpfProgram>;
+  readonly ct: ReadonlyMap<CtProgram, BpfProgram>;
   close(): void;
 }
+export interface LoadOptions {
+  /** Folder of the BPF objects. */
+  readonly dir?: string | undefined;
+  /** Entries of `conns`, if it has to be made. */
+  readonly connections?: number | undefined;
+}
 
-/** Name of the set of tables that `object` needs. */
-export function setName(object: BpfObject): string {
-  const shapes = object.maps.filter(({ name }) => isPinned(name)).map((map) =>
-    [map.name, map.type, map.keySize, map.valueSize, map.maxEntries, map.flags].join())
-    .sort().join('\n');
-  const digest = createHash('sha256').update(shapes).digest('hex').slice(0, 8);
-  return `abi-${ABI_VERSION}-${digest}`;
+const digestOf = (shapes: readonly (readonly unknown[])[]): string => createHash('sha256')
+  .update(shapes.map((shape) => shape.join()).sort().join('\n')).digest('hex').slice(0, 8);
+
+/** Names of the set of tables that `object` needs, and of the set of connections, whose sizes
+ * are free. */
+export function setNames(object: BpfObject): { readonly tables: string; readonly ct: string } {
+  const maps = object.maps.filter(({ name }) => isPinned(name));
+  const tables = maps.filter(({ name }) => !connectionMaps.has(name)).map((map) =>
+    [map.name, map.type, map.keySize, map.valueSize, map.maxEntries, map.flags]);
+  const ct = maps.filter(({ name }) => connectionMaps.has(name)).map((map) =>
+    [map.name, map.type, map.keySize, map.valueSize, map.flags]);
+  return { tables: `abi-${ABI_VERSION}-${digestOf(tables)}`,
+    ct: `ct-${connectionsVersion}-${digestOf(ct)}` };
 }
 
 /** Loads the programs over the pinned tables, which are made if they are not there. Nothing
  * is attached. Throws BpfError, for instance when the pin directory is on no BPF file system. */
-export function loadDataplane(pinDir: string, dir = objectDir): Dataplane {
+export function loadDataplane(pinDir: string, { dir = objectDir, connections }: LoadOptions = {}):
+  Dataplane {
   const objects: (readonly [ProgramKind, BpfObject])[] = [];
   try {
     for (const kind of programKinds) {
@@ -64,6 +92,9 @@ export function loadDataplane(pinDir: string, dir = objectDir): Dataplane {
         throw new Error(`no BPF object at ${path}: run "npm run build:native"`);
       }
       objects.push([kind, BpfObject.open(path)]);
+    }
+    for (const [, object] of objects) {
+      if (connections !== undefined) object.changeMap('conns', { maxEntries: connections });
     }
     return load(objects, pinDir);
   } finally {
@@ -85,37 +116,42 @@ function checkLayouts(object: BpfObject): void {
 /** Both objects have the same tables: what the first makes, the second uses. */
 function load(objects: readonly (readonly [ProgramKind, BpfObject])[], pinDir: string):
   Dataplane {
-  const sets = objects.map(([, object]) => setName(object));
-  const setDir = join(pinDir, sets[0]!);
-  if (sets.some((name) => name !== sets[0])) throw new Error('the BPF objects are of two builds');
-  mkdirSync(setDir, { recursive: true });
+  const [names, ...others] = objects.map(([, object]) => setNames(object));
+  if (!names || others.some(({ tables, ct }) => tables !== names.tables || ct !== names.ct)) {
+    throw new Error('the BPF objects are of two builds');
+  }
+  const folders = { setDir: join(pinDir, names.tables), ctDir: join(pinDir, names.ct) };
+  for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true });
   const maps = new Map<string, BpfMap>();
   const forward = new Map<ProgramKind, BpfProgram>();
+  const ct = new Map<CtProgram, BpfProgram>();
   let made = false;
   for (const [kind, object] of objects) {
-    made = loadObject(object, setDir, maps) || made;
-    forward.set(kind, pinProgram(object, forwardProgram(kind), setDir));
-    pinProgram(object, traceProgram(kind), setDir).close();
+    made = loadObject(object, folders, maps) || made;
+    forward.set(kind, pinProgram(object, forwardProgram(kind), folders.setDir));
+    pinProgram(object, traceProgram(kind), folders.setDir).close();
+    if (ct.size > 0) continue;
+    for (const name of ctPrograms) ct.set(name, pinProgram(object, name, folders.setDir));
   }
-  log('dataplane', 'INFO', `${made ? 'made' : 'took over'} the tables in ${setDir}`);
-  return opened(setDir, !made, maps, forward);
+  log('dataplane', 'INFO', `${made ? 'made' : 'took over'} the tables in ${folders.setDir}`);
+  return opened(folders, !made, maps, { forward, ct });
 }
 
 /** Adds to `maps`; whether any had to be made. */
-function loadObject(object: BpfObject, setDir: string, maps: Map<string, BpfMap>): boolean {
+function loadObject(object: BpfObject, folders: Folders, maps: Map<string, BpfMap>): boolean {
   checkLayouts(object);
   const names = object.maps.map(({ name }) => name).filter(isPinned);
-  const missing = names.filter((name) => !existsSync(join(setDir, name)));
+  const missing = names.filter((name) => !existsSync(pathOf(folders, name)));
   for (const name of names) {
     if (missing.includes(name)) continue;
-    const map = maps.get(name) ?? BpfMap.openPinned(join(setDir, name));
+    const map = maps.get(name) ?? BpfMap.openPinned(pathOf(folders, name));
     object.changeMap(name, { reuse: map });
     maps.set(name, map);
   }
   object.load();
   for (const name of missing) {
     const map = object.map(name);
-    map.pin(join(setDir, name));
+    map.pin(pathOf(folders, name));
     maps.set(name, map);
   }
   return missing.length > 0;
@@ -128,19 +164,19 @@ function pinProgram(object: BpfObject, name: string, setDir: string): BpfProgram
   return program;
 }
 
-function opened(setDir: string, adopted: boolean, maps: Dataplane['maps'],
-  forward: Dataplane['forward']): Dataplane {
-  return { setDir, adopted, maps, forward, close: () => {
+function opened(folders: Folders, adopted: boolean, maps: Dataplane['maps'],
+  programs: Pick<Dataplane, 'forward' | 'ct'>): Dataplane {
+  return { ...folders, adopted, maps, ...programs, close: () => {
     for (const map of maps.values()) map.close();
-    for (const program of forward.values()) program.close();
+    for (const list of Object.values(programs)) for (const program of list.values()) program.close();
   } };
 }
 
-/** Sets of tables below `pinDir`, the given one left out. */
-function otherSets(pinDir: string, keep?: string): string[] {
+/** Folders below `pinDir` with that beginning. */
+function foldersOf(pinDir: string, prefix: 'abi-' | 'ct-'): string[] {
   if (!existsSync(pinDir)) return [];
-  return readdirSync(pinDir).filter((name) => name.startsWith('abi-'))
-    .map((name) => join(pinDir, name)).filter((dir) => dir !== keep);
+  return readdirSync(pinDir).filter((name) => name.startsWith(prefix))
+    .map((name) => join(pinDir, name));
 }
 
 export function removeSet(dir: string): void {
@@ -148,22 +184,32 @@ export function removeSet(dir: string): void {
   rmdirSync(dir);
 }
 
-/** Removes tables that no program attached by us uses any more. */
-export function removeOtherSets(pinDir: string, keep?: string): void {
-  for (const dir of otherSets(pinDir, keep)) {
-    log('dataplane', 'INFO', `removing the tables in ${dir}`);
-    removeSet(dir);
+/** Removes tables and connections that no program attached by us uses any more: all but those
+ * of `keep`. */
+export function removeOtherSets(pinDir: string, keep?: Folders): void {
+  const ours = new Set(keep ? [keep.setDir, keep.ctDir] : []);
+  for (const prefix of ['abi-', 'ct-'] as const) {
+    for (const dir of foldersOf(pinDir, prefix)) {
+      if (ours.has(dir)) continue;
+      log('dataplane', 'INFO', `removing the tables in ${dir}`);
+      removeSet(dir);
+    }
   }
 }
 
 /** The set of a running or dead agent, for the CLI; undefined when nothing is pinned there. */
 export function openSet(pinDir: string): Dataplane | undefined {
-  const [setDir] = otherSets(pinDir);
-  if (setDir === undefined) return undefined;
-  const programOf = (kind: ProgramKind): string => join(setDir, forwardProgram(kind));
-  if (!programKinds.every((kind) => existsSync(programOf(kind)))) return undefined;
-  const names = readdirSync(setDir).filter((name) => !isProgram(name));
-  const maps = new Map(names.map((name) => [name, BpfMap.openPinned(join(setDir, name))]));
-  return opened(setDir, true, maps, new Map(programKinds.map((kind) =>
-    [kind, BpfProgram.openPinned(programOf(kind))])));
+  const [setDir] = foldersOf(pinDir, 'abi-');
+  const [ctDir] = foldersOf(pinDir, 'ct-');
+  if (setDir === undefined || ctDir === undefined) return undefined;
+  const programOf = (name: string): string => join(setDir, name);
+  if (!programKinds.every((kind) => existsSync(programOf(forwardProgram(kind))))) return undefined;
+  const paths = [setDir, ctDir].flatMap((dir) => readdirSync(dir)
+    .filter((name) => !isProgram(name)).map((name) => [name, join(dir, name)] as const));
+  const open = <T extends string>(names: readonly T[], file: (name: T) => string):
+    Map<T, BpfProgram> =>
+    new Map(names.map((name) => [name, BpfProgram.openPinned(programOf(file(name)))]));
+  return opened({ setDir, ctDir }, true,
+    new Map(paths.map(([name, path]) => [name, BpfMap.openPinned(path)])),
+    { forward: open(programKinds, forwardProgram), ct: open(ctPrograms, (name) => name) });
 }

@@ -108,26 +108,32 @@ test('a link that was pinned is taken over with the new program', () => withPinD
   using link = BpfLink.attachXdp(first.forward.get('xdp')!, 1, 'skb');
   link.pin(join(links, 'lo'));
   const old = first.setDir;
+  const connection = new Uint8Array(72).fill(1);
+  first.maps.get('conns')!.update(new Uint8Array(44), connection);
   first.close();
   // As if the tables were of another version of us.
   renameSync(old, join(dir, 'abi-0-old'));
   const second = loadDataplane(dir);
   assert.not(second.adopted);
+  assert.equal(second.maps.get('conns')!.lookup(new Uint8Array(44)), connection,
+    'an upgrade keeps connections');
   const attacher = new Attacher(dir, second.forward);
   attacher.update([plan]);
   assert.ok(attacher.on('lo', 1));
   assert.is(link.info.programId, second.forward.get('xdp')!.info.id);
-  removeOtherSets(dir, second.setDir);
-  assert.equal(readdirSync(dir).sort(), [basename(second.setDir), 'filters', 'links']);
+  removeOtherSets(dir, second);
+  assert.equal(readdirSync(dir).sort(), [basename(second.setDir),
+    basename(second.ctDir), 'filters', 'links']);
   second.close();
   const third = loadDataplane(dir);
   assert.ok(third.adopted);
   third.close();
   const set = openSet(dir);
-  assert.ok(set?.maps.has('dispatch'));
+  assert.ok(set?.maps.has('dispatch') && set.maps.has('conns'));
   set?.close();
-  // A vanished port.
-  const last = loadDataplane(dir);
+  // A vanished port. A size is asked of new tables only.
+  const last = loadDataplane(dir, { connections: 4096 });
+  assert.is(last.maps.get('conns')!.info.maxEntries, third.maps.get('conns')!.info.maxEntries);
   new Attacher(dir, last.forward).update([]);
   assert.equal(readdirSync(links), []);
   assert.is(link.info.ifindex, 0);
