@@ -8,6 +8,8 @@ import * as assert from 'uvu/assert';
 import { abi, Dataplane, hook, INGRESS, set, UNDERLAY, XDP, type TestRule }
   from './dataplane.fixture.js';
 import { compileActions } from '../compile/action.js';
+import type { Stage } from '../compile/model.js';
+import { walk } from '../compile/reference.js';
 import { parseActions } from '../lflow/action_parse.js';
 import { symbolTable } from '../lflow/fields.js';
 import { describe, eth, geneve, hex, icmp, icmp6, ip4, ip6, raw4, sum16, tcp, udp, type Bytes,
@@ -285,6 +287,35 @@ test('registers survive a packet-out, conntrack and mark do not', () => {
   assert.equal(ct.map((word) => words[word]), ct.map(() => 0));
   assert.is(words[abi.FW_PKT_MARK], 0);
   assert.equal([words[abi.FW_INPORT], words[abi.FW_OUTPORT]], [0, 1]);
+  plane.close();
+});
+
+/** One stage with this one rule, as the reference wants it. */
+function stage(table: number, { ops, args = [] }: TestRule): Stage {
+  const everything = { shape: { words: [], masks: [] }, key: [] };
+  return { digest: '', table, rules: [
+    { ...everything, priority: 1, program: { ops }, args, flow: '' }] };
+}
+
+test('the reference walk ends with the same vector', () => {
+  const plane = network('drop;');
+  const vm = { datapath: 1, port: 1, kind: 'local', logical_port: 'vm', zone: 0 } as const;
+  const frames = [...rejected.map(([, frame]) => frame), ...silent.map(([, frame]) => frame),
+    sent4(udp(client, payload(1300))), sent6(udp(client, payload(1300)))];
+  for (const frame of frames.filter((one) => !leftInTc(one) && one.length !== 60)) {
+    plane.table(1, 0, [actions('drop;')]);
+    const { words: parsed } = plane.trace(frame);
+    plane.table(1, 0, [actions(REJECT)]);
+    const { words, verdict } = plane.trace(frame);
+    const walked = walk({
+      datapaths: new Map(), tunnels: new Map(), macBindings: new Map(), unsupported: [],
+      ports: new Map([['1/1', vm]]),
+      dispatch: new Map([['1/0', stage(0, actions(REJECT))],
+        ['1/69', stage(69, actions('output;'))]]),
+    }, Uint32Array.from(parsed));
+    assert.is(walked.verdict.kind, verdict === abi.VERDICT_DROP ? 'drop' : 'output');
+    assert.equal([...walked.words], [...words], describe(frame).join('\n'));
+  }
   plane.close();
 });
 
