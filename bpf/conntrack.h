@@ -16,7 +16,18 @@
 
 #define CT_COMMIT 0x100u		/* of track(), beside CT_NAT */
 #define CT_MARK_WORDS 5		/* FW_CT_MARK and FW_CT_LABEL stand together */
-#define PENDING(s) (&(s)->pending[(s)->ct_at < CT_PENDING ? (s)->ct_at : 0])
+
+/* The barrier keeps the index in the register that was compared: 6.1 wants to see it. */
+static __always_inline struct ct_pending *pending_at(struct scratch *s)
+{
+	__u32 at = s->ct_at;
+
+	if (at >= CT_PENDING)
+		at = 0;
+	barrier_var(at);
+	return &s->pending[at];
+}
+#define PENDING(s) pending_at(s)
 
 static __always_inline int expired(__u64 life, __u64 now)
 {

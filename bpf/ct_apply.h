@@ -172,6 +172,7 @@ static long undo_one(__u32 i, void *arg)
 /* The packet is left to OVS after all: what it created expires at once. */
 GLOBAL int ct_undo(struct scratch *s)
 {
+	s = scratch_again(s);
 	if (s && s->npending)
 		bpf_loop(CT_PENDING, undo_one, &s, 0);
 	return 0;
@@ -181,6 +182,7 @@ GLOBAL int ct_undo(struct scratch *s)
  * verdict of punt. An owned packet whose entry keeps changing goes its way in the end. */
 GLOBAL int ct_apply(struct scratch *s)
 {
+	s = scratch_again(s);
 	if (!s || !s->npending || s->verdict == VERDICT_PUNT)
 		return 0;
 	ct_now(s);

@@ -134,6 +134,7 @@ GLOBAL int leave_to_ovs(struct scratch *s)
 {
 	struct ct_control *c = ct_settings();
 
+	s = scratch_again(s);
 	if (!s || !c || c->mode == CT_OFF || !s->parsed)
 		return 0;
 	if (s->ct_ours) {

@@ -72,6 +72,7 @@ struct scratch {
 	struct conn_key foreign_key;
 	struct ct_pending pending[CT_PENDING];
 	struct conn conn;		/* what is inserted */
+	__u32 slot;			/* which of `scratch` this is */
 
 	/* begin: cleared for each packet */
 	__u32 w[FW_WORDS];
@@ -122,7 +123,8 @@ struct {
 } scratch SEC(".maps");
 
 /* A function that the verifier walks once, not once a call: it knows nothing of its arguments,
- * so pointers are checked for NULL. Needs its own BTF, hence not static. */
+ * so pointers are checked for NULL. Needs its own BTF, hence not static. It begins with
+ * scratch_again(). */
 #define GLOBAL __noinline
 
 #define FLOW_NONE 0xffffffffu
@@ -142,8 +144,21 @@ static __always_inline struct scratch *scratch_begin(__u32 slot)
 
 	if (!s)
 		return 0;
+	s->slot = slot;
 	scratch_clear(s);
 	return s;
+}
+
+/* The same slot, as a map's value: a GLOBAL function's argument is mere memory to the verifier,
+ * in which kernels before 6.2 take no key of a map. */
+static __always_inline struct scratch *scratch_again(const struct scratch *s)
+{
+	__u32 slot;
+
+	if (!s)
+		return 0;
+	slot = s->slot;
+	return bpf_map_lookup_elem(&scratch, &slot);
 }
 
 /* Both return 1, which also ends a bpf_loop. */

@@ -187,6 +187,7 @@ static long walk_step(__u32 i __attribute__((unused)), void *arg)
 /* From (w[FW_DATAPATH], s->table) to a verdict. */
 GLOBAL int walk(struct scratch *s)
 {
+	s = scratch_again(s);
 	if (!s)
 		return 0;
 	bpf_loop(WALK_STEPS, walk_step, &s, 0);
