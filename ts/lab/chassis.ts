@@ -1,4 +1,4 @@
-/** One chassis: a namespace with its own Open vSwitch (userspace datapath) and ovn-controller. */
+/** One chassis: a namespace with its own Open vSwitch and ovn-controller. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { run, until } from './exec.js';
@@ -15,6 +15,10 @@ export const underlayMtu = 1700;
 export const uplink = 'eth0';
 export const physicalBridge = 'br-phys';
 
+/** Bridge.datapath_type: userspace, or the kernel's, for which the running kernel needs
+ * openvswitch and geneve (kernel_vm.ts has kernels that do). */
+export type DatapathType = 'netdev' | 'system';
+
 export interface ChassisPlace {
   readonly name: string;
   /** 1..250; makes the addresses. */
@@ -26,6 +30,7 @@ export interface ChassisPlace {
   readonly dir: string;
   readonly southbound: string;
   readonly encap: Encap;
+  readonly datapath: DatapathType;
 }
 
 export class Chassis {
@@ -53,7 +58,8 @@ export class Chassis {
     mkdirSync(this.dir, { recursive: true });
     this.createDevices();
     this.startOvs();
-    this.createPhysicalBridge();
+    if (this.place.datapath === 'netdev') this.createPhysicalBridge();
+    else this.addEncapAddress(uplink);
     this.startController();
   }
 
@@ -100,8 +106,8 @@ export class Chassis {
     run(['ip', '-n', fabricNetns, 'link', 'set', fabricPort, 'master', 'fabric', 'up']);
     run(['ip', '-n', netns, 'link', 'set', uplink, 'up']);
     run(['ip', '-n', netns, 'link', 'set', 'lo', 'up']);
-    offloads(fabricNetns, fabricPort, 'receiver');
-    offloads(netns, uplink, 'ovs');
+    this.offloads(fabricNetns, fabricPort, 'receiver');
+    this.offloads(netns, uplink, 'ovs');
   }
 
   private startOvs(): void {
@@ -109,31 +115,42 @@ export class Chassis {
     run(['ovsdb-tool', 'create', conf, '/usr/share/openvswitch/vswitch.ovsschema']);
     this.daemon('ovsdb-server', conf, `--remote=p${this.ovsDb}`,
       `--unixctl=${join(this.dir, 'ovsdb.ctl')}`);
-    const { southbound, encap } = this.place;
+    const { southbound, encap, datapath } = this.place;
     const ids = {
       'system-id': this.name, 'ovn-remote': southbound, 'ovn-encap-type': 'geneve',
       'ovn-encap-ip': this.encapIp, 'ovn-encap-csum': `${encap.csum}`,
-      'ovn-bridge-datapath-type': 'netdev', 'ovn-monitor-all': 'true',
+      'ovn-bridge-datapath-type': datapath, 'ovn-monitor-all': 'true',
     };
     this.vsctl('--no-wait', 'init', '--', 'set', 'Open_vSwitch', '.',
       ...Object.entries(ids).map(([key, value]) => `external_ids:${key}="${value}"`));
-    this.daemon('ovs-vswitchd', '--disable-system', this.ovsDb);
+    this.daemon('ovs-vswitchd', ...datapath === 'netdev' ? ['--disable-system'] : [], this.ovsDb);
   }
 
   /** OVS tunnels natively only through a bridge whose own port carries the encap IP. */
   private createPhysicalBridge(): void {
-    const { netns, encap } = this.place;
     this.vsctl('add-br', physicalBridge,
       '--', 'set', 'Bridge', physicalBridge, 'datapath_type=netdev', 'fail_mode=standalone',
       `other_config:hwaddr="${this.link(uplink).address}"`,
       '--', 'set', 'Interface', physicalBridge, `mtu_request=${underlayMtu}`,
       '--', 'add-port', physicalBridge, uplink);
+    run(['ip', '-n', this.netns, 'link', 'set', physicalBridge, 'up']);
+    this.addEncapAddress(physicalBridge);
+  }
+
+  private addEncapAddress(device: string): void {
+    const { netns, encap } = this.place;
     if (encap.family === 6) {
-      run(['sysctl', '-qw', `net.ipv6.conf.${physicalBridge}.disable_ipv6=0`], { netns });
+      run(['sysctl', '-qw', `net.ipv6.conf.${device}.disable_ipv6=0`], { netns });
     }
-    run(['ip', '-n', netns, 'link', 'set', physicalBridge, 'up']);
     run(['ip', '-n', netns, 'address', 'add', `${this.encapIp}/${encap.family === 4 ? 16 : 64}`,
-      'dev', physicalBridge, ...encap.family === 6 ? ['nodad'] : []]);
+      'dev', device, ...encap.family === 6 ? ['nodad'] : []]);
+  }
+
+  /** Userspace OVS takes frames as they are on the wire; the kernel's datapath any. */
+  offloads(netns: string, device: string, set: keyof typeof offloadSets): void {
+    if (this.place.datapath === 'netdev') {
+      run(['ethtool', '-K', device, ...offloadSets[set]], { netns });
+    }
   }
 
   private startController(): void {
@@ -165,7 +182,3 @@ const offloadSets = {
    */
   receiver: ['gro', 'on', 'gso', 'off', 'tso', 'off', 'tx', 'off'],
 } as const;
-
-export function offloads(netns: string, device: string, set: keyof typeof offloadSets): void {
-  run(['ethtool', '-K', device, ...offloadSets[set]], { netns });
-}

@@ -32,7 +32,6 @@ mkdir -p dev/pts dev/shm
 mount -t devpts -o ptmxmode=666 pts dev/pts
 mount -t tmpfs shm dev/shm
 mount -t tmpfs run run
-mount -t tmpfs tmp tmp
 mount -t cgroup2 cgroup sys/fs/cgroup
 mount -t bpf bpf sys/fs/bpf
 mkdir -p run/lock run/netns run/shared

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Chassis, quietNetns, underlayMtu, type Encap } from './chassis.js';
+import { Chassis, quietNetns, underlayMtu, type DatapathType, type Encap } from './chassis.js';
 import { run } from './exec.js';
 import {
   createRunDir, forgetAtExit, keepLab, netnsPrefixOf, removeAtExit, removeLab, sweepStaleLabs,
@@ -12,6 +12,7 @@ import { Vm, type VmSpec } from './vm.js';
 export interface LabOptions {
   readonly chassis: readonly string[];
   readonly encap?: Partial<Encap>;
+  readonly datapath?: DatapathType;
 }
 
 export class Lab {
@@ -31,7 +32,9 @@ export class Lab {
       lab.startCentral();
       lab.startFabric();
       const encap = { family: 4, csum: true, ...options.encap } as const;
-      for (const name of options.chassis) lab.addChassis(name, encap);
+      for (const name of options.chassis) {
+        lab.addChassis(name, encap, options.datapath ?? 'netdev');
+      }
       for (const chassis of lab.chassis.values()) await chassis.ready();
       return lab;
     } catch (error) {
@@ -136,11 +139,11 @@ export class Lab {
     run(['ip', '-n', netns, 'link', 'set', 'fabric', 'up']);
   }
 
-  private addChassis(name: string, encap: Encap): void {
+  private addChassis(name: string, encap: Encap, datapath: DatapathType): void {
     const chassis = new Chassis({
       name, number: this.chassis.size + 1, netns: this.netns(name), dir: join(this.dir, name),
       fabricNetns: this.fabricNetns, fabricPort: this.fabricPortOf(name),
-      southbound: this.southbound, encap,
+      southbound: this.southbound, encap, datapath,
     });
     this.chassis.set(name, chassis);
     chassis.start();

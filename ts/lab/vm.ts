@@ -1,5 +1,5 @@
 /** A VM: a namespace (or, for raw frames, only a device) at the other end of a VIF's veth. */
-import { offloads, quietNetns, type Chassis } from './chassis.js';
+import { quietNetns, type Chassis } from './chassis.js';
 import { run, runAsync, type Finished } from './exec.js';
 
 export interface VmSpec {
@@ -46,8 +46,8 @@ export class Vm {
     }
     run(['ip', '-n', chassis.netns, 'link', 'add', spec.port, 'mtu', `${vmMtu}`, 'type', 'veth',
       'peer', 'name', device, 'mtu', `${vmMtu}`, 'address', spec.mac, 'netns', netns]);
-    offloads(chassis.netns, spec.port, 'ovs');
-    offloads(netns, device, 'receiver');
+    chassis.offloads(chassis.netns, spec.port, 'ovs');
+    chassis.offloads(netns, device, 'receiver');
     run(['ip', '-n', chassis.netns, 'link', 'set', spec.port, 'arp', 'off', 'up']);
     run(['ip', '-n', netns, 'link', 'set', device,
       ...spec.raw === true ? ['arp', 'off'] : [], 'up']);
