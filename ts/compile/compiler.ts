@@ -14,6 +14,7 @@ import type { View } from '../southbound/view.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { compileFlow, tableOf, type Dependency, type FlowResult, type Scope } from './flow.js';
 import { compileMacs } from './macs.js';
+import { isDatapathKey, isPortKey, MULTICAST_KEY } from './limits.js';
 import type { Desired, MacBindingEntry, Stage, Unsupported } from './model.js';
 import { compilePhysical, movePorts, type LocalView, type Physical } from './physical.js';
 import { portSecurity } from './portsec.js';
@@ -23,13 +24,16 @@ import { buildStage, onlyNext, type Candidate } from './stage.js';
 interface Flow {
   readonly row: LogicalFlow;
   readonly datapaths: readonly Uuid[];
-  readonly table: number;
-  /** By datapath; under '' when it is the same for all. */
-  readonly results: Map<Uuid | '', FlowResult>;
+  /** Undefined: a table that does not exist; kept to be reported. */
+  readonly table: number | undefined;
+  /** By datapath, or for all of a kind when it is the same for them. */
+  readonly results: Map<Uuid | 'routers' | 'switches', FlowResult>;
 }
 
 /** A stage and what it leaves to OVS. */
 interface Built { readonly stage: Stage; readonly unsupported: readonly Unsupported[] }
+
+const noDatapaths: ReadonlySet<Uuid> = new Set();
 
 type Dirty = Map<Uuid, Set<number>>;
 
@@ -53,6 +57,10 @@ function releaseOf(view: View): string {
   }
   return 'all';
 }
+
+/** What is reported of a flow in a table that no packet can come to. */
+const nowhere = (row: LogicalFlow): Unsupported => ({ flow: row._uuid, stage: '',
+  reason: 'UNSUPPORTED_MATCH', detail: `table ${row.table_id}` });
 
 /** Tables that say which datapaths are local. */
 const localTables: ReadonlySet<TableName> = new Set<TableName>(
@@ -88,7 +96,9 @@ function invisible(change: RowChange): boolean {
   if (change.table !== 'Port_Binding' || !change.old || !change.new) return false;
   const a = change.old as Tables['Port_Binding'], b = change.new as Tables['Port_Binding'];
   return a.logical_port === b.logical_port && a.datapath === b.datapath
-    && a.tunnel_key === b.tunnel_key && a.chassis === b.chassis;
+    && a.tunnel_key === b.tunnel_key && a.chassis === b.chassis && a.type === b.type
+    && a.parent_port === b.parent_port
+    && a.additional_chassis.join() === b.additional_chassis.join();
 }
 
 /** Compiled stages and their sources; keeps what one compile() leaves for the next. */
@@ -108,14 +118,17 @@ export class Compiler {
   private here: LocalChassis | undefined;
   private localChanged = false;
   private release = '';
+  private excluded = noDatapaths;
   private at!: LocalView;
 
   /**
    * The desired state of `view` for this chassis. `changes` are all rows that differ from
    * the last call, which the view has followed already; without them everything is
-   * compiled anew.
+   * compiled anew. `excluded`: datapaths about which rows are missing; they, and what would
+   * cross them, are left to OVS.
    */
-  compile(view: View, here: LocalChassis, changes?: readonly RowChange[]): Desired {
+  compile(view: View, here: LocalChassis, changes?: readonly RowChange[],
+    excluded: ReadonlySet<Uuid> = noDatapaths): Desired {
     const release = releaseOf(view);
     const chassis = view.chassisByName(here.system_id);
     const dirty: Dirty = new Map();
@@ -123,7 +136,10 @@ export class Compiler {
       && chassis?._uuid === this.at.chassis?._uuid ? changes : undefined;
     const changed = (tables: ReadonlySet<TableName>) =>
       !known || known.some((c) => tables.has(c.table));
-    const local = changed(localTables) ? this.localOf(view, chassis) : this.at.local;
+    const others = excluded.size !== this.excluded.size
+      || [...excluded].some((uuid) => !this.excluded.has(uuid));
+    this.excluded = excluded;
+    const local = others || changed(localTables) ? this.localOf(view, chassis) : this.at.local;
     this.release = release;
     this.at = { view, chassis, local };
     this.localChanged = false;
@@ -148,7 +164,8 @@ export class Compiler {
       if (change.table !== 'Port_Binding') continue;
       for (const row of [change.old, change.new] as (Tables['Port_Binding'] | undefined)[]) {
         const peer = row && view.portByName(row.options.get('peer') ?? '');
-        for (const port of [row, peer]) if (port) datapaths.add(port.datapath);
+        const namesakes = row ? view.all('portByName', row.logical_port).values() : [];
+        for (const port of [row, peer, ...namesakes]) if (port) datapaths.add(port.datapath);
         for (const at of row ? view.all('crossingsByPeer', row.logical_port).values() : []) {
           datapaths.add(at.datapath);
         }
@@ -162,7 +179,9 @@ export class Compiler {
     const local = new Map<Uuid, DatapathBinding>();
     for (const uuid of chassis ? localDatapaths(view, chassis) : []) {
       const row = view.southbound.Datapath_Binding.get(uuid);
-      if (row) local.set(uuid, row);
+      const known = row && !this.excluded.has(uuid) && isDatapathKey(row.tunnel_key)
+        && view.all('datapathByKey', row.tunnel_key).size === 1;
+      if (known) local.set(uuid, row);
     }
     return local;
   }
@@ -218,6 +237,7 @@ export class Compiler {
     const flow: Flow = { row, datapaths, table: tableOf(row), results: new Map() };
     this.flows.set(row._uuid, flow);
     if (group !== undefined) addTo(this.groupUsers, group, flow);
+    if (flow.table === undefined) return this.recount([nowhere(row)], 1);
     for (const datapath of datapaths) {
       let tables = this.members.get(datapath);
       if (!tables) this.members.set(datapath, tables = new Map());
@@ -231,6 +251,7 @@ export class Compiler {
     if (flow.row.logical_dp_group !== undefined) {
       this.groupUsers.get(flow.row.logical_dp_group)?.delete(flow);
     }
+    if (flow.table === undefined) return this.recount([nowhere(flow.row)], -1);
     for (const datapath of flow.datapaths) {
       this.members.get(datapath)?.get(flow.table)?.delete(flow);
       addTo(dirty, datapath, flow.table);
@@ -337,18 +358,21 @@ export class Compiler {
   }
 
   private result(flow: Flow, scope: Scope): FlowResult {
-    const known = flow.results.get('') ?? flow.results.get(scope.datapath);
+    const shared = scope.router ? 'routers' : 'switches';
+    const known = flow.results.get(shared) ?? flow.results.get(scope.datapath);
     if (known) return known;
     const result = compileFlow(flow.row, scope, this.release);
-    flow.results.set(result.perDatapath ? scope.datapath : '', result);
+    flow.results.set(result.perDatapath ? scope.datapath : shared, result);
     for (const name of result.dependencies) addTo(this.users, name, flow);
     return result;
   }
 
   private scope(datapath: Uuid, datapathKey: number): Scope {
     const { view, chassis } = this.at;
+    const row = view.southbound.Datapath_Binding.get(datapath);
+    const router = row !== undefined && view.isRouter(row);
     return {
-      datapath, datapathKey,
+      datapath, datapathKey, router,
       addressSet: (name) => {
         const row = view.addressSet(name);
         return row && constantsOf(row);
@@ -357,12 +381,20 @@ export class Compiler {
       template: (name) => this.templates().get(name),
       portKey: (name) => {
         const row = view.portByName(name);
-        return row?.datapath === datapath ? row.tunnel_key : undefined;
+        if (row?.datapath !== datapath) return undefined;
+        return isPortKey(row.tunnel_key) ? row.tunnel_key : MULTICAST_KEY;
       },
       multicastKey: (name) => {
         const named = [...view.multicastGroupsOf(datapath).values()]
           .filter((row) => row.name === name);
-        return named.sort((a, b) => (a._uuid < b._uuid ? -1 : 1))[0]?.tunnel_key;
+        const [row] = named.sort((a, b) => (a._uuid < b._uuid ? -1 : 1));
+        return row && Math.max(MULTICAST_KEY, Math.min(row.tunnel_key, 0xffff));
+      },
+      elsewhere: (name) => {
+        const row = router ? undefined : view.portByName(name);
+        return row !== undefined && row.datapath === datapath && row.type === ''
+          && !row.parent_port && row.chassis !== undefined && row.chassis !== chassis?._uuid
+          && row.additional_chassis.length === 0;
       },
       resident: (name) => {
         const port = view.portByName(name);

@@ -1,10 +1,11 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { isPunt } from './program.js';
-import { compileFlow, type FlowText, type Scope } from './flow.js';
+import { compileFlow, INTERNAL, tableOf, type FlowText, type Scope } from './flow.js';
 
 const scope: Scope = {
-  datapath: 'd', datapathKey: 1, addressSet: () => undefined, portGroup: () => undefined,
+  datapath: 'd', datapathKey: 1, router: false, addressSet: () => undefined,
+  portGroup: () => undefined,
   template: () => undefined, portKey: () => undefined, multicastKey: () => undefined,
   resident: () => false,
 };
@@ -27,6 +28,45 @@ for (const order of [[undefined, 'm'], ['m', undefined]]) {
 
 test('a meter of a flow that does not ask ovn-controller changes nothing', () => {
   assert.is(compileFlow(flow('next;', 'm'), scope, '23.03').refusal, undefined);
+});
+
+const punts = (row: FlowText, at: Scope = scope): [number, number, boolean][] =>
+  compileFlow(row, at, '23.03').candidates.map((c) =>
+    [c.priority, c.term.words.length, c.widened && isPunt(c.program)]);
+
+test('a mistake of ours makes the flow a barrier that is compiled again with what it names', () => {
+  const broken: Scope = { ...scope, addressSet: () => { throw new Error('oh'); } };
+  const row = { ...flow('next;'), match: 'ip4.src == $set' };
+  const { refusal, dependencies, perDatapath } = compileFlow(row, broken, '23.03');
+  assert.is(refusal?.detail, `${INTERNAL}oh`);
+  assert.equal([...dependencies], ['set:set']);
+  assert.ok(perDatapath);
+  assert.equal(punts(row, broken), [[9, 0, true]]);
+});
+
+test('what no schema allows is a barrier, in the place that OVN would give it', () => {
+  assert.equal(punts({ ...flow('next;'), priority: 70_000 }), [[65535, 1, true]]);
+  assert.equal(punts({ ...flow('next;'), priority: -5 }), [[0, 1, true]]);
+  const sideways = { ...flow('next;'), pipeline: 'sideways' as 'ingress' };
+  assert.equal(punts(sideways), [[9, 1, true]]);
+  assert.is(tableOf(sideways), 67);
+  assert.equal([-1, 63, 64, 128].map((table_id) => tableOf({ ...sideways, table_id })),
+    [undefined, 127, undefined, undefined]);
+});
+
+test('texts of absurd length end in time, compiled or as a barrier', () => {
+  const repeated = (text: string): string => text.repeat(100_000 / text.length);
+  const texts = [repeated('('), repeated('!'), repeated('ip4 && ') + 'ip4', repeated('x'),
+    repeated('ip4.src != 1.2.3.4 && ') + 'ip4', repeated('tcp.dst != 7 || ') + 'ip4',
+    repeated('tcp.src != 0x1234 && tcp.dst != 0x4321 && ') + 'ip4',
+    `ip4.src == {${repeated('10.0.0.1, ')}10.0.0.2}`, `"${repeated('a')}"`, repeated('1..')];
+  for (const match of texts) {
+    const began = performance.now();
+    compileFlow({ ...flow('next;'), match }, scope, '23.03');
+    compileFlow({ ...flow(match) }, scope, '23.03');
+    assert.ok(performance.now() - began < 4000, `${match.slice(0, 40)} takes too long`);
+  }
+  assert.equal(punts({ ...flow('next;'), match: repeated('(') }), [[9, 0, true]]);
 });
 
 test.run();

@@ -24,6 +24,8 @@ export type Dependency = `${'set' | 'group' | 'port' | 'multicast' | 'template'}
 export interface Scope {
   readonly datapath: Uuid;
   readonly datapathKey: number;
+  /** A logical router; else a switch. */
+  readonly router: boolean;
   addressSet(name: string): readonly Constant[] | undefined;
   /** By the row's name: `${datapath key}_${group}`. */
   portGroup(rowName: string): readonly string[] | undefined;
@@ -31,6 +33,12 @@ export interface Scope {
   /** Key of a Port_Binding of this datapath. */
   portKey(name: string): number | undefined;
   multicastKey(name: string): number | undefined;
+  /**
+   * Whether the port is a VIF of this switch on another chassis. No packet here comes into
+   * the ingress pipeline from it or into the egress pipeline to it, so what matches that is
+   * left out, as ovn-controller does (v23.03.1, controller/lflow.c, related_lport_ids).
+   */
+  elsewhere?(port: string): boolean;
   resident(port: string): boolean;
 }
 
@@ -48,7 +56,11 @@ class Recorder implements Environment, MatchContext {
   perDatapath = false;
   /** The first name that OVN would not know: it skips such a flow. */
   missing: string | undefined;
-  constructor(private readonly scope: Scope) {}
+  /** The symbol of the port at whose side of the switch the pipeline is. */
+  readonly own: 'inport' | 'outport';
+  constructor(readonly scope: Scope, pipeline: LogicalFlow['pipeline']) {
+    this.own = pipeline === 'ingress' ? 'inport' : 'outport';
+  }
 
   private found<T>(name: string, value: T | undefined): T | undefined {
     if (value === undefined) this.missing ??= name;
@@ -77,6 +89,12 @@ class Recorder implements Environment, MatchContext {
     if (key !== undefined) return key;
     this.dependencies.add(`multicast:${this.scope.datapath}/${name}`);
     return this.scope.multicastKey(name);
+  }
+  elsewhere(symbol: string, port: string): boolean {
+    if (symbol !== this.own) return false;
+    this.perDatapath = true;
+    this.dependencies.add(`port:${port}`);
+    return this.scope.elsewhere?.(port) ?? false;
   }
   resident(port: string): boolean {
     this.dependencies.add(`port:${port}`);
@@ -110,10 +128,14 @@ function candidates(
 ): Candidate[] {
   const { program, args, drop } = 'reason' in effect
     ? { program: punt(effect.reason), args: [], drop: false } : effect;
-  const { priority, _uuid: flow } = row;
+  const { _uuid: flow } = row;
+  const priority = Math.max(0, Math.min(row.priority, PRIORITIES));
   return terms.map((term) =>
     candidate({ term, priority, program, args, drop, flow, widened }));
 }
+
+/** How the detail of a refusal begins that is a mistake of ours: the agent logs it. */
+export const INTERNAL = 'internal: ';
 
 /** OVS limits how often ovn-controller answers; we have no meter that both would share. */
 const meterRefusal: Refusal = { reason: 'CONTROLLER', detail: 'controller_meter' };
@@ -127,8 +149,29 @@ interface Meaning {
   readonly perDatapath: boolean;
 }
 
+/**
+ * A mistake of ours, or a text too deep for the stack, costs this flow: whatever it could
+ * match at its priority is left to OVS. What it asked for until then is what it depends on.
+ */
 function meaningOf(row: FlowText, scope: Scope, release: string): Meaning {
-  const recorder = new Recorder(scope);
+  const recorder = new Recorder(scope, row.pipeline);
+  try {
+    // northd names the port that the match begins with.
+    const port = row.tags.get('in_out_port');
+    if (port !== undefined && recorder.elsewhere(recorder.own, port)) {
+      return { terms: [], effect: { reason: 'UNSUPPORTED_MATCH', detail: port }, widened: false,
+        dependencies: recorder.dependencies, perDatapath: true };
+    }
+    return understood(row, release, recorder);
+  } catch (error) {
+    const detail = `${INTERNAL}${error instanceof Error ? error.message : String(error)}`;
+    const { dependencies } = recorder;
+    return { terms: [everything], effect: { reason: 'UNSUPPORTED_MATCH', detail }, widened: true,
+      dependencies, perDatapath: true };
+  }
+}
+
+function understood(row: FlowText, release: string, recorder: Recorder): Meaning {
   const meaning = (
     terms: readonly Term[], effect: Compiled | Refusal, widened = false,
   ): Meaning => {
@@ -149,8 +192,10 @@ function meaningOf(row: FlowText, scope: Scope, release: string): Meaning {
     const detail = `actions: ${problems[0]?.message ?? 'none'}`;
     return meaning(terms, { reason: 'UNSUPPORTED_ACTION', detail }, true);
   }
+  const { pipeline } = row, { router } = recorder.scope;
   const metered = row.controller_meter !== undefined && asksController(actions);
-  return meaning(terms, metered ? meterRefusal : compileActions(actions, recorder));
+  return meaning(terms, metered ? meterRefusal
+    : compileActions(actions, recorder, { pipeline, table: row.table_id, router }));
 }
 
 /** Meanings of texts that name nothing: the same for all flows, datapaths and times. */
@@ -165,7 +210,7 @@ function remembered(row: FlowText, scope: Scope, release: string): Meaning {
   if (names.test(row.match) || names.test(row.actions)) return meaningOf(row, scope, release);
   const { pipeline, table_id, match, actions, tags, controller_meter: meter } = row;
   const translation = tags.get('acl_ct_translation') ?? '';
-  const place = `${release} ${pipeline} ${table_id} ${translation} ${meter ?? ''}`;
+  const place = `${scope.router} ${release} ${pipeline} ${table_id} ${translation} ${meter ?? ''}`;
   const text = `${place}\n${match}\n${actions}`;
   const known = meanings.get(text);
   if (known) return known;
@@ -179,14 +224,28 @@ function remembered(row: FlowText, scope: Scope, release: string): Meaning {
 
 /** Compiles `row` for the datapath of `scope`. `release` is the one that wrote the text. */
 export function compileFlow(row: FlowText, scope: Scope, release: string): FlowResult {
-  const { terms, effect, widened, ...rest } = remembered(row, scope, release);
-  const list = candidates(row, terms, effect, widened);
+  const { terms, effect: meant, widened: wide, ...rest } = remembered(row, scope, release);
+  const outside = outsideOf(row);
+  const effect: Compiled | Refusal =
+    outside === undefined ? meant : { reason: 'UNSUPPORTED_MATCH', detail: outside };
+  const list = candidates(row, terms, effect, wide || outside !== undefined);
   // What matches nothing on this chassis keeps no packet from the fast path.
   const refused = 'reason' in effect && list.length > 0;
   return { candidates: list, ...rest, ...(refused ? { refusal: effect } : {}) };
 }
 
-/** The table of bpf/abi.h that a flow belongs to. */
-export function tableOf(row: Pick<LogicalFlow, 'pipeline' | 'table_id'>): number {
+/** What is outside of what every schema so far allows; such a flow is a barrier. */
+function outsideOf({ priority, pipeline }: FlowText): string | undefined {
+  if (priority < 0 || priority > PRIORITIES) return `priority ${priority}`;
+  return pipelines.has(pipeline) ? undefined : `pipeline ${pipeline}`;
+}
+const pipelines: ReadonlySet<string> = new Set(['ingress', 'egress']);
+/** The highest priority. */
+const PRIORITIES = 65535;
+
+/** The table of bpf/abi.h that a flow belongs to. Like OVN, takes every pipeline that is not
+ * "ingress" for egress. Undefined when no packet can come to the table. */
+export function tableOf(row: Pick<LogicalFlow, 'pipeline' | 'table_id'>): number | undefined {
+  if (row.table_id < 0 || row.table_id >= TABLES_PER_PIPELINE) return undefined;
   return row.table_id + (row.pipeline === 'ingress' ? 0 : TABLE_EGRESS);
 }

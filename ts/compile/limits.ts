@@ -4,6 +4,11 @@
 export const RULES_PER_FLOW = 20_000;
 /** Pairs of terms that one flow may multiply before the product counts as too large. */
 export const MERGES_PER_FLOW = 1_000_000;
+/** Keys that Southbound schemas allow (ovn-sb(5)): 24 bits, and 15 without multicast groups. */
+export const isDatapathKey = (key: number): boolean => key >= 1 && key <= 0xffffff;
+export const isPortKey = (key: number): boolean => key >= 1 && key <= 0x7fff;
+/** From here to 65535 a key is a multicast group's: whatever goes there is left to OVS. */
+export const MULTICAST_KEY = 0x8000;
 /** Stages of one pipeline (OVN: LOG_PIPELINE_LEN is below it); abi.h, TABLE_EGRESS. */
 export const TABLES_PER_PIPELINE = 64;
 
@@ -44,6 +49,7 @@ export const refusedPorts = {
   migrating: { reason: 'UNSUPPORTED_PORT', detail: 'bound to several chassis' },
   provider: { reason: 'UNSUPPORTED_PORT', detail: 'remote port reached through localnet' },
   tunnel: { reason: 'UNSUPPORTED_PORT', detail: 'no plain geneve tunnel to its chassis' },
+  duplicate: { reason: 'UNKNOWN_PORT', detail: 'several ports of one name or key' },
   unbound: { reason: 'UNKNOWN_PORT', detail: 'not bound to a chassis' },
   chassis: { reason: 'UNKNOWN_PORT', detail: 'bound to a chassis without a row' },
   interface: { reason: 'UNKNOWN_PORT', detail: 'no interface on the integration bridge' },

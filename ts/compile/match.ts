@@ -25,6 +25,8 @@ export interface Term {
 export interface MatchContext {
   /** Key of a logical port or multicast group of this datapath; undefined: there is none. */
   port(name: string): number | undefined;
+  /** Whether no packet here can have this value of inport or outport: see Scope. */
+  elsewhere?(symbol: string, port: string): boolean;
   /** is_chassis_resident() for this chassis. */
   resident(port: string): boolean;
 }
@@ -166,6 +168,7 @@ class Matcher {
     if (!place) return this.widen(`field ${field.symbol.name}`);
     if (relop !== '==') return this.widen(`${field.symbol.name} ${relop}`);
     if (constant.kind === 'string') {
+      if (this.context.elsewhere?.(field.symbol.name, constant.value)) return [];
       const key = this.context.port(constant.value);
       return key === undefined ? [] : [oneWord(place.word, ones(32), key)];
     }

@@ -17,7 +17,7 @@ function chassis(name: string, ip: string, types: readonly string[] = ['geneve']
   const encaps = types.map((type): Encap => ({ _uuid: `${name}-${type}`, type, ip,
     options: map({ csum: 'true' }), chassis_name: name }));
   return [{ _uuid: name, name, hostname: name, encaps: encaps.map((e) => e._uuid),
-    external_ids: none, other_config: none }, encaps];
+    external_ids: none, other_config: none, transport_zones: [] }, encaps];
 }
 const port = (name: string, key: number, more: Partial<PortBinding> = {}): PortBinding => ({
   _uuid: name, logical_port: name, type: '', datapath: 'ls', tunnel_key: key, chassis: undefined,
@@ -108,8 +108,51 @@ test('geneve alone is spoken: with a choice of types, or with IPsec, tunnels are
   const s = scene(far);
   const global = { _uuid: 'g', nb_cfg: 0, options: none, external_ids: none };
   s.rows.SB_Global.set('g', { ...global, ipsec: true });
-  assert.is(placed(s, 'a'), refused);
+  assert.is(placed(s, 'a'), 'punt tunnels with IPsec');
   assert.is(compilePhysical(s.at, s.here).tunnels.size, 0);
+});
+
+test('what makes tunnel packets other than ours leaves remote ports to OVS', () => {
+  const far = [port('a', 1, { chassis: 'far' })];
+  assert.is(placed(scene(far), 'a', { encap_overrides: ['ovn-encap-tos=inherit', 'b=1'] }),
+    'punt tunnels with ovn-encap-tos=inherit, b=1');
+  assert.is(placed(scene(far), 'a', { encap_ips: ['172.31.0.1', '172.31.0.9'] }),
+    'punt tunnels with several addresses in ovn-encap-ip');
+  const refused = 'punt no plain geneve tunnel to its chassis';
+  const changes: [Partial<Chassis>, Partial<Chassis>, Record<string, string>, string][] = [
+    [{}, {}, { csum: 'true', dst_port: '6082' }, refused],
+    [{}, {}, { some_day: 'x' }, refused],
+    [{}, {}, { is_default: 'true' }, 'remote far 172.31.0.2'],
+    [{}, { other_config: map({ 'is-remote': 'true' }) }, {}, refused],
+    [{ other_config: map({ 'is-interconn': 'true' }) },
+      { other_config: map({ 'is-remote': 'true' }) }, {}, 'remote far 172.31.0.2'],
+    [{ transport_zones: ['x'] }, { transport_zones: ['y'] }, {}, refused],
+    [{}, { transport_zones: ['y'] }, {}, refused],
+    [{ transport_zones: ['x'] }, {}, {}, refused],
+    [{ transport_zones: ['x', 'y'] }, { transport_zones: ['y'] }, {}, 'remote far 172.31.0.2'],
+  ];
+  for (const [mine, theirs, options, expected] of changes) {
+    const s = scene(far);
+    const own = { ...s.rows.Chassis.get('me')!, ...mine };
+    s.rows.Chassis.set('far', { ...s.rows.Chassis.get('far')!, ...theirs });
+    s.rows.Encap.set('far-geneve', { ...s.rows.Encap.get('far-geneve')!, options: map(options) });
+    const at = { ...s.at, view: new View(s.rows), chassis: own };
+    assert.is(placed({ ...s, at }, 'a'), expected, JSON.stringify([mine, theirs, options]));
+  }
+});
+
+test('ports of one name or key are OVS\'s; keys that fit nowhere are nobody\'s', () => {
+  const here = { chassis: 'me' };
+  const one = port('a', 1, here), other = port('b', 1, here);
+  assert.is(placed(scene([one, other]), 'b'), 'punt several ports of one name or key');
+  const namesake = { ...port('x', 2, { ...here, datapath: 'lr' }), logical_port: 'a' };
+  assert.is(placed(scene([one, namesake]), 'a'), 'punt several ports of one name or key');
+  for (const key of [0, -1, 0x8000, 2 ** 40 + 1]) {
+    const s = scene([port('a', key, here), ...patched.map((p) => ({ ...p, tunnel_key:
+      p._uuid === 'b' ? key : p.tunnel_key }))]);
+    assert.equal([...compilePhysical(s.at, s.here).ports.values()].map((p) =>
+      [p.logical_port, p.kind, p.reason]), [['a', 'punt', 'UNKNOWN_PORT']], `key ${key}`);
+  }
 });
 
 test('tunnels go to every other chassis, with the checksum that its encap asks for', () => {

@@ -6,7 +6,7 @@
 import type { Chassis, DatapathBinding, Encap, PortBinding, Uuid } from '../southbound/rows.js';
 import type { View } from '../southbound/view.js';
 import type { LocalChassis } from '../vswitch/local.js';
-import { refusedPorts, type RefusedPort } from './limits.js';
+import { isPortKey, refusedPorts, type RefusedPort } from './limits.js';
 import type { Datapath, Port, Tunnel } from './model.js';
 
 /** The rows and which of them are this chassis' own. */
@@ -28,30 +28,50 @@ type Placed = Pick<Port, 'kind'> & Partial<Port>;
 
 const left = (why: RefusedPort): Placed => ({ kind: 'punt', ...refusedPorts[why] });
 
+/** Options of an Encap that this dataplane carries out, or that only name a default. */
+const knownOptions = new Set(['csum', 'is_default', 'default-encap-ip']);
+
 /**
  * The encaps by which both sides can talk, when geneve is the only type: with several
  * types ovn-controller's preference depends on its release.
  */
 function geneveEncaps(view: View, remote: Chassis, local: LocalChassis): Encap[] {
   const shared = view.encapsOf(remote).filter((e) => local.encap_types.includes(e.type));
-  if (!shared.every((e) => e.type === 'geneve')) return [];
-  return shared.sort((a, b) => (a.ip < b.ip ? -1 : 1));
+  const plain = (e: Encap): boolean =>
+    e.type === 'geneve' && [...e.options.keys()].every((name) => knownOptions.has(name));
+  return shared.every(plain) ? shared.sort((a, b) => (a.ip < b.ip ? -1 : 1)) : [];
+}
+
+/** Whether ovn-controller makes a tunnel from `own` to `remote` (v23.03.1, encaps_run). */
+function connects(own: Chassis | undefined, remote: Chassis): boolean {
+  const isTrue = (row: Chassis | undefined, key: string): boolean =>
+    row?.other_config.get(key)?.toLowerCase() === 'true';
+  if (isTrue(remote, 'is-remote') && !isTrue(own, 'is-interconn')) return false;
+  const zones = own?.transport_zones ?? [];
+  return (zones.length === 0 && remote.transport_zones.length === 0)
+    || remote.transport_zones.some((zone) => zones.includes(zone));
 }
 
 /** A compilation of all ports of all local datapaths. */
 class Places {
   private readonly encaps = new Map<Uuid, Encap[]>();
-  private readonly ipsec: boolean;
+  /** Why no tunnel is ours to use, if there is a reason. */
+  private readonly refusal: string | undefined;
   constructor(private readonly at: LocalView, private readonly here: LocalChassis) {
     const globals = at.view.southbound.SB_Global.values();
-    this.ipsec = [...globals].some((row) => row.ipsec === true);
+    // With IPsec the kernel encrypts what OVS sends; frames from XDP would go in clear.
+    const reasons = [...[...globals].some((row) => row.ipsec === true) ? ['IPsec'] : [],
+      ...here.encap_overrides ?? [],
+      // Of several, the route says which one a tunnel packet comes from.
+      ...here.encap_ips.length > 1 ? ['several addresses in ovn-encap-ip'] : []];
+    this.refusal = reasons.length > 0 ? `tunnels with ${reasons.join(', ')}` : undefined;
   }
 
   private encapsOf(chassis: Chassis): Encap[] {
     let encaps = this.encaps.get(chassis._uuid);
     if (!encaps) {
-      // With IPsec the kernel encrypts what OVS sends; frames from XDP would go in clear.
-      encaps = this.ipsec ? [] : geneveEncaps(this.at.view, chassis, this.here);
+      const ours = this.refusal === undefined && connects(this.at.chassis, chassis);
+      encaps = ours ? geneveEncaps(this.at.view, chassis, this.here) : [];
       this.encaps.set(chassis._uuid, encaps);
     }
     return encaps;
@@ -64,14 +84,18 @@ class Places {
     if (hasLocalnet) return left('provider');
     const encaps = this.encapsOf(chassis);
     const encap = encaps.find((e) => e._uuid === row.encap) ?? encaps[0];
-    if (!encap) return left('tunnel');
+    if (!encap) {
+      return { ...left('tunnel'), ...this.refusal === undefined ? {} : { detail: this.refusal } };
+    }
     return { kind: 'remote', chassis: chassis.name, encapIp: encap.ip };
   }
 
   private patch(row: PortBinding): Placed {
     const peer = this.at.view.peerOf(row);
     const datapath = peer && this.at.local.get(peer.datapath);
-    if (!datapath || this.at.view.peerOf(peer) !== row) return left('peer');
+    if (!datapath || this.at.view.peerOf(peer) !== row || !isPortKey(peer.tunnel_key)) {
+      return left('peer');
+    }
     return { kind: 'patch', peerDatapath: datapath.tunnel_key, peerPort: peer.tunnel_key };
   }
 
@@ -86,6 +110,7 @@ class Places {
   }
 
   place(row: PortBinding, hasLocalnet: boolean): Placed {
+    if (!this.at.view.isUnique(row)) return left('duplicate');
     const gatewayHere = row.type === 'l3gateway' && row.chassis !== undefined
       && row.chassis === this.at.chassis?._uuid;
     if (row.type === 'patch' || gatewayHere) return this.patch(row);
@@ -140,6 +165,8 @@ function placePorts(
   let hasLocalnet = false;
   for (const p of rows.values()) hasLocalnet ||= p.type === 'localnet';
   for (const p of rows.values()) {
+    // No packet has, or goes to, a key that does not fit where keys are.
+    if (!isPortKey(p.tunnel_key)) continue;
     const zone = here.ct_zones.get(p.logical_port) ?? 0;
     ports.set(`${key}/${p.tunnel_key}`, { datapath: key, port: p.tunnel_key,
       logical_port: p.logical_port, zone, ...places.place(p, hasLocalnet) });

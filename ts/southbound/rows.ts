@@ -10,7 +10,8 @@ export type StringMap = ReadonlyMap<string, string>;
 export interface SbGlobal { readonly _uuid: Uuid; readonly nb_cfg: number; readonly options: StringMap;
   readonly external_ids: StringMap; readonly ipsec?: boolean | undefined }
 export interface Chassis { readonly _uuid: Uuid; readonly name: string; readonly hostname: string;
-  readonly encaps: readonly Uuid[]; readonly external_ids: StringMap; readonly other_config: StringMap }
+  readonly encaps: readonly Uuid[]; readonly external_ids: StringMap; readonly other_config: StringMap;
+  readonly transport_zones: readonly string[] }
 export interface Encap { readonly _uuid: Uuid; readonly type: string; readonly ip: string;
   readonly options: StringMap; readonly chassis_name: string }
 export interface AddressSet { readonly _uuid: Uuid; readonly name: string;

@@ -25,6 +25,7 @@ export const tables: Shapes = {
   SB_Global: { nb_cfg: 'integer', options: 'map', external_ids: 'map', ipsec: 'boolean?' },
   Chassis: {
     name: 'string', hostname: 'string', encaps: 'uuid*', external_ids: 'map', other_config: 'map',
+    transport_zones: 'string*',
   },
   Encap: { type: 'string', ip: 'string', options: 'map', chassis_name: 'string' },
   Address_Set: { name: 'string', addresses: 'string*' },

@@ -120,6 +120,11 @@ export class View {
   portByKey(datapath: Uuid, key: number): PortBinding | undefined {
     return this.#one('portByKey', portKey(datapath, key));
   }
+  /** Whether the port shares neither its name nor its key, as the schema wants it. */
+  isUnique(port: PortBinding): boolean {
+    return this.all('portByName', port.logical_port).size === 1
+      && this.all('portByKey', portKey(port.datapath, port.tunnel_key)).size === 1;
+  }
   portsOf(datapath: Uuid): ReadonlyMap<Uuid, PortBinding> {
     return this.all('portsByDatapath', datapath);
   }

@@ -13,6 +13,11 @@ export interface Chassis {
 
 type Port = RowOf<'Port'>;
 type Interface = RowOf<'Interface'>;
+/** Settings of tunnels, and what makes a packet as ours (OVN v23.03.1, controller/encaps.c,
+ * tunnel_add). */
+const plainTunnels: Readonly<Record<string, string>> = {
+  'ovn-encap-tos': 'none', 'ovn-encap-df_default': 'true',
+};
 const SETTING = 'ovn-xdp-';
 const ZONE = 'ct-zone-';
 
@@ -38,6 +43,10 @@ export function readChassis(vswitch: Vswitch, systemId?: string): Chassis {
     ovn_remote: key('ovn-remote') ?? '',
     encap_types: list(key('ovn-encap-type')),
     encap_ips: list(key('ovn-encap-ip')),
+    encap_overrides: Object.entries(plainTunnels).flatMap(([name, plain]) => {
+      const text = key(name) ?? plain;
+      return text === plain ? [] : [`${name}=${text}`];
+    }),
     integration_bridge,
     bridge_mappings: mappings(key('ovn-bridge-mappings'), problems),
     cms_options: list(key('ovn-cms-options')),

@@ -21,6 +21,8 @@ export interface LocalChassis {
   readonly ovn_remote: string;
   readonly encap_types: readonly string[];
   readonly encap_ips: readonly string[];
+  /** Settings that change tunnel packets as we do not: `ovn-encap-tos=inherit`. */
+  readonly encap_overrides?: readonly string[];
   readonly integration_bridge: string;
   readonly bridge_mappings: ReadonlyMap<string, string>;
   readonly cms_options: readonly string[];
