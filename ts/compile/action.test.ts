@@ -1,4 +1,4 @@
-import { opCode } from '../abi/generated.js';
+import { CT_LABEL, CT_NAT, opCode } from '../abi/generated.js';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { symbolTable } from '../lflow/fields.js';
@@ -24,17 +24,24 @@ const printers: Record<number, (op: Op, args: readonly number[]) => string> = {
   [opCode.OP_LOOKUP_MAC]: (op) => `known w${op.src} w${op.dst} w${op.arg ?? 0} ${op.imm}`,
   [opCode.OP_PKT_LARGER]: (op, args) => `larger ${args[op.arg!]}`,
   [opCode.OP_ND_NA]: (op) => `na ${op.imm}`,
+  [opCode.OP_CT_CLEAR]: () => 'untrack',
+  [opCode.OP_CT_NEXT]: (op) => `track w${op.src}${op.mask === CT_NAT ? ' nat' : ''} then ${op.imm}`,
+  [opCode.OP_CT_COMMIT]: (op, args) => `commit w${op.src}${op.imm! & CT_NAT ? ' nat' : ''}`
+    + (op.mask ? ` mark ${hex(op.mask)}` : '') + (op.imm! & CT_LABEL
+    ? ` label ${args.slice(op.arg, op.arg! + 4).map(hex).join('.')}` : ''),
   [opCode.OP_ANSWER]: (op) => `answer ${op.imm}`,
   [opCode.OP_ICMP_REST]: (op, args) => `rest ${args[op.arg!]}`,
 };
 function text(program: Program, args: readonly number[]): string {
   return program.ops.map((op) => printers[op.code]!(op, args)).join('; ');
 }
-function golden(actions: string, pipeline: 'ingress' | 'egress' = 'ingress'): string {
+function golden(
+  actions: string, pipeline: 'ingress' | 'egress' = 'ingress', router = false,
+): string {
   const context = { pipeline, table: 3, tables: 40, release: '23.03' } as const;
   const parsed = parseActions(actions, context, symbolTable('23.03'));
   if (!parsed.actions) throw new Error(`${actions}: ${parsed.problems[0]?.message}`);
-  const compiled = compileActions(parsed.actions, target);
+  const compiled = compileActions(parsed.actions, target, { pipeline, table: 3, router });
   if ('reason' in compiled) return `${compiled.reason}: ${compiled.detail}`;
   return text(compiled.program, compiled.args);
 }
@@ -77,8 +84,19 @@ const goldens: readonly (readonly [string, string])[] = [
   ['push(eth.dst); eth.dst = eth.src; pop(eth.src); next;',
     'w59=w19; w58/ffff=w18; w19=w21; w18/ffff=w20; w21=w59; w20/ffff=w58; next 4'],
   ['ip.ttl--; next;', 'ttl--; next 4'],
-  ['ct_clear; next;',
-    [44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55].map((w) => `w${w}=0; `).join('') + 'next 4'],
+  ['ct_clear; next;', 'untrack; next 4'],
+  ['ct_next;', 'track w13 then 4'],
+  ['reg0[2] = 0; ct_next;', 'w0/4=0; track w13 then 4'],
+  ['ct_commit { }; next;', 'commit w13 nat; next 4'],
+  ['ct_commit { ct_mark.blocked = 1; }; next;', 'w45/1=1; commit w13 nat mark 1; next 4'],
+  ['ct_commit { ct_mark = reg1; ct_label.label = reg3; }; next;',
+    'w45=w1; w46=w3; commit w13 nat mark ffffffff label ffffffff.0.0.0; next 4'],
+  ['ct_commit { ct_label.ecmp_reply_eth = eth.src; ct_mark.ecmp_reply_port = 5; }; next;',
+    'w48=w21; w47/ffff=w20; w45/ffff0000=50000; '
+    + 'commit w13 nat mark ffff0000 label 0.ffff.ffffffff.0; next 4'],
+  ['ct_lb_mark;', 'track w13 nat then 4'],
+  ['ct_lb;', 'track w13 nat then 4'],
+  ['ct_snat;', 'track w12 nat then 4'],
   ['get_arp(outport, reg0); next;', 'mac w15 w0 2; next 4'],
   ['get_nd(outport, xxreg0); next;', 'mac w15 w0 0; next 4'],
   ['reg9[2] = lookup_arp(inport, arp.spa, arp.sha); next;',
@@ -123,10 +141,12 @@ const goldens: readonly (readonly [string, string])[] = [
   ['sctp_abort { eth.dst <-> eth.src; next; };', 'CONTROLLER: sctp_abort'],
   ['nd_na { eth.src = 0a:00:00:00:00:01; output; };',
     'UNSUPPORTED_ACTION: nd_na without ip6.src, nd.tll'],
-  ['ct_next;', 'CONNTRACK: ct_next'],
-  ['ct_commit { ct_mark.blocked = 1; }; next;', 'CONNTRACK: ct_commit'],
+  ['ct_lb_mark(backends=10.0.0.2:80);', 'CONNTRACK: ct_lb_mark'],
+  ['log(severity=info, verdict=allow); ct_lb(backends=10.0.0.2);', 'CONNTRACK: ct_lb'],
+  ['ct_next; next;', 'UNSUPPORTED_ACTION: next after the packet has gone on'],
+  ['ct_commit(ct_mark=1/1); next;', 'UNSUPPORTED_ACTION: ct_commit in its old form'],
   ['log(severity=info, verdict=allow); next;', 'CONTROLLER: log'],
-  ['log(severity=info, verdict=allow); ct_next;', 'CONNTRACK: ct_next'],
+  ['log(severity=info, verdict=allow); ct_next;', 'CONTROLLER: log'],
   ['put_arp(inport, arp.spa, arp.sha); next;', 'CONTROLLER: put_arp'],
   ['arp { eth.dst = ff:ff:ff:ff:ff:ff; output; };', 'CONTROLLER: arp'],
   ['clone { outport = "a"; output; }; next;', 'UNSUPPORTED_ACTION: clone'],
@@ -155,7 +175,28 @@ for (const [actions, expected] of goldens) {
   test(`${actions} => ${expected}`, () => { assert.is(golden(actions), expected); });
 }
 
+test('routers track in the zone of DNAT, or in the one that is named', () => {
+  const cases: readonly (readonly [string, string])[] = [
+    ['ct_next;', 'track w11 then 4'], ['ct_snat;', 'track w12 nat then 4'],
+    ['ct_dnat;', 'track w11 nat then 4'], ['ct_lb_mark;', 'track w11 nat then 4'],
+    ['ct_commit { ct_mark = 1; }; next;', 'w45=1; commit w11 nat mark ffffffff; next 4'],
+    ['ct_snat(10.0.0.1);', 'CONNTRACK: ct_snat'],
+    ['ct_snat_in_czone;', 'CONNTRACK: ct_snat_in_czone'],
+  ];
+  for (const [actions, expected] of cases) {
+    assert.is(golden(actions, 'ingress', true), expected);
+  }
+});
+
+test('conntrack outside of a stage is refused', () => {
+  const { actions } = parseActions('ct_next;', { pipeline: 'ingress', table: 3, tables: 40,
+    release: '23.03' });
+  assert.equal(compileActions(actions!, target),
+    { reason: 'UNSUPPORTED_ACTION', detail: 'conntrack outside of a stage' });
+});
+
 test('tables of the egress pipeline start at 64', () => {
+  assert.is(golden('ct_next;', 'egress'), 'track w13 then 68');
   assert.is(golden('next;', 'egress'), 'next 68');
   assert.is(golden('next(pipeline=ingress, table=0);', 'egress'), 'next 0');
 });

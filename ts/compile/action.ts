@@ -4,7 +4,7 @@
  * not the last action where it has to be, refuses the whole list.
  */
 import {
-  answer, flowWord as fw, MAC_ANY, MAC_IP4, opCode, PROGRAM_OPS, RULE_ARGS, TABLE_EGRESS,
+  answer, CT_LABEL, CT_NAT, flowWord as fw, MAC_ANY, MAC_IP4, opCode, PROGRAM_OPS, RULE_ARGS, TABLE_EGRESS,
   TABLE_IN_PORT_SEC, TABLE_OUT_PORT_SEC,
 } from '../abi/generated.js';
 import type { Action, Constant, Field } from '../lflow/ast.js';
@@ -24,6 +24,11 @@ export interface Compiled {
 export interface ActionTarget {
   /** Key of a logical port or multicast group of this datapath; undefined: there is none. */
   port(name: string): number | undefined;
+}
+
+/** The stage that an action list stands in: what conntrack actions do depends on it. */
+export interface Stand {
+  readonly pipeline: 'ingress' | 'egress'; readonly table: number; readonly router: boolean;
 }
 
 /** Thrown inside this file only: the list is refused. */
@@ -74,7 +79,7 @@ class Builder {
   answer: string | undefined;
   private temps = 0;
   private zeroArg: number | undefined;
-  constructor(readonly target: ActionTarget) {}
+  constructor(readonly target: ActionTarget, readonly stand?: Stand) {}
 
   arg(value: number): number { return this.args.push(value >>> 0) - 1; }
   /** The argument that is zero, shared. */
@@ -146,7 +151,7 @@ function loaded(b: Builder, value: Constant): { value: bigint; mask?: bigint | u
 function callSubTable(sub: number): Handler<'check_in_port_sec' | 'check_out_port_sec'> {
   return (b, action, rest) => {
     if (b.args.length > 0 || b.stack.length > 0) refuse('port security check after assignments');
-    const then = new Builder(b.target);
+    const then = new Builder(b.target, b.stand);
     then.result(action.dst);
     run(then, rest);
     const program = finish(then);
@@ -217,6 +222,40 @@ function loadRest(b: Builder, field: Field, value: Constant): void {
   b.ops.push({ code: opCode.OP_ICMP_REST, arg: b.arg(Number(value.value)) });
 }
 
+const standOf = (b: Builder): Stand => b.stand ?? refuse('conntrack outside of a stage');
+/** The zone of actions that name none: the port's, or the router's for DNAT. */
+function stageZone(b: Builder, named?: 'dnat' | 'snat'): number {
+  if (!standOf(b).router) return fw.FW_CT_ZONE;
+  return named === 'snat' ? fw.FW_SNAT_ZONE : fw.FW_DNAT_ZONE;
+}
+
+/** The packet goes on in the next table, tracked. */
+function track(b: Builder, zone: number, flags = 0): void {
+  const { pipeline, table: at } = standOf(b);
+  b.end({ code: opCode.OP_CT_NEXT, src: zone, mask: flags, imm: table(pipeline, at + 1) });
+}
+
+/** The nested actions write the words; which bits of them count is told to the commit. */
+function commit(b: Builder, nested: readonly Action[]): void {
+  const from = b.ops.length;
+  for (const a of nested) {
+    if (a.name !== 'load' && a.name !== 'move') refuse(`${keyword(a)} in ct_commit`);
+    if (!/^ct_(mark|label)$/.test(a.dst.symbol.parent ?? a.dst.symbol.name)) {
+      refuse(`${a.dst.symbol.name} in ct_commit`);
+    }
+    run(b, [a]);
+  }
+  const masks = new Array<number>(5).fill(0);
+  for (const { dst = 0, mask = 0 } of b.ops.slice(from)) {
+    masks[dst - fw.FW_CT_MARK] = (masks[dst - fw.FW_CT_MARK]! | mask) >>> 0;
+  }
+  const [mark = 0, ...label] = masks;
+  const labelled = label.some((mask) => mask !== 0);
+  const arg = labelled ? label.map((mask) => b.arg(mask))[0]! : 0;
+  b.ops.push({ code: opCode.OP_CT_COMMIT, src: stageZone(b), mask: mark, arg,
+    imm: CT_NAT | (labelled ? CT_LABEL : 0) });
+}
+
 const handlers: Handlers = {
   drop: () => {},
   output: (b) => { b.end({ code: opCode.OP_OUTPUT }); },
@@ -242,7 +281,14 @@ const handlers: Handlers = {
     if (slot.width !== dst.width) refuse('pop into a field of another width');
     b.move(dst, slot);
   },
-  ct_clear: (b) => { for (let w = fw.FW_CT_STATE; w <= fw.FW_CT_ORIG_PROTO; w++) b.clear(w); },
+  ct_clear: (b) => { b.ops.push({ code: opCode.OP_CT_CLEAR }); },
+  ct_next: (b, a) => { track(b, stageZone(b, a.zone)); },
+  ct_commit: (b, a) => { commit(b, a.nested ?? refuse('ct_commit in its old form')); },
+  // Without an argument these translate what is translated, and track the rest.
+  ct_lb: (b) => { track(b, stageZone(b), CT_NAT); },
+  ct_lb_mark: (b) => { track(b, stageZone(b), CT_NAT); },
+  ct_dnat: (b) => { track(b, fw.FW_DNAT_ZONE, CT_NAT); },
+  ct_snat: (b) => { track(b, fw.FW_SNAT_ZONE, CT_NAT); },
   get_arp: getMac, get_nd: getMac,
   lookup_arp: lookupMac, lookup_nd: lookupMac,
   lookup_arp_ip: lookupMacIp, lookup_nd_ip: lookupMacIp,
@@ -262,6 +308,10 @@ const handlers: Handlers = {
 function keyword(action: Action): string {
   return action.name === 'other' ? action.keyword : action.name;
 }
+
+/** NAT to an address or a backend, which is OVS's. */
+const translates = (a: Action): boolean =>
+  ('nat' in a && a.nat !== undefined) || ('backends' in a && a.backends.length > 0);
 
 /** Whether OVS would send the packet to ovn-controller. */
 export const asksController = (actions: readonly Action[]): boolean =>
@@ -290,19 +340,20 @@ function finish(b: Builder): Program {
  * comes first, so that reasons do not depend on the order of actions.
  */
 function hardest(actions: readonly Action[]): Refusal | undefined {
-  const refused = actions.filter((a) => !handlers[a.name]).map((a) => refuseAction(keyword(a)));
+  const refused = actions.filter((a) => !handlers[a.name] || translates(a))
+    .map((a) => refuseAction(keyword(a)));
   return refused.find((r) => r.reason === 'CONNTRACK')
     ?? refused.find((r) => r.reason === 'CONTROLLER') ?? refused[0];
 }
 
 /** One action list as program and arguments, or why it is left to OVS. */
 export function compileActions(
-  actions: readonly Action[], target: ActionTarget,
+  actions: readonly Action[], target: ActionTarget, stand?: Stand,
 ): Compiled | Refusal {
   const refused = hardest(actions);
   if (refused) return refused;
   const isDrop = actions.every((a) => a.name === 'drop');
-  const b = new Builder(target);
+  const b = new Builder(target, stand);
   try {
     run(b, actions);
     const program = finish(b);

@@ -175,7 +175,7 @@ export class TrackingSwitch {
     const program = this.plane.otherProgram('ct_collect');
     try {
       const size = layout.ctCollect.size;
-      const { ctxOut } = program.testRun({ ctxIn: new Uint8Array(size) });
+      const { ctxOut } = program.runSyscall(new Uint8Array(size));
       return layout.ctCollect.fromBytes(ctxOut);
     } finally {
       program.close();
