@@ -73,6 +73,7 @@ if stale build/.native CMakeLists.txt native bpf $installed; then
   build build/.native build:native
 fi
 mkdir -p dist
-if stale dist/.built tsconfig.json native/index.d.ts ts $installed; then
+if stale dist/.built tsconfig.json native/index.d.ts ts perf/benches perf/harness perf/pktgen \
+  perf/*.ts perf/tsconfig.json $installed; then
   build dist/.built build:ts
 fi

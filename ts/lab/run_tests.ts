@@ -56,7 +56,8 @@ function testFiles(dir = buildDir): string[] {
     const path = join(dir, entry.name);
     if (entry.isDirectory()) return testFiles(path);
     const file = relative(buildDir, path);
-    const source = join(packageRoot, 'ts', file.replace(/\.js$/, '.ts'));
+    const source = join(packageRoot, file.startsWith('perf/') ? '' : 'ts',
+      file.replace(/\.js$/, '.ts'));
     return file.endsWith('.test.js') && existsSync(source) ? [file] : [];
   }).sort();
 }

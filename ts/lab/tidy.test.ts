@@ -52,7 +52,8 @@ test('sockets, servers and the addon each have their one place', () => {
 
 test('every file is used', () => {
   const entries = [/^ts\/cli\/main\.ts$/, /^ts\/lab\/(demo|run_tests)\.ts$/,
-    /^ts\/libbpf\/mod\.ts$/, /^ts\/abi\/gen\w*\.ts$/, /_worker\.ts$/, /\.bench\.ts$/, /^perf\//];
+    /^ts\/libbpf\/mod\.ts$/, /^ts\/abi\/gen\w*\.ts$/, /_worker\.ts$/,
+    /^perf\/(bench|report|record)\.ts$/, /^perf\/pktgen\/nic\.ts$/];
   assert.is(unusedFiles(written, entries).join('\n'), '');
 });
 
@@ -67,11 +68,13 @@ test('every package is known and every dependency explained', () => {
   const debian = /^packages="([^"]+)"/m.exec(read('bootstrap.sh'))?.[1]?.split(/\s+/) ?? [];
   assert.ok(debian.length > 5, 'the list of Debian packages is found');
   assert.equal(debian.filter((name) => !page.includes(`\`${name}\``)), []);
+  const mayUse = ({ path }: Source) => ({ ...manifest.dependencies,
+    ...path.startsWith('perf/') ? manifest.devDependencies : {} });
   const foreign = typescript.filter((source) => !isTest(source.path)).flatMap((source) =>
     importsOf(source.text)
       .map(({ specifier }) => specifier.split('/').slice(0, specifier[0] === '@' ? 2 : 1).join('/'))
       .filter((name) => !name.startsWith('.') && !name.startsWith('node:')
-        && !(name in manifest.dependencies))
+        && name !== '#ts' && !(name in mayUse(source)))
       .map((name) => `${source.path}: ${name}`));
   assert.equal(foreign, []);
 });
@@ -123,6 +126,9 @@ test('layers: the direction of imports is that of the table', () => {
   assert.not(ok('ts/nowhere/a.ts', './b.js'));
   assert.not(ok('ts/base/a.test.ts', '../abi/b.js'));
   assert.ok(ok('ts/base/a.root.test.ts', '../abi/b.js'));
+  const perf = "import { x } from '../../perf/harness/figure.js';\n";
+  assert.is(checkLayers(at('ts/lab/a.ts', perf), layers).length, 1, 'nothing imports perf');
+  assert.is(checkLayers(at('ts/lab/a.ts', perf.replace('../../', '#ts/')), layers).length, 1);
 });
 
 test('effects: sockets and the addon are found wherever they do not belong', () => {

@@ -71,7 +71,7 @@ const wordRules: readonly WordRule[] = [
   { pattern: /^\s*(?:export\s+)?(?:const\s+)?enum\s/, what: 'enum' },
   {
     pattern: /\bprocess\.exit\(/, what: 'process.exit outside a command',
-    allowed: /^ts\/(cli|lab)\//,
+    allowed: /^(ts\/(cli|lab)|perf)\//,
   },
 ];
 
@@ -103,7 +103,10 @@ export function importsOf(text: string): Import[] {
 
 /** Modules with an effect on the world, and the only files that may have it. */
 const effects: readonly { readonly module: RegExp; readonly allowed: RegExp }[] = [
-  { module: /^node:(net|tls)$/, allowed: /^ts\/(ovsdb\/transport|daemon\/control|lab\/)/ },
+  {
+    module: /^node:(net|tls)$/,
+    allowed: /^(ts\/(ovsdb\/transport|daemon\/control|lab\/)|perf\/)/,
+  },
   { module: /^node:https?$/, allowed: /^ts\/(metrics|lab)\// },
   { module: /^(bindings|node:module)$/, allowed: /^ts\/libbpf\// },
 ];
@@ -136,8 +139,9 @@ export function readLayers(architecture: string): Layers {
   return layers;
 }
 
-/** Path within ts/ of a relative import, without suffix: `base/log`. */
+/** Path within ts/ of an import, without suffix: `base/log`; perf/ keeps its name. */
 export function resolveImport(from: string, specifier: string): string | undefined {
+  if (specifier.startsWith('#ts/')) return specifier.slice(4).replace(/\.js$/, '');
   if (!specifier.startsWith('.')) return undefined;
   const parts = from.split('/').slice(0, -1);
   for (const step of specifier.split('/')) {

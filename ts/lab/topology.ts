@@ -89,11 +89,15 @@ export function vmSpec(vm: TopologyVm, routed: boolean): VmSpec {
   };
 }
 
+/** What makes the topology in an empty Northbound database. */
+export function topologyCommands(topology: Topology): readonly (readonly string[])[] {
+  return [...switchCommands(topology), ...topology.vms.flatMap(vmCommands),
+    ...policyCommands(topology)];
+}
+
 /** Builds the topology in a fresh lab and waits until every chassis carries it. */
 export function applyTopology(lab: Lab, topology: Topology): void {
-  lab.nb([
-    ...switchCommands(topology), ...topology.vms.flatMap(vmCommands), ...policyCommands(topology),
-  ]);
+  lab.nb(topologyCommands(topology));
   for (const vm of topology.vms) lab.addVm(vmSpec(vm, topology.routed));
   lab.settle();
 }

@@ -1,0 +1,71 @@
+/**
+ * What one packet costs in the program alone: a test run of the dataplane with the tables of
+ * the recorded network, against an empty program in the same harness. Both restore the frame
+ * first, so both figures contain that.
+ */
+import { puntReasons, verdictKind } from '#ts/abi/generated.js';
+import type { Bench, Context } from '../harness/bench.js';
+import { inTurn, type Figure } from '../harness/figure.js';
+import { compileScene, packets, type Compiled, type Packet, type Phase }
+  from '../harness/scenes.js';
+import { Tables } from '../harness/tables.js';
+
+const verdicts: Readonly<Record<Packet['verdict'], number>> = {
+  output: verdictKind.VERDICT_OUTPUT, tunnel: verdictKind.VERDICT_TUNNEL,
+  drop: verdictKind.VERDICT_DROP, punt: verdictKind.VERDICT_PUNT,
+};
+/** Issue 6: of a connection that the cache knows, with the floor of the test run. */
+const cachedTarget = { of: 'ours', is: 'at most', value: 150 } as const;
+const walkTarget = { of: 'ours', is: 'at most', value: 2500 } as const;
+
+interface Setup { readonly context: Context; readonly tables: Tables; readonly scene: Compiled }
+
+async function measure(setup: Setup, packet: Packet, phase: Phase, repeat: number):
+  Promise<Figure> {
+  const { context: { programs, rounds, progress }, tables, scene } = setup;
+  const frame = packet.frame(phase, scene.rows);
+  const path = packet.verdict === 'punt' ? 'punt' : phase === 'first' ? 'walk' : 'cached';
+  progress(`${packet.name}, ${path}`);
+  const target = path === 'cached' ? cachedTarget
+    : path === 'walk' && packet.name.startsWith('routed') ? walkTarget : undefined;
+  return {
+    name: `${packet.name}: ${path}`, ours: path, base: 'empty program', unit: 'ns',
+    series: path, ...target === undefined ? {} : { target },
+    pairs: await inTurn(rounds, () => programs.cost(tables.forward, frame, repeat),
+      () => programs.cost(programs.program('floor_pass'), frame, repeat)),
+  };
+}
+
+async function run(context: Context): Promise<{ figures: Figure[]; notes: string[] }> {
+  const tables = Tables.load();
+  const notes = tables.hasCache ? []
+    : ['This dataplane has no connection cache: every packet walks.'];
+  const figures: Figure[] = [];
+  try {
+    const scene = compileScene();
+    await tables.apply(scene.desired);
+    tables.trackConnections();
+    const phases: readonly Phase[] = tables.hasCache ? ['first', 'later'] : ['first'];
+    for (const packet of packets) {
+      tables.enter(packet.from === 'uplink' ? 'uplink' : `tap${packet.from}`);
+      const traced = tables.trace(packet.frame('first', scene.rows));
+      if (traced.verdict !== verdicts[packet.verdict]) {
+        const reason = puntReasons[traced.reason]?.text ?? `${traced.reason}`;
+        notes.push(`${packet.name} is not measured: it is left to OVS (${reason}).`);
+        continue;
+      }
+      for (const phase of phases) {
+        figures.push(await measure({ context, tables, scene }, packet, phase,
+          context.quick ? 2000 : 50_000));
+      }
+    }
+  } finally {
+    tables.close();
+  }
+  return { figures, notes };
+}
+
+export const packetCost: Bench = {
+  name: 'packet_cost',
+  about: 'nanoseconds of one packet in the program, against an empty program', run,
+};

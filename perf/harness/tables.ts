@@ -1,0 +1,105 @@
+/**
+ * The dataplane with the tables of a whole Southbound database, attached to nothing: frames
+ * go through BPF_PROG_TEST_RUN as if they came from the device that is chosen.
+ */
+import { join } from 'node:path';
+import { ctControl, ctMode, iface, ifaceKey, trace, type Trace } from '#ts/abi/generated.js';
+import { packageRoot } from '#ts/base/package_root.js';
+import type { Desired } from '#ts/compile/model.js';
+import { KernelPort } from '#ts/daemon/kernel_port.js';
+import { BpfObject, u32Bytes, type BpfMap, type BpfProgram } from '#ts/libbpf/mod.js';
+import { Sync, type Applied } from '#ts/sync/apply.js';
+import type { Placement } from '#ts/sync/image.js';
+import type { Bytes, MapName } from '#ts/sync/port.js';
+
+/** ifindex of the loopback device, which all frames of a test run come from. */
+const LO = 1;
+export const UPLINK = 1000;
+const FIRST_VIF = 1001;
+const MTU = 1500, UPLINK_MTU = 1700;
+
+/** Targets of redirects must be devices that exist: all are the loopback device. */
+class PortOnLo extends KernelPort {
+  override put(map: MapName, entries: readonly (readonly [Bytes, Bytes])[]): void {
+    super.put(map, map === 'devmap' ? entries.map(([key]) => [key, u32Bytes(LO)]) : entries);
+  }
+}
+
+/** Every local port has a device, every remote chassis answers on the underlay. */
+function placementOf(desired: Desired): Placement {
+  const vifs = [...desired.ports.values()].flatMap(({ device }) =>
+    device === undefined ? [] : [device]);
+  return {
+    devices: new Map(vifs.map((name, i) =>
+      [name, { ifindex: FIRST_VIF + i, mtu: MTU, target: true }])),
+    uplinks: [{ ifindex: UPLINK, mtu: UPLINK_MTU, target: true }],
+    nextHops: new Map([...desired.tunnels.keys()].map((ip) => [ip, {
+      ifindex: UPLINK, mtu: UPLINK_MTU, ethDst: Uint8Array.of(2, 0, 0, 0, 9, 2),
+      ethSrc: Uint8Array.of(2, 0, 0, 0, 9, 1) }])),
+  };
+}
+
+export class Tables {
+  private placement: Placement | undefined;
+  private readonly sync: Sync;
+
+  private constructor(private readonly object: BpfObject,
+    private readonly maps: ReadonlyMap<string, BpfMap>, private readonly port: KernelPort,
+    readonly forward: BpfProgram, readonly tracer: BpfProgram) {
+    this.sync = new Sync(port);
+  }
+
+  /** Loads build/bpf/xdp.bpf.o, or the one in the folder that OVN_XDP_BPF names. */
+  static load(): Tables {
+    const folder = process.env['OVN_XDP_BPF'] ?? join(packageRoot, 'build/bpf');
+    const object = BpfObject.open(join(folder, 'xdp.bpf.o'));
+    object.load();
+    const maps = new Map(object.maps.map(({ name }) => [name, object.map(name)]));
+    return new Tables(object, maps, new PortOnLo(maps), object.program('xdp_forward'),
+      object.program('xdp_trace'));
+  }
+
+  close(): void {
+    this.port.close();
+    for (const map of this.maps.values()) map.close();
+    this.forward.close();
+    this.tracer.close();
+    this.object.close();
+  }
+
+  map(name: string): BpfMap | undefined { return this.maps.get(name); }
+
+  /** Whether this dataplane has a connection cache: its maps say so. */
+  get hasCache(): boolean { return [...this.maps.keys()].some((name) => /cache/.test(name)); }
+
+  /** Has connections tracked, if this dataplane can: with the kernel's default timeouts. */
+  trackConnections(): void {
+    const timeouts = [120, 60, 432000, 120, 120, 10, 30, 120, 30, 600];
+    this.maps.get('ct_control')?.update(u32Bytes(0), ctControl.toBytes({
+      mode: ctMode.CT_ON, watermark: 1 << 20, foreign_age: 600, timeouts }));
+  }
+
+  async apply(desired: Desired): Promise<Applied> {
+    this.placement = placementOf(desired);
+    return this.sync.apply({ desired, placement: this.placement });
+  }
+
+  /** From now on frames come from this local port's device, or from the uplink. */
+  enter(device: string | 'uplink'): void {
+    const ifindex = device === 'uplink' ? UPLINK : this.placement?.devices.get(device)?.ifindex;
+    if (ifindex === undefined) throw new Error(`no device ${device} in these tables`);
+    for (const buffer of [0, 1]) {
+      const value = this.maps.get('ifaces')?.lookup(ifaceKey.toBytes({ buffer, ifindex }));
+      if (value === undefined) throw new Error(`no entry for ${device} in ifaces`);
+      this.maps.get('ifaces')?.update(ifaceKey.toBytes({ buffer, ifindex: LO }),
+        iface.toBytes(iface.fromBytes(value)));
+    }
+  }
+
+  trace(frame: Bytes): Trace {
+    this.tracer.testRun({ data: frame });
+    const out = this.maps.get('trace_out')?.lookup(u32Bytes(0));
+    if (out === undefined) throw new Error('the dataplane has no trace_out');
+    return trace.fromBytes(out);
+  }
+}
