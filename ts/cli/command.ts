@@ -8,7 +8,8 @@ export type Options = NonNullable<ParseArgsConfig['options']>;
 export interface Invocation {
   readonly values: Readonly<Record<string, string | boolean | undefined>>;
   readonly positionals: readonly string[];
-  print(text: string): void;
+  /** False: better wait for `drain` of standard output before the next. */
+  print(text: string): boolean;
 }
 export interface Command {
   /** After the command's name. */
@@ -88,5 +89,6 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
     ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)).join('  ').trimEnd() + '\n')
     .join('');
 }
-export const printJson = (invocation: Invocation, value: unknown): void =>
+export function printJson(invocation: Invocation, value: unknown): void {
   invocation.print(`${JSON.stringify(value, null, 2)}\n`);
+}

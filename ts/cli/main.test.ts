@@ -26,7 +26,10 @@ test('wrong usage is 2 and says what is wrong', () => {
     [['status', '--what'], /--what/], [['status', 'x'], /too many arguments: x/],
     [['status', '-o', 'xml'], /-o xml/], [['trace'], /an argument is missing/],
     [['run', '--metrics', 'here'], /--metrics here: not ADDRESS:PORT/],
-    [['lflow', 'nothing'], /no lflow command/],
+    [['lflow', 'nothing'], /no lflow command/], [['ct', 'what'], /no ct command "what"/],
+    [['ct', 'list', '--zone', 'x'], /--zone x: not understood/],
+    [['ct', 'list', '--owner', 'me'], /--owner me: not ours, foreign or all/],
+    [['ct', 'flush'], /say --all/], [['drain', '--timeout', 'soon'], /--timeout soon/],
   ] as const) {
     const { code, out, err } = cli(args);
     assert.is(code, 2, args.join(' '));
@@ -37,9 +40,10 @@ test('wrong usage is 2 and says what is wrong', () => {
 });
 
 test('without an agent commands fail with 1 and say where they looked', () => {
-  for (const command of ['status', 'ports', 'flows', 'drops', 'punts', 'detach']) {
-    const { code, err } = cli([command, '--run-dir', '/nowhere']);
-    assert.is(code, 1, command);
+  for (const command of [['status'], ['ports'], ['flows'], ['drops'], ['punts'], ['detach'],
+    ['drain'], ['undrain'], ['ct', 'list'], ['ct', 'stats'], ['ct', 'flush', '--all']]) {
+    const { code, err } = cli([...command, '--run-dir', '/nowhere']);
+    assert.is(code, 1, command.join(' '));
     assert.match(err, /no agent has run in \/nowhere/);
   }
 });
@@ -71,15 +75,18 @@ const status: Status = {
   ports: [{ name: 'tap1', role: 'vif', logical_port: 'vm1', hook: 'xdp', mode: 'native',
     target: true, reason: 'because' }],
   tunnels: [{ chassis: 'c2', remote: '192.0.2.2', ready: true }],
+  conntrack: { mode: 'on', entries: 5, capacity: 100, watermark: 90, foreign_entries: 1,
+    foreign_capacity: 50, problem: '' },
 };
 
 test('a healthy status has no problems, and each trouble is one', () => {
   assert.equal(problemsOf(status), []);
   assert.match(statusText(status), /carried +99\.00 %/);
   assert.equal(problemsOf({ ...status, ready: false, reasons: ['no database'],
-    refused: { tuples: 2 }, tunnels: [{ ...status.tunnels[0]!, ready: false }],
+    refused: { tuples: 2 },
+    conntrack: { ...status.conntrack, problem: 'no OVS' }, tunnels: [{ ...status.tunnels[0]!, ready: false }],
     ports: [{ ...status.ports[0]!, hook: 'none' }] }),
-  ['no database', '2 stages do not fit: tuples', 'no way to chassis c2 (192.0.2.2)',
+  ['no database', 'no OVS', '2 stages do not fit: tuples', 'no way to chassis c2 (192.0.2.2)',
     'tap1: because']);
 });
 

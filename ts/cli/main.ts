@@ -3,7 +3,9 @@
 import { version } from '../base/version.js';
 import { NoAgent } from '../daemon/control_client.js';
 import { parse, UsageError, type Command } from './command.js';
+import { ctCommand } from './ct.js';
 import { detachCommand } from './detach.js';
+import { drainCommand, undrainCommand } from './drain.js';
 import { dropsCommand, puntsCommand } from './counters.js';
 import { flowsCommand } from './flows.js';
 import { lflowCommand } from './lflow.js';
@@ -20,6 +22,9 @@ const commands: Readonly<Record<string, Command>> = {
   punts: puntsCommand,
   trace: traceCommand,
   lflow: lflowCommand,
+  ct: ctCommand,
+  drain: drainCommand,
+  undrain: undrainCommand,
   detach: detachCommand,
   version: {
     usage: '', help: 'print the version',
@@ -37,7 +42,7 @@ function usage(): string {
     'Exit codes: 0 done, 1 failure, 2 wrong usage.\n';
 }
 
-const print = (text: string): void => { process.stdout.write(text); };
+const print = (text: string): boolean => process.stdout.write(text);
 const complain = (text: string): void => { process.stderr.write(`ovn-xdp: ${text}\n`); };
 
 async function main(argv: readonly string[]): Promise<number> {

@@ -1,7 +1,9 @@
 import { log } from '../base/log.js';
 import { version } from '../base/version.js';
+import { tableCapacity } from '../conntrack/settings.js';
 import { Agent } from '../daemon/agent.js';
 import { agentCommands } from '../daemon/commands.js';
+import { firstSettings } from '../daemon/feed.js';
 import { listen } from '../daemon/control_socket.js';
 import { isAlive, readAgentFile, removeRunFiles, writeRunFiles } from '../daemon/run_files.js';
 import { snapshot } from '../daemon/snapshot.js';
@@ -38,7 +40,10 @@ async function run(invocation: Invocation): Promise<number> {
   }
   checkAlone(runDir);
   let exporter: Exporter | undefined;
-  const agent = new Agent({ ovsDb, pinDir, systemId: text(invocation, 'system-id'),
+  const systemId = text(invocation, 'system-id');
+  const agent = new Agent({ ovsDb, pinDir, systemId,
+    connections: tableCapacity(await firstSettings(ovsDb, systemId)),
+    onCollect: (seconds) => exporter?.observe('collect', seconds),
     onPass: ({ compile, apply }) => {
       if (compile !== undefined) exporter?.observe('compile', compile);
       if (apply !== undefined) exporter?.observe('apply', apply);

@@ -6,12 +6,19 @@ import { ask, outputOption, printJson, runDirOption, table, wantsJson, type Comm
 export function problemsOf(status: Status): string[] {
   return [
     ...status.reasons,
+    ...status.conntrack.problem === '' ? [] : [status.conntrack.problem],
     ...Object.entries(status.refused).map(([what, n]) => `${n} stages do not fit: ${what}`),
     ...status.tunnels.filter(({ ready }) => !ready)
       .map(({ chassis, remote }) => `no way to chassis ${chassis} (${remote})`),
     ...status.ports.filter(({ hook }) => hook === 'none')
       .map(({ name, reason }) => `${name}: ${reason}`),
   ];
+}
+
+function conntrackText({ mode, entries, capacity, foreign_entries }: Status['conntrack']): string {
+  const how = { on: '', off: '; not tracked', observe: '; new ones are OVS\'s until its own ' +
+    'are known', drain: '; draining, new ones are OVS\'s' }[mode];
+  return `${entries} of ${capacity}, ${foreign_entries} known to be OVS's${how}`;
 }
 
 export function statusText(status: Status): string {
@@ -25,9 +32,10 @@ export function statusText(status: Status): string {
     ['southbound', `${sb.connected ? 'connected to' : 'not connected'} ${sb.remote}`.trim()],
     ['generation', String(status.generation)],
     ['lflows', `${status.lflows.compiled} compiled, ${status.lflows.unsupported} left to OVS`],
+    ['connections', conntrackText(status.conntrack)],
     ['carried', share],
     ['forwarded', String(forwarded)], ['dropped', String(dropped)], ['punted', String(punted)],
-  ].map(([name = '', value]) => `${name.padEnd(11)} ${value}\n`).join('');
+  ].map(([name = '', value]) => `${name.padEnd(12)} ${value}\n`).join('');
   const punts = Object.entries(status.punted_by_reason).sort(([, a], [, b]) => b - a);
   return lines + punts.map(([reason, n]) => `  ${reason.padEnd(20)} ${n}\n`).join('') +
     problemsOf(status).map((problem) => `! ${problem}\n`).join('');

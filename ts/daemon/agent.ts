@@ -9,7 +9,9 @@ import type { Desired } from '../compile/model.js';
 import { Sync, type Applied } from '../sync/apply.js';
 import { readControl } from '../sync/adopt.js';
 import type { RowChange } from '../southbound/rows.js';
+import type { LocalChassis } from '../vswitch/local.js';
 import { Attacher, detachAll } from './attach.js';
+import { Conntrack } from './conntrack.js';
 import { readCounters, type Counters } from './counters.js';
 import { loadDataplane, removeOtherSets, type Dataplane } from './dataplane.js';
 import { Feed } from './feed.js';
@@ -18,6 +20,7 @@ import { Watcher } from './neighbours.js';
 import { controllerVersion, mismatch, northdVersion } from './northd.js';
 import { place, placementText, type Placed } from './placement.js';
 import type { PortStatus, Status } from './status.js';
+import { ZoneOwners } from './zones.js';
 
 export interface AgentOptions {
   readonly ovsDb: string;
@@ -25,6 +28,10 @@ export interface AgentOptions {
   readonly systemId?: string | undefined;
   /** Folder of the BPF objects; default: the build's. */
   readonly objectDir?: string;
+  /** Entries of the table of connections, if it has to be made. */
+  readonly connections?: number | undefined;
+  /** Called with seconds after each run of the collector of connections. */
+  readonly onCollect?: (seconds: number) => void;
   /** Called after each pass with seconds spent. */
   readonly onPass?: (pass: { compile: number | undefined; apply: number | undefined }) => void;
 }
@@ -41,6 +48,8 @@ export class Agent {
   readonly #port: KernelPort;
   readonly #sync: Sync;
   readonly #attacher: Attacher;
+  readonly #zones: ZoneOwners;
+  readonly conntrack: Conntrack;
   readonly #feed: Feed;
   readonly #watcher: Watcher;
   readonly #compiler = new Compiler();
@@ -64,10 +73,15 @@ export class Agent {
   /** Loads the programs and takes over what is pinned. Throws when the kernel refuses. */
   constructor(options: AgentOptions) {
     this.#options = options;
-    this.#dataplane = loadDataplane(options.pinDir, { dir: options.objectDir });
+    this.#dataplane = loadDataplane(options.pinDir,
+      { dir: options.objectDir, connections: options.connections });
     this.#port = new KernelPort(this.#dataplane.maps);
     this.#sync = new Sync(this.#port, () => new Promise((resolve) => { setImmediate(resolve); }));
     this.#attacher = new Attacher(options.pinDir, this.#dataplane.forward);
+    this.#zones = new ZoneOwners(this.#dataplane.maps);
+    this.conntrack = new Conntrack({ maps: this.#dataplane.maps, ovsDb: options.ovsDb,
+      collect: this.#dataplane.ct.get('ct_collect')!, expire: this.#dataplane.ct.get('ct_expire')!,
+      wake: () => { this.wake(); }, onCollect: options.onCollect });
     this.#feed = new Feed(options.ovsDb, options.systemId, () => { this.wake(); });
     this.#watcher = new Watcher(() => { this.wake(settleMs); });
     this.#ticker = setInterval(() => { this.wake(); }, lookMs);
@@ -110,7 +124,7 @@ export class Agent {
     clearInterval(this.#ticker);
     this.#watcher.close();
     this.#feed.close();
-    await this.#running;
+    await Promise.all([this.#running, this.conntrack.close()]);
     this.#port.close();
     this.#dataplane.close();
     if (cleanup) cleanUp(this.#options.pinDir);
@@ -158,12 +172,13 @@ export class Agent {
     if (await this.#isFrozen(here.match_northd_version ?? false)) return;
     const began = performance.now();
     const changes = this.#feed.takeChanges();
-    const compiled = this.#compile(changes);
+    this.conntrack.configure(here.settings);
+    const compiled = this.#compile(changes, this.#zones.usable(here));
     const done = performance.now();
     const placed = await place(this.#desired!, here);
     this.#placed = placed;
-    const applied = await this.#apply(placed);
-    this.#attacher.update(placed.plans);
+    const applied = await this.#attach(placed);
+    await this.#endStaleZones();
     if (!this.#dataplane.adopted) removeOtherSets(this.#options.pinDir, this.#dataplane);
     this.#failure = '';
     this.#options.onPass?.({ compile: compiled ? (done - began) / 1000 : undefined,
@@ -184,8 +199,8 @@ export class Agent {
   }
 
   /** Whether anything was compiled. */
-  #compile(changes: readonly RowChange[] | undefined): boolean {
-    const view = this.#feed.view!, here = this.#feed.here!;
+  #compile(changes: readonly RowChange[] | undefined, here: LocalChassis): boolean {
+    const view = this.#feed.view!;
     const inputs = [view, here];
     const same = inputs.every((input, i) => input === this.#compiledFor[i]);
     if (same && changes?.length === 0 && this.#desired) return false;
@@ -200,6 +215,26 @@ export class Agent {
     this.#compiledFor = inputs;
     for (const row of view.southbound.SB_Global.values()) this.#nbCfg = row.nb_cfg;
     return true;
+  }
+
+  /** Applies and attaches. Whatever OVS alone has forwarded so far is OVS's to track, so that
+   * is asked for before new connections are ours. Whether anything was applied. */
+  async #attach(placed: Placed): Promise<boolean> {
+    const plans = this.conntrack.drained ? [] : placed.plans;
+    if (!readControl(this.#port).enabled || this.#attacher.lacks(plans)) this.conntrack.observe();
+    const applied = await this.#apply(placed);
+    this.#attacher.update(plans);
+    this.conntrack.takeOver();
+    return applied;
+  }
+
+  /** No packet uses these zones for their old owners any more. */
+  async #endStaleZones(): Promise<void> {
+    const zones = [...this.#zones.stale];
+    if (zones.length === 0) return;
+    await this.conntrack.flushZones(zones);
+    this.#zones.settle(zones);
+    this.wake();
   }
 
   /** Whether anything was applied. */
@@ -265,6 +300,7 @@ export class Agent {
       counters: { forwarded: Number(total.forwarded.packets),
         dropped: Number(total.dropped.packets), punted: Number(total.punted.packets) },
       punted_by_reason: happened(punts), dropped_by_reason: happened(drops),
+      conntrack: this.conntrack.status(),
       lflows: this.lflows(), refused: Object.fromEntries(this.#applied?.refused ?? []),
       ports: this.#ports(),
       tunnels: [...this.#desired?.tunnels.values() ?? []].map(({ chassis, remoteIp }) =>

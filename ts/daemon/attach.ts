@@ -45,6 +45,13 @@ export class Attacher {
     return this.#attached.get(device)?.ifindex === ifindex;
   }
 
+  /** Whether update() would bring our program to a device where none of ours is. */
+  lacks(plans: readonly Plan[]): boolean {
+    return plans.some(({ device: { name, ifindex }, hook }) => hook !== 'none' &&
+      !this.on(name, ifindex) && !this.failures.has(name) &&
+      !isPinned(join(this.pinDir, folderOf[hook], encode(name)), hook, ifindex));
+  }
+
   /** Makes the attachments those of `plans`: attaches, takes over, detaches. Cheap when nothing
    * changed. A device that refuses is left to OVS, with the reason in `failures`. */
   update(plans: readonly Plan[]): void {
@@ -83,6 +90,14 @@ export class Attacher {
     log('attach', 'INFO', how === 'taken' ? `${device}: took over the ${
       hook === 'clsact' ? 'filter' : 'link'}` : `${device}: ${said[hook]} attached`);
   }
+}
+
+/** Whether what an earlier agent pinned there is on that very device. */
+function isPinned(path: string, hook: Place, ifindex: number): boolean {
+  if (!existsSync(path)) return false;
+  if (hook === 'clsact') return true;
+  using link = BpfLink.openPinned(path);
+  return link.info.ifindex === ifindex;
 }
 
 function attachLink(program: BpfProgram, ifindex: number, hook: 'xdp' | 'tcx', path: string):

@@ -51,6 +51,14 @@ export function agentCommands(agent: Agent, exit: (cleanup: boolean) => void): C
       agent.wake();
       return '';
     }),
+    drain: plain('', [0, 0], () => {
+      agent.conntrack.drain();
+      return json(agent.conntrack.status());
+    }),
+    undrain: plain('', [0, 0], () => {
+      agent.conntrack.undrain();
+      return json(agent.conntrack.status());
+    }),
     'vlog/set': plain('LEVEL', [1, 1], ([text = '']) => {
       const level = levels[text.toLowerCase()];
       if (!level) throw new Error(`${text}: not one of ${Object.keys(levels).join(', ')}`);

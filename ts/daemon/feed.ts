@@ -11,6 +11,24 @@ import type { RowChange } from '../southbound/rows.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { openVswitch } from '../vswitch/vswitch.js';
 
+/** The settings as they are now, for what is decided before anything is followed; none when
+ * the database does not tell in time. */
+export function firstSettings(ovsDb: string, systemId: string | undefined, timeoutMs = 3000):
+  Promise<LocalChassis['settings']> {
+  const { value: remotes } = parseRemotes(ovsDb);
+  if (remotes.length === 0) return Promise.resolve(new Map());
+  return new Promise((resolve) => {
+    const end = (settings: LocalChassis['settings']): void => {
+      clearTimeout(timer);
+      setImmediate(() => { client.close(); });
+      resolve(settings);
+    };
+    const timer = setTimeout(() => { end(new Map()); }, timeoutMs);
+    const { client } = openVswitch({ remotes, ...systemId === undefined ? {} : { systemId },
+      onChassis: ({ value }) => { if (value) end(value.settings); } });
+  });
+}
+
 interface OpenSouthbound {
   readonly settings: string;
   readonly client: OvsdbClient;

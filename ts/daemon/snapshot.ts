@@ -22,7 +22,18 @@ export function snapshot(agent: Agent): Snapshot {
   const unsupported = tally(agent.desired?.unsupported.map(({ stage, reason }) =>
     `${stage}\0${reason}`) ?? []);
   const ports = tally(status.ports.map(({ hook, mode }) => `${hook}\0${mode}`));
+  const ct = status.conntrack, ctStats = agent.conntrack.stats();
+  const ctStat = (name: string): number => ctStats.get(name) ?? 0;
   return {
+    conntrack: {
+      mode: ct.mode, entries: ct.entries, capacity: ct.capacity, watermark: ct.watermark,
+      foreignEntries: ct.foreign_entries, inserts: ctStat('created') + ctStat('revived'),
+      failures: new Map([['table_full', ctStat('failed')],
+        ['watermark', Math.max(0, Number(punts.get('ct_full')?.packets ?? 0n) -
+          ctStat('failed'))]]),
+      races: ctStat('races'), foreign: ctStat('foreign'), ownedPunts: ctStat('owned_punts'),
+      deleted: ctStat('deleted'),
+    },
     version, abi: ABI_VERSION,
     forwarded: amount(total.forwarded), dropped: amount(total.dropped),
     punted: amount(total.punted), drops: amounts(drops), punts: amounts(punts),

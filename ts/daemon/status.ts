@@ -1,4 +1,5 @@
 /** What the agent says of itself; the CLI prints it, the lab waits for it. */
+import type { ConntrackStatus } from './conntrack.js';
 import type { Hook } from './devices.js';
 
 export interface PortStatus {
@@ -39,6 +40,7 @@ export interface Status {
   /** Only reasons that happened. */
   readonly punted_by_reason: Readonly<Record<string, number>>;
   readonly dropped_by_reason: Readonly<Record<string, number>>;
+  readonly conntrack: ConntrackStatus;
   readonly lflows: { readonly compiled: number; readonly unsupported: number };
   /** Stages that punt because a table is full, by what is full. */
   readonly refused: Readonly<Record<string, number>>;

@@ -19,6 +19,9 @@ const snapshot: Snapshot = {
   sbReconnects: new Map([['closed', 2]]), sbSkippedRows: 0, ready: true, enabled: true,
   applyFailures: 0, ports: [{ hook: 'xdp', mode: 'native', count: 2 }],
   tunnels: new Map([['ready', 1]]),
+  conntrack: { mode: 'on', entries: 10, capacity: 100, watermark: 90, foreignEntries: 3,
+    inserts: 12, failures: new Map([['table_full', 0], ['watermark', 4]]), races: 1, foreign: 5,
+    ownedPunts: 0, deleted: 2 },
 };
 
 test('every metric is there, with the snapshot\'s numbers', async () => {
@@ -31,6 +34,9 @@ test('every metric is there, with the snapshot\'s numbers', async () => {
   for (const line of ['ovn_xdp_rx_packets_total 8', 'ovn_xdp_rx_bytes_total 800',
     'ovn_xdp_drops_total{reason="loopback"} 0', 'ovn_xdp_punts_total{reason="multicast"} 1',
     'ovn_xdp_map_pressure_ratio{map="rules_s"} 0.5', 'ovn_xdp_sb_connected 1',
+    'ovn_xdp_conntrack_mode{mode="on"} 1', 'ovn_xdp_conntrack_mode{mode="drain"} 0',
+    'ovn_xdp_conntrack_insert_failures_total{reason="watermark"} 4',
+    'ovn_xdp_conntrack_entries 10', 'ovn_xdp_conntrack_capacity 100',
     'ovn_xdp_compile_duration_seconds_bucket{le="0.03"} 1']) {
     assert.ok(text.includes(`${line}\n`), line);
   }

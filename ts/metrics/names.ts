@@ -32,6 +32,22 @@ export interface Snapshot {
   readonly ports: readonly { readonly hook: string; readonly mode: string;
     readonly count: number }[];
   readonly tunnels: ReadonlyMap<string, number>;
+  readonly conntrack: ConntrackSnapshot;
+}
+
+export interface ConntrackSnapshot {
+  readonly mode: string;
+  readonly entries: number;
+  readonly capacity: number;
+  readonly watermark: number;
+  readonly foreignEntries: number;
+  readonly inserts: number;
+  /** By reason. */
+  readonly failures: ReadonlyMap<string, number>;
+  readonly races: number;
+  readonly foreign: number;
+  readonly ownedPunts: number;
+  readonly deleted: number;
 }
 
 export type Labels = Readonly<Record<string, string>>;
@@ -53,6 +69,41 @@ const sum = (amounts: readonly Amount[], unit: keyof Amount): number =>
   amounts.reduce((total, amount) => total + amount[unit], 0);
 
 export const prefix = 'ovn_xdp_';
+
+const modes = ['off', 'observe', 'on', 'drain'];
+
+const conntrack: readonly ScrapedMetric[] = [
+  { name: 'conntrack_entries', type: 'gauge',
+    help: 'Connections that the fast path tracks, with those that wait for their deletion.',
+    read: (s) => one(s.conntrack.entries) },
+  { name: 'conntrack_capacity', type: 'gauge', help: 'Connections that the fast path can track.',
+    read: (s) => one(s.conntrack.capacity) },
+  { name: 'conntrack_watermark', type: 'gauge',
+    help: 'Connections from which on new ones are left to Open vSwitch.',
+    read: (s) => one(s.conntrack.watermark) },
+  { name: 'conntrack_mode', type: 'gauge', labels: ['mode'],
+    help: '1 for how new connections are treated now: on, observe (all are left to Open vSwitch ' +
+      'until its own are known), drain (all are left to it, as asked), off.',
+    read: (s) => modes.map((mode) => [{ mode }, Number(mode === s.conntrack.mode)]) },
+  { name: 'conntrack_inserts_total', type: 'counter', help: 'Connections that began to be tracked.',
+    read: (s) => one(s.conntrack.inserts) },
+  { name: 'conntrack_insert_failures_total', type: 'counter', labels: ['reason'],
+    help: 'First packets left to Open vSwitch for want of room.',
+    read: (s) => by('reason', s.conntrack.failures) },
+  { name: 'conntrack_deletes_total', type: 'counter',
+    help: 'Expired connections that the collector deleted.', read: (s) => one(s.conntrack.deleted) },
+  { name: 'conntrack_races_total', type: 'counter',
+    help: 'Walks repeated because another CPU changed the connection meanwhile.',
+    read: (s) => one(s.conntrack.races) },
+  { name: 'conntrack_owned_punts_total', type: 'counter',
+    help: 'Packets of connections tracked here that were left to Open vSwitch.',
+    read: (s) => one(s.conntrack.ownedPunts) },
+  { name: 'conntrack_foreign_entries', type: 'gauge',
+    help: 'Connections known to be tracked by Open vSwitch.',
+    read: (s) => one(s.conntrack.foreignEntries) },
+  { name: 'conntrack_foreign_total', type: 'counter',
+    help: 'Connections noted as tracked by Open vSwitch.', read: (s) => one(s.conntrack.foreign) },
+];
 
 export const scraped: readonly ScrapedMetric[] = [
   { name: 'build_info', type: 'gauge', labels: ['version', 'abi'],
@@ -123,6 +174,7 @@ export const scraped: readonly ScrapedMetric[] = [
   { name: 'tunnels', type: 'gauge', labels: ['state'],
     help: 'Ways to other chassis: ready, or without route or neighbour.',
     read: (s) => by('state', s.tunnels) },
+  ...conntrack,
 ];
 
 export const observed = {
@@ -132,5 +184,8 @@ export const observed = {
   apply: { name: 'map_apply_duration_seconds', type: 'histogram',
     help: 'Time to put one compiled state into force.',
     buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10] },
+  collect: { name: 'conntrack_gc_duration_seconds', type: 'histogram',
+    help: 'Time of one run of the collector of expired connections.',
+    buckets: [0.0001, 0.001, 0.01, 0.03, 0.1, 0.3, 1] },
 } as const satisfies Readonly<Record<string, ObservedMetric>>;
 export type Observed = keyof typeof observed;
