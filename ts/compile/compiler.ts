@@ -109,6 +109,7 @@ export class Compiler {
   private readonly groupUsers = new Map<Uuid, Set<Flow>>();
   private readonly stages = new Map<Uuid, Map<number, Built>>();
   private readonly keys = new Map<Uuid, number>();
+  private readonly routers = new Set<Uuid>();
   private dispatch = new Map<string, Stage>();
   private physical: Physical | undefined;
   private macs: ReadonlyMap<string, MacBindingEntry> | undefined;
@@ -264,10 +265,12 @@ export class Compiler {
   /** Datapaths that became local, or changed their key, are built; others are forgotten. */
   private followLocal(dirty: Dirty): void {
     for (const [uuid, row] of this.at.local) {
-      if (this.keys.get(uuid) === row.tunnel_key) continue;
+      const router = this.at.view.isRouter(row);
+      if (this.keys.get(uuid) === row.tunnel_key && this.routers.has(uuid) === router) continue;
       this.forget(uuid);
       this.localChanged = true;
       this.keys.set(uuid, row.tunnel_key);
+      if (router) this.routers.add(uuid); else this.routers.delete(uuid);
       for (const [table, flows] of this.members.get(uuid) ?? []) {
         addTo(dirty, uuid, table);
         for (const flow of flows) flow.results.delete(uuid);
