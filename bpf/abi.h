@@ -84,7 +84,8 @@ enum key_class { KEY_S = 0, KEY_M = 1, KEY_L = 2 };
 struct tuple {
 	__u8 nwords;
 	__u8 key_class;
-	__u8 pad[2];
+	__u8 looks;		/* CACHE_LOOKS_*: at words that the cache's key has not */
+	__u8 pad;
 	__u8 word[KEY_WORDS_L];
 	__u32 mask[KEY_WORDS_L];
 };
@@ -377,6 +378,100 @@ struct ct_expire {
 	__u64 created;		/* as the entry says: a later connection is left alone */
 };
 
+/* ---- The connection cache (docs/connection_cache.md) ------------------------------- */
+
+/* Words that a packet may bring along and the key has not; ARP and ND are never cached. */
+#define CACHE_LOOKS_LABEL 0x1u		/* FW_IP6_LABEL */
+#define CACHE_LOOKS_FLAGS 0x2u		/* FW_TCP_FLAGS */
+#define CACHE_LOOKS_LENGTH 0x4u		/* FW_PKT_LEN */
+
+/* cache_versions: counters that user space makes odd before it changes anything about the
+ * datapaths of that slot (key modulo this number) and even again after it. Slot 0 goes for
+ * all datapaths. */
+#define CACHE_VERSIONS 4096
+#define CACHE_DATAPATHS 6	/* that one entry may have crossed */
+#define CACHE_WAYS 2
+
+/* Whose packet it is: all that a walk may look at without more ado. In the byte order of the
+ * frame, but for `head` and the words of the tunnel. */
+struct cache_key {
+	__u32 ifindex;
+	__u32 head;		/* ip.proto << 24 | ip.ttl << 16 | tos << 8 | hook << 7 | family */
+	__u32 eth[3];		/* destination and source */
+	__u32 l4;		/* ports; ICMP echo: type << 24 | code << 16 | identifier */
+	__u32 datapath;		/* of the tunnel that it came by */
+	__u32 ports;		/* ingress << 16 | egress port there */
+	__u32 src[4];		/* IPv4: the first word */
+	__u32 dst[4];
+};
+
+/* What a tunnel's headers say of the packet. */
+struct outer {
+	__u32 datapath;
+	__u32 ports;		/* ingress << 16 | egress */
+	__u16 source_port;
+	__u8 tos;
+	__u8 pad;
+};
+
+/* What becomes of such a packet: which words are written, and what that does to checksums. */
+#define CACHE_WRITES_ETH 0x1u
+#define CACHE_WRITES_IP 0x2u
+#define CACHE_WRITES_PORTS 0x4u
+struct cache_decision {
+	__u8 verdict;		/* enum verdict_kind */
+	__u8 reason;
+	__u8 writes;
+	__u8 l4_check;		/* where layer 4 has a checksum that changes; 0: nowhere */
+	__u32 flow;
+	__u32 ifindex;
+	__u16 tunnel;
+	__u16 tunnel_rx;	/* that it has to come by, if by any */
+	struct outer outer;
+	__u32 eth[3];
+	__u32 src[4];
+	__u32 dst[4];
+	__u32 l4;
+	__u8 tos;
+	__u8 ttl;
+	__u8 pad[2];
+	__u32 head_sum;		/* of words of the IP header but addresses */
+	__u32 address_sum;
+	__u32 l4_sum;
+};
+
+struct cache_entry {
+	struct cache_key key;	/* head 0: unused */
+	__u32 walked;		/* jiffies */
+	__u32 version;		/* sum of the counters of slot 0 and `slots` */
+	__u16 slots[CACHE_DATAPATHS];	/* of cache_versions; 0 ends */
+	__u16 len_min;		/* of the frames it is good for, as FW_PKT_LEN */
+	__u16 len_max;
+	struct cache_decision decision;
+	__u32 pad;
+};
+struct cache_set { struct cache_entry way[CACHE_WAYS]; };
+
+/* cache_stats: by CPU. Frames that no entry decided are counted by the first three; the
+ * last two say what became of their walks. */
+enum cache_stat {
+	CACHE_STAT_BYPASSED,	/* frames that are never cached, or the cache is off */
+	CACHE_STAT_MISSED,	/* no entry */
+	CACHE_STAT_STALE,	/* an entry that does not hold any more */
+	CACHE_STAT_STORED,	/* walks that left an entry */
+	CACHE_STAT_UNSTORABLE,	/* walks that may not leave one */
+	CACHE_STAT_COUNT,
+};
+
+/* What the cache of its CPU says to a traced packet. */
+enum cache_state {
+	CACHE_BYPASS = 0,	/* never cached, or off */
+	CACHE_ABSENT = 1,
+	CACHE_STALE = 2,
+	CACHE_SAME = 3,		/* an entry holds, and decides as the walk does */
+	CACHE_DIFFERS = 4,	/* an entry holds and does not: a bug */
+};
+
 /* ---- Control and accounting ---------------------------------------------------- */
 /* control[0]. The writer fills buffer !active, flips `active`, waits an RCU grace
  * period, then repeats the same change in the other buffer. */
@@ -384,6 +479,7 @@ struct control {
 	__u32 active;
 	__u32 generation;	/* number of the SB state that is enforced, for status */
 	__u32 enabled;		/* 0: pass every frame (not yet in sync, or frozen) */
+	__u32 cache_sets;	/* of `cache` that are used; 0: every packet walks */
 };
 
 #define PUNT_REASONS(X) \
@@ -476,6 +572,7 @@ struct trace {
 	__u32 flow;		/* the flow that dropped */
 	__u32 ifindex;
 	__u32 tunnel;
+	__u32 cache;		/* enum cache_state */
 	__u32 words[FW_WORDS];	/* the flow vector at the end */
 	struct trace_step steps[TRACE_STEPS];
 };

@@ -12,6 +12,7 @@
 #include "wire.h"
 #include "answer.h"
 #include "ct_foreign.h"
+#include "cache_note.h"
 
 #define WORD(i) ((i) & (FW_WORDS - 1))
 #define ARG(i) ((i) & (RULE_ARGS - 1))
@@ -164,7 +165,7 @@ static __always_inline int run_other_op(struct scratch *s, const struct op *op)
 		op_lookup_mac(s, op);
 		return 0;
 	case OP_PKT_LARGER:
-		s->w[FW_RESULT] = s->w[FW_PKT_LEN] > s->rule.args[ARG(op->arg)];
+		s->w[FW_RESULT] = longer_than(s, s->rule.args[ARG(op->arg)]);
 		return 0;
 	case OP_ND_NA:
 		return op_nd_na(s, op->imm);
@@ -204,6 +205,7 @@ static long run_op(__u32 i, void *arg)
 		return 0;
 	}
 	if (op->code == OP_MOVE) {
+		note_word(s, op->src);
 		set_bits(&s->w[WORD(op->dst)],
 			 rotate_left(s->w[WORD(op->src)], op->shift), op->mask);
 		return 0;

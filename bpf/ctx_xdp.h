@@ -12,6 +12,8 @@ typedef struct xdp_md ctx_t;
 
 #define CTX_PASS XDP_PASS
 #define CTX_DROP XDP_DROP
+#define CTX_REDIRECT XDP_REDIRECT
+#define CTX_HOOK 0
 
 static __always_inline void *ctx_data(const ctx_t *ctx)
 {

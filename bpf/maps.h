@@ -128,6 +128,17 @@ TABLE(ct_stats, BPF_MAP_TYPE_PERCPU_ARRAY, CT_STAT_COUNT, __u32, __u64, 0);
  * SHA-256 of ovn-controller's name for it; 0 = nobody's. Writer and reader: user. */
 TABLE(zone_owners, BPF_MAP_TYPE_ARRAY, 65536, __u32, __u64, 0);
 
+/* What was decided about packets alike (adjustable; 368 bytes a set and CPU). Each CPU has
+ * its own, so that nothing is ever seen half written and nobody waits. Writer and reader:
+ * cache.h. Full: of the two entries of a set the one walked longest ago goes. */
+TABLE(cache, BPF_MAP_TYPE_PERCPU_ARRAY, 8192, __u32, struct cache_set, 0);
+
+/* Says until when entries hold (abi.h). Writer: user. Reader: cache_note.h, cache.h. */
+TABLE(cache_versions, BPF_MAP_TYPE_ARRAY, CACHE_VERSIONS, __u32, __u32, READ_ONLY);
+
+/* By enum cache_stat. Writer: programs. Reader: metrics. */
+TABLE(cache_stats, BPF_MAP_TYPE_PERCPU_ARRAY, CACHE_STAT_COUNT, __u32, __u64, 0);
+
 /* Names of the flows. Writer and reader: user; here only so that it is created and pinned
  * with the rest. Same size as flow_drops. */
 TABLE(flow_uuids, BPF_MAP_TYPE_ARRAY, FLOWS_MAX, __u32, struct flow_uuid, 0);

@@ -12,6 +12,7 @@
 #include "checksum.h"
 #include "wire.h"
 #include "ct_foreign.h"
+#include "cache_note.h"
 
 #define MULTICAST_MIN 32768	/* tunnel keys of multicast groups start here */
 
@@ -34,8 +35,10 @@ static __always_inline struct port *find_port(struct scratch *s, __u32 port)
 static __noinline int enter_ingress(struct scratch *s, __u32 datapath, __u32 port, __u32 zone)
 {
 	struct datapath_key key = { .buffer = s->buffer, .datapath = datapath };
-	struct datapath *dp = bpf_map_lookup_elem(&datapaths, &key);
+	struct datapath *dp;
 
+	note_datapath(s, datapath);
+	dp = bpf_map_lookup_elem(&datapaths, &key);
 	if (!dp)
 		return punt(s, PUNT_UNKNOWN_DATAPATH);
 	s->w[FW_DATAPATH] = datapath;
@@ -69,20 +72,25 @@ static __always_inline int enter_egress(struct scratch *s, const struct port *po
 	return 0;
 }
 
-/* Table 39: everything encapsulation needs is checked here. Overhead: outer IP header,
- * UDP 8, geneve 16. What came out of a tunnel does not go into one. */
+/* Overhead: outer IP header, UDP 8, geneve 16. len: of the frame inside. */
+static __always_inline int tunnel_takes(const struct tunnel *t, __u32 len)
+{
+	len += t->family == 6 ? 64 : 44;
+	return len <= t->mtu && len <= CSUM_MAX - ETH_HLEN;
+}
+
+/* Table 39: everything encapsulation needs is checked here, and again for each packet that
+ * the cache sends there. What came out of a tunnel does not go into one. */
 static __always_inline int to_tunnel(struct scratch *s, __u32 index)
 {
 	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
-	__u32 len;
 
 	if (s->marks & MARK_TUNNEL_RX)
 		return punt(s, PUNT_UNSUPPORTED_PORT);
 	if (!t || !t->ready || !ctx_reachable(t->ifindex))
-		return punt(s, PUNT_NO_NEXT_HOP);
-	len = s->w[FW_PKT_LEN] + (t->family == 6 ? 64 : 44);
-	if (len > t->mtu || len > CSUM_MAX - ETH_HLEN)
-		return punt(s, PUNT_MTU);
+		return punt_now(s, PUNT_NO_NEXT_HOP);
+	if (!tunnel_takes(t, s->w[FW_PKT_LEN]))
+		return punt_now(s, PUNT_MTU);
 	s->verdict = VERDICT_TUNNEL;
 	s->tunnel = index;
 	s->ifindex = t->ifindex;
@@ -94,10 +102,10 @@ static __always_inline int deliver(struct scratch *s, const struct port *port)
 {
 	if (port->ifindex == s->ingress && !(s->marks & (MARK_NO_IN_PORT | MARK_TUNNEL_RX)))
 		return drop(s, DROP_LOOPBACK, FLOW_NONE);
-	if (port->mtu && s->w[FW_PKT_LEN] > port->mtu + ETH_HLEN)
+	if (port->mtu && longer_than(s, port->mtu + ETH_HLEN))
 		return punt(s, PUNT_MTU);
 	if (!ctx_reachable(port->ifindex))
-		return punt(s, PUNT_UNKNOWN_PORT);
+		return punt_now(s, PUNT_UNKNOWN_PORT);
 	s->verdict = VERDICT_OUTPUT;
 	s->ifindex = port->ifindex;
 	return 1;

@@ -37,8 +37,9 @@ static __always_inline int from_uplink(ctx_t *ctx, struct scratch *s)
 {
 	int reason = parse_tunnel(ctx, s);
 
-	if (!reason)
-		reason = parse(ctx, s);
+	if (reason)
+		return punt_now(s, reason);
+	reason = parse(ctx, s);
 	if (!reason)
 		reason = inherit_ecn(s);
 	if (reason)
@@ -72,6 +73,7 @@ static __always_inline void decide_once(ctx_t *ctx, struct scratch *s)
 {
 	s->ingress = ctx_ingress(ctx);
 	s->frame_len = ctx_len(ctx);
+	note_version(s, 0);
 	if (receive(ctx, s))
 		return;
 	walk(s);

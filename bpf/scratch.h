@@ -74,8 +74,26 @@ struct scratch {
 	struct conn conn;		/* what is inserted */
 	__u32 slot;			/* which of `scratch` this is */
 
+	struct tunnel_source_key source;	/* of a frame that came by a tunnel */
+	struct outer outer;		/* of one that leaves by one */
+	struct {
+		struct cache_entry entry;	/* its key is the packet's, if `keyed` */
+		__u32 keyed;
+		__u32 generation;	/* of control, before anything else was read */
+		__u32 state;		/* enum cache_state */
+		struct cache_decision found;	/* with MARK_TRACE: what the cache says */
+	} cache;
+
 	/* begin: cleared for each packet */
 	__u32 w[FW_WORDS];
+	__u32 looks;			/* CACHE_LOOKS_* of this walk */
+	__u32 unstorable;		/* it depended on what no entry can say */
+	__u32 versions;			/* sum of the counters of its datapaths */
+	__u32 changing;			/* of one of them, which is odd */
+	__u32 nslots;
+	__u32 len_min;			/* frames of which lengths would have gone its way */
+	__u32 len_over;			/* longer than the longest one; 0: any */
+	__u32 tunnel_rx;
 	__u32 marks;
 	__u32 buffer;
 	__u32 ingress;			/* ifindex */
@@ -142,10 +160,8 @@ static __always_inline struct scratch *scratch_begin(__u32 slot)
 {
 	struct scratch *s = bpf_map_lookup_elem(&scratch, &slot);
 
-	if (!s)
-		return 0;
-	s->slot = slot;
-	scratch_clear(s);
+	if (s)
+		s->slot = slot;
 	return s;
 }
 

@@ -5,6 +5,7 @@
 #include "tunnel_md.h"
 #include "pipeline.h"
 #include "verdict.h"
+#include "cache_hit.h"
 #include "ct_collect.h"
 #include "ct_expire.h"
 
@@ -12,10 +13,16 @@ SEC("tc")
 int tc_forward(struct __sk_buff *ctx)
 {
 	struct scratch *s = scratch_begin(SLOT_LIVE);
+	int action;
 
 	if (!s)
 		return CTX_PASS;
+	action = cache_forward(ctx, s);
+	if (action != CACHE_WALK)
+		return action;
+	scratch_clear(s);
 	decide(ctx, s);
+	cache_store(s);
 	return finish(ctx, s);
 }
 
@@ -27,8 +34,11 @@ int tc_trace(struct __sk_buff *ctx)
 
 	if (!s)
 		return CTX_PASS;
+	cache_look(ctx, s);
+	scratch_clear(s);
 	s->marks = MARK_TRACE;
 	decide(ctx, s);
+	cache_compare(s);
 	report(s);
 	return CTX_PASS;
 }

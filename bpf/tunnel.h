@@ -45,22 +45,56 @@ static __always_inline int read_geneve(struct scratch *s, const struct geneve_ov
 	return PUNT_NONE;
 }
 
-/* The sender is a chassis, and the frame was meant for us, not for a neighbour whose
- * frames this device happens to see. */
-static __always_inline int check_source(const struct tunnel_source_key *key,
-					const struct ethhdr *eth)
+/* The frame was meant for us, not for a neighbour whose frames this device happens to see. */
+static __always_inline int is_for(ctx_t *ctx, const struct tunnel *t)
 {
-	__u32 *index = bpf_map_lookup_elem(&tunnel_sources, key);
+	struct ethhdr *eth = ctx_data(ctx);
+
+	return (void *)(eth + 1) <= ctx_end(ctx) &&
+	       *(raw32 *)eth->h_dest == *(const raw32 *)t->eth_src &&
+	       *(raw32 *)(eth->h_dest + 2) == *(const raw32 *)(t->eth_src + 2);
+}
+
+static __always_inline int same_address(const __u8 *a, const __u8 *b)
+{
+	const raw32 *x = (const raw32 *)a, *y = (const raw32 *)b;
+
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]));
+}
+
+/* The sender is a chassis, and the frame is for us. */
+static __always_inline int check_source(ctx_t *ctx, struct scratch *s)
+{
+	__u32 *index = bpf_map_lookup_elem(&tunnel_sources, &s->source);
 	struct tunnel *t = index ? bpf_map_lookup_elem(&tunnels, index) : 0;
 
 	if (!t)
 		return PUNT_TUNNEL_SOURCE;
 	if (!t->ready)
 		return PUNT_NO_NEXT_HOP;
-	if (load_be32(eth->h_dest) != load_be32(t->eth_src) ||
-	    load_be32(eth->h_dest + 2) != load_be32(t->eth_src + 2))
+	if (!is_for(ctx, t))
 		return PUNT_NOT_GENEVE;
+	s->tunnel_rx = *index;
 	return PUNT_NONE;
+}
+
+/* check_source() for a frame that the cache knows: it came by this tunnel before. */
+static __always_inline int source_holds(ctx_t *ctx, struct scratch *s, __u32 index)
+{
+	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
+
+	return t && t->ready && t->family == s->source.family && is_for(ctx, t) &&
+	       same_address(t->remote, s->source.remote) &&
+	       same_address(t->local, s->source.local);
+}
+
+static __always_inline void set_source4(struct scratch *s, const struct iphdr *ip)
+{
+	s->source.family = 4;
+	__builtin_memset(s->source.remote, 0, sizeof(s->source.remote));
+	__builtin_memset(s->source.local, 0, sizeof(s->source.local));
+	*(raw32 *)s->source.remote = ip->saddr;
+	*(raw32 *)s->source.local = ip->daddr;
 }
 
 static __noinline int pull4(ctx_t *ctx, struct scratch *s)
@@ -69,7 +103,6 @@ static __noinline int pull4(ctx_t *ctx, struct scratch *s)
 	struct iphdr *ip = (void *)(eth + 1);
 	struct udphdr *udp = (void *)(ip + 1);
 	struct geneve_ovn *geneve = (void *)(udp + 1);
-	struct tunnel_source_key key = { .buffer = s->buffer, .family = 4 };
 	__u32 len;
 	int reason;
 
@@ -82,11 +115,8 @@ static __noinline int pull4(ctx_t *ctx, struct scratch *s)
 	if (csum_ip4(ip) != 0xffff || bpf_ntohs(ip->tot_len) != ctx_len(ctx) - ETH_HLEN ||
 	    len != ctx_len(ctx) - ETH_HLEN - sizeof(struct iphdr))
 		return PUNT_MALFORMED;
-	*(raw32 *)key.remote = ip->saddr;
-	*(raw32 *)key.local = ip->daddr;
-	reason = check_source(&key, eth);
-	if (!reason)
-		reason = read_geneve(s, geneve);
+	set_source4(s, ip);
+	reason = read_geneve(s, geneve);
 	if (reason)
 		return reason;
 	if ((ip->tos & ECN_MASK) == ECN_CE)
@@ -117,7 +147,6 @@ static __noinline int pull6(ctx_t *ctx, struct scratch *s)
 	struct ipv6hdr *ip = (void *)(eth + 1);
 	struct udphdr *udp = (void *)(ip + 1);
 	struct geneve_ovn *geneve = (void *)(udp + 1);
-	struct tunnel_source_key key = { .buffer = s->buffer, .family = 6 };
 	__u32 len;
 	int reason;
 
@@ -130,11 +159,10 @@ static __noinline int pull6(ctx_t *ctx, struct scratch *s)
 	if (ip->payload_len != udp->len ||
 	    len != ctx_len(ctx) - ETH_HLEN - sizeof(struct ipv6hdr))
 		return PUNT_MALFORMED;
-	__builtin_memcpy(key.remote, &ip->saddr, 16);
-	__builtin_memcpy(key.local, &ip->daddr, 16);
-	reason = check_source(&key, eth);
-	if (!reason)
-		reason = read_geneve(s, geneve);
+	s->source.family = 6;
+	__builtin_memcpy(s->source.remote, &ip->saddr, 16);
+	__builtin_memcpy(s->source.local, &ip->daddr, 16);
+	reason = read_geneve(s, geneve);
 	if (reason)
 		return reason;
 	if ((load_be32(ip) >> 20 & ECN_MASK) == ECN_CE)
@@ -146,8 +174,25 @@ static __noinline int pull6(ctx_t *ctx, struct scratch *s)
 				pseudo6(ip, udp->len, IPPROTO_UDP));
 }
 
-/* Outer headers of an uplink frame: sets s->pull, datapath, inport and outport. */
-static __always_inline int parse_tunnel(ctx_t *ctx, struct scratch *s)
+/* Whether an uplink may have something to take off here: cheap, and never wrongly no. */
+static __always_inline int maybe_tunnel(ctx_t *ctx)
+{
+	struct ethhdr *eth = ctx_data(ctx);
+	void *udp = (void *)(eth + 1) + sizeof(struct iphdr);
+
+	if (udp + sizeof(struct udphdr) > ctx_end(ctx))
+		return 1;
+	if (eth->h_proto == bpf_htons(ETH_P_IP))
+		return ((struct udphdr *)udp)->dest == bpf_htons(GENEVE_PORT);
+	udp = (void *)(eth + 1) + sizeof(struct ipv6hdr);
+	if (udp + sizeof(struct udphdr) > ctx_end(ctx))
+		return 1;
+	return ((struct udphdr *)udp)->dest == bpf_htons(GENEVE_PORT);
+}
+
+/* Outer headers of an uplink frame but for who sent it, which s->source says: sets s->pull,
+ * datapath, inport and outport. */
+static __always_inline int open_tunnel(ctx_t *ctx, struct scratch *s)
 {
 	struct ethhdr *eth = ctx_data(ctx);
 
@@ -158,6 +203,14 @@ static __always_inline int parse_tunnel(ctx_t *ctx, struct scratch *s)
 	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
 		return pull6(ctx, s);
 	return PUNT_NOT_GENEVE;
+}
+
+static __always_inline int parse_tunnel(ctx_t *ctx, struct scratch *s)
+{
+	int reason = open_tunnel(ctx, s);
+
+	s->source.buffer = s->buffer;
+	return reason ? reason : check_source(ctx, s);
 }
 
 /* Send. Any hash that keeps a flow together will do: the receiver does not look at it. */
@@ -180,16 +233,26 @@ static __always_inline __u8 outer_tos(const struct scratch *s)
 	return ecn == ECN_CE ? ECN_ECT0 : ecn;
 }
 
-static __always_inline void write_geneve(struct scratch *s, struct geneve_ovn *g)
+/* What of the outer headers follows from the packet as it leaves. */
+static __always_inline void describe_outer(struct scratch *s)
+{
+	s->outer.datapath = s->w[FW_DATAPATH];
+	s->outer.ports = s->w[FW_INPORT] << 16 | s->w[FW_OUTPORT];
+	s->outer.source_port = source_port(s);
+	s->outer.tos = outer_tos(s);
+	s->outer.pad = 0;
+}
+
+static __always_inline void write_geneve(const struct outer *o, struct geneve_ovn *g)
 {
 	g->version_len = 2;
 	g->flags = GENEVE_CRITICAL;
 	g->protocol = bpf_htons(ETH_P_TEB);
-	g->vni = bpf_htonl(s->w[FW_DATAPATH] << 8);
+	g->vni = bpf_htonl(o->datapath << 8);
 	g->option_class = bpf_htons(OVN_OPTION_CLASS);
 	g->option_type = OVN_OPTION_TYPE;
 	g->option_len = 1;
-	g->ports = bpf_htonl(s->w[FW_INPORT] << 16 | s->w[FW_OUTPORT]);
+	g->ports = bpf_htonl(o->ports);
 }
 
 static __always_inline void write_outer_eth(struct ethhdr *eth, const struct tunnel *t,
@@ -200,9 +263,9 @@ static __always_inline void write_outer_eth(struct ethhdr *eth, const struct tun
 	eth->h_proto = bpf_htons(type);
 }
 
-static __always_inline void write_udp(struct scratch *s, struct udphdr *udp, __u32 len)
+static __always_inline void write_udp(const struct outer *o, struct udphdr *udp, __u32 len)
 {
-	udp->source = bpf_htons(source_port(s));
+	udp->source = bpf_htons(o->source_port);
 	udp->dest = bpf_htons(GENEVE_PORT);
 	udp->len = bpf_htons((__u16)len);
 	udp->check = 0;
@@ -222,7 +285,7 @@ static __always_inline int outer_csum(ctx_t *ctx, __u32 off, __u32 len, __u64 ps
 	return check ? check : 0xffff;
 }
 
-static __noinline int push4(ctx_t *ctx, struct scratch *s, const struct tunnel *t)
+static __noinline int push4(ctx_t *ctx, const struct outer *o, const struct tunnel *t)
 {
 	struct ethhdr *eth = ctx_data(ctx);
 	struct iphdr *ip = (void *)(eth + 1);
@@ -237,7 +300,7 @@ static __noinline int push4(ctx_t *ctx, struct scratch *s, const struct tunnel *
 	__builtin_memset(ip, 0, sizeof(*ip));
 	ip->version = 4;
 	ip->ihl = 5;
-	ip->tos = outer_tos(s);
+	ip->tos = o->tos;
 	ip->tot_len = bpf_htons((__u16)ip_len);
 	ip->frag_off = bpf_htons(IP4_DF);
 	ip->ttl = TUNNEL_TTL;
@@ -245,8 +308,8 @@ static __noinline int push4(ctx_t *ctx, struct scratch *s, const struct tunnel *
 	ip->saddr = *(const raw32 *)t->local;
 	ip->daddr = *(const raw32 *)t->remote;
 	ip->check = ~csum_ip4(ip);
-	write_udp(s, udp, udp_len);
-	write_geneve(s, geneve);
+	write_udp(o, udp, udp_len);
+	write_geneve(o, geneve);
 	if (!t->csum)
 		return 0;
 	check = outer_csum(ctx, ETH_HLEN + sizeof(struct iphdr), udp_len,
@@ -258,7 +321,7 @@ static __noinline int push4(ctx_t *ctx, struct scratch *s, const struct tunnel *
 	return 0;
 }
 
-static __noinline int push6(ctx_t *ctx, struct scratch *s, const struct tunnel *t)
+static __noinline int push6(ctx_t *ctx, const struct outer *o, const struct tunnel *t)
 {
 	struct ethhdr *eth = ctx_data(ctx);
 	struct ipv6hdr *ip = (void *)(eth + 1);
@@ -270,14 +333,14 @@ static __noinline int push6(ctx_t *ctx, struct scratch *s, const struct tunnel *
 	if ((void *)(geneve + 1) > ctx_end(ctx))
 		return -1;
 	write_outer_eth(eth, t, ETH_P_IPV6);
-	*(raw32 *)ip = bpf_htonl(6u << 28 | (__u32)outer_tos(s) << 20);
+	*(raw32 *)ip = bpf_htonl(6u << 28 | (__u32)o->tos << 20);
 	ip->payload_len = bpf_htons((__u16)udp_len);
 	ip->nexthdr = IPPROTO_UDP;
 	ip->hop_limit = TUNNEL_TTL;
 	__builtin_memcpy(&ip->saddr, t->local, 16);
 	__builtin_memcpy(&ip->daddr, t->remote, 16);
-	write_udp(s, udp, udp_len);
-	write_geneve(s, geneve);
+	write_udp(o, udp, udp_len);
+	write_geneve(o, geneve);
 	check = outer_csum(ctx, ETH_HLEN + sizeof(struct ipv6hdr), udp_len,
 			   pseudo6(ip, udp->len, IPPROTO_UDP));
 	if (check < 0)
@@ -293,9 +356,10 @@ static __always_inline int tunnel_room(const struct tunnel *t)
 }
 
 /* Writes the outer headers in front of the inner frame; < 0: the frame is too short. */
-static __always_inline int push_tunnel(ctx_t *ctx, struct scratch *s, const struct tunnel *t)
+static __always_inline int push_tunnel(ctx_t *ctx, const struct outer *o,
+					const struct tunnel *t)
 {
-	return t->family == 6 ? push6(ctx, s, t) : push4(ctx, s, t);
+	return t->family == 6 ? push6(ctx, o, t) : push4(ctx, o, t);
 }
 
 #endif

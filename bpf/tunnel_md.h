@@ -67,18 +67,46 @@ static __noinline int parse_tunnel(ctx_t *ctx, struct scratch *s)
 	return PUNT_NONE;
 }
 
+/* The device says so itself: nothing to see in the frame. */
+static __always_inline int maybe_tunnel(ctx_t *ctx __attribute__((unused)))
+{
+	return 1;
+}
+
+/* All of it, also who sent it. */
+static __always_inline int open_tunnel(ctx_t *ctx, struct scratch *s)
+{
+	return parse_tunnel(ctx, s);
+}
+
+static __always_inline int source_holds(ctx_t *ctx __attribute__((unused)),
+					struct scratch *s __attribute__((unused)),
+					__u32 index __attribute__((unused)))
+{
+	return 1;
+}
+
 static __always_inline int tunnel_room(const struct tunnel *t __attribute__((unused)))
 {
 	return 0;
 }
 
-static __noinline int push_tunnel(ctx_t *ctx, struct scratch *s, const struct tunnel *t)
+/* What of the outer headers follows from the packet as it leaves. */
+static __always_inline void describe_outer(struct scratch *s)
+{
+	s->outer.datapath = s->w[FW_DATAPATH];
+	s->outer.ports = s->w[FW_INPORT] << 16 | s->w[FW_OUTPORT];
+	s->outer.source_port = 0;
+	s->outer.tos = s->outer.pad = 0;
+}
+
+static __noinline int push_tunnel(ctx_t *ctx, const struct outer *o, const struct tunnel *t)
 {
 	struct ovn_option option = {
 		.option_class = bpf_htons(OVN_OPTION_CLASS), .type = OVN_OPTION_TYPE, .len = 1,
-		.ports = bpf_htonl(s->w[FW_INPORT] << 16 | s->w[FW_OUTPORT]),
+		.ports = bpf_htonl(o->ports),
 	};
-	struct bpf_tunnel_key key = { .tunnel_id = s->w[FW_DATAPATH], .tunnel_ttl = TUNNEL_TTL };
+	struct bpf_tunnel_key key = { .tunnel_id = o->datapath, .tunnel_ttl = TUNNEL_TTL };
 	__u64 flags = BPF_F_DONT_FRAGMENT;
 
 	if (t->family == 6) {

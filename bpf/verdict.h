@@ -86,7 +86,8 @@ static __always_inline int write_frame(ctx_t *ctx, struct scratch *s, const stru
 	}
 	if (failed || s->verdict != VERDICT_TUNNEL)
 		return failed;
-	return push_tunnel(ctx, s, t);
+	describe_outer(s);
+	return push_tunnel(ctx, &s->outer, t);
 }
 
 /* Output or tunnel. When the kernel gives no room the frame is punted untouched. That
@@ -143,6 +144,7 @@ static __always_inline void report(struct scratch *s)
 	t->flow = s->flow;
 	t->ifindex = s->ifindex;
 	t->tunnel = s->tunnel;
+	t->cache = s->cache.state;
 	__builtin_memcpy(t->words, s->w, sizeof(t->words));
 }
 

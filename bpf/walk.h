@@ -93,6 +93,7 @@ static long scan_tuple(__u32 i __attribute__((unused)), void *arg)
 		return punt(s, PUNT_INTERNAL);
 	s->key.s.stage = slot;
 	s->key.s.tuple = index;
+	s->looks |= t->looks;
 	if (t->key_class == KEY_S)
 		r = lookup_s(s, t);
 	else if (t->key_class == KEY_M)
@@ -177,8 +178,10 @@ static long walk_step(__u32 i __attribute__((unused)), void *arg)
 	run_program(s);
 	if (!s->verdict && s->done == DONE_OUTPUT)
 		physical_output(s);
-	if (!s->verdict && s->done == DONE_CT)
+	if (!s->verdict && s->done == DONE_CT) {
+		s->unstorable = 1;	/* until entries hold versions of connections */
 		run_ct_op(s);
+	}
 	if (s->verdict == VERDICT_PUNT)
 		s->flow = s->rule.flow;	/* whose action it was: for trace */
 	return s->verdict != 0;

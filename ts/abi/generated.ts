@@ -33,6 +33,15 @@ export const CONN_BUSY = 512;
 export const CONN_FROM_B = 1024;
 export const CONN_NAT_SRC = 2048;
 export const CONN_EXPIRES_SHIFT = 16;
+export const CACHE_LOOKS_LABEL = 1;
+export const CACHE_LOOKS_FLAGS = 2;
+export const CACHE_LOOKS_LENGTH = 4;
+export const CACHE_VERSIONS = 4096;
+export const CACHE_DATAPATHS = 6;
+export const CACHE_WAYS = 2;
+export const CACHE_WRITES_ETH = 1;
+export const CACHE_WRITES_IP = 2;
+export const CACHE_WRITES_PORTS = 4;
 export const TRACE_STEPS = 128;
 
 export const flowWord = Object.freeze({
@@ -81,6 +90,15 @@ export const ctMode = Object.freeze({ CT_OFF: 0, CT_OBSERVE: 1, CT_ON: 2, CT_DRA
 export const ctStat = Object.freeze({
   CT_STAT_CREATED: 0, CT_STAT_REVIVED: 1, CT_STAT_FAILED: 2, CT_STAT_RACES: 3, CT_STAT_FOREIGN: 4,
   CT_STAT_OWNED_PUNTS: 5, CT_STAT_COUNT: 6,
+});
+
+export const cacheStat = Object.freeze({
+  CACHE_STAT_BYPASSED: 0, CACHE_STAT_MISSED: 1, CACHE_STAT_STALE: 2, CACHE_STAT_STORED: 3,
+  CACHE_STAT_UNSTORABLE: 4, CACHE_STAT_COUNT: 5,
+});
+
+export const cacheState = Object.freeze({
+  CACHE_BYPASS: 0, CACHE_ABSENT: 1, CACHE_STALE: 2, CACHE_SAME: 3, CACHE_DIFFERS: 4,
 });
 
 export const puntReason = Object.freeze({
@@ -152,12 +170,13 @@ export const dropReasons: readonly Reason[] = Object.freeze([
 ]);
 
 export interface Tuple {
-  readonly nwords: number; readonly key_class: number; readonly word: Uint8Array;
-  readonly mask: readonly number[];
+  readonly nwords: number; readonly key_class: number; readonly looks: number;
+  readonly word: Uint8Array; readonly mask: readonly number[];
 }
 export const tuple = struct<Tuple>('tuple', 84, {
   nwords: { offset: 0, type: 'u8' }, key_class: { offset: 1, type: 'u8' },
-  word: { offset: 4, type: 'u8', length: 16 }, mask: { offset: 20, type: 'u32', length: 16 },
+  looks: { offset: 2, type: 'u8' }, word: { offset: 4, type: 'u8', length: 16 },
+  mask: { offset: 20, type: 'u32', length: 16 },
 });
 
 export interface StageTuple { readonly tuple: number; readonly max_priority: number }
@@ -364,12 +383,71 @@ export const ctExpire = struct<CtExpire>('ct_expire', 56, {
   created: { offset: 48, type: 'u64' },
 });
 
+export interface CacheKey {
+  readonly ifindex: number; readonly head: number; readonly eth: readonly number[];
+  readonly l4: number; readonly datapath: number; readonly ports: number;
+  readonly src: readonly number[]; readonly dst: readonly number[];
+}
+export const cacheKey = struct<CacheKey>('cache_key', 64, {
+  ifindex: { offset: 0, type: 'u32' }, head: { offset: 4, type: 'u32' },
+  eth: { offset: 8, type: 'u32', length: 3 }, l4: { offset: 20, type: 'u32' },
+  datapath: { offset: 24, type: 'u32' }, ports: { offset: 28, type: 'u32' },
+  src: { offset: 32, type: 'u32', length: 4 }, dst: { offset: 48, type: 'u32', length: 4 },
+});
+
+export interface Outer {
+  readonly datapath: number; readonly ports: number; readonly source_port: number;
+  readonly tos: number;
+}
+export const outer = struct<Outer>('outer', 12, {
+  datapath: { offset: 0, type: 'u32' }, ports: { offset: 4, type: 'u32' },
+  source_port: { offset: 8, type: 'u16' }, tos: { offset: 10, type: 'u8' },
+});
+
+export interface CacheDecision {
+  readonly verdict: number; readonly reason: number; readonly writes: number;
+  readonly l4_check: number; readonly flow: number; readonly ifindex: number;
+  readonly tunnel: number; readonly tunnel_rx: number; readonly outer: Outer;
+  readonly eth: readonly number[]; readonly src: readonly number[]; readonly dst: readonly number[];
+  readonly l4: number; readonly tos: number; readonly ttl: number; readonly head_sum: number;
+  readonly address_sum: number; readonly l4_sum: number;
+}
+export const cacheDecision = struct<CacheDecision>('cache_decision', 92, {
+  verdict: { offset: 0, type: 'u8' }, reason: { offset: 1, type: 'u8' },
+  writes: { offset: 2, type: 'u8' }, l4_check: { offset: 3, type: 'u8' },
+  flow: { offset: 4, type: 'u32' }, ifindex: { offset: 8, type: 'u32' },
+  tunnel: { offset: 12, type: 'u16' }, tunnel_rx: { offset: 14, type: 'u16' },
+  outer: { offset: 16, type: outer }, eth: { offset: 28, type: 'u32', length: 3 },
+  src: { offset: 40, type: 'u32', length: 4 }, dst: { offset: 56, type: 'u32', length: 4 },
+  l4: { offset: 72, type: 'u32' }, tos: { offset: 76, type: 'u8' }, ttl: { offset: 77, type: 'u8' },
+  head_sum: { offset: 80, type: 'u32' }, address_sum: { offset: 84, type: 'u32' },
+  l4_sum: { offset: 88, type: 'u32' },
+});
+
+export interface CacheEntry {
+  readonly key: CacheKey; readonly walked: number; readonly version: number;
+  readonly slots: readonly number[]; readonly len_min: number; readonly len_max: number;
+  readonly decision: CacheDecision;
+}
+export const cacheEntry = struct<CacheEntry>('cache_entry', 184, {
+  key: { offset: 0, type: cacheKey }, walked: { offset: 64, type: 'u32' },
+  version: { offset: 68, type: 'u32' }, slots: { offset: 72, type: 'u16', length: 6 },
+  len_min: { offset: 84, type: 'u16' }, len_max: { offset: 86, type: 'u16' },
+  decision: { offset: 88, type: cacheDecision },
+});
+
+export interface CacheSet { readonly way: readonly CacheEntry[] }
+export const cacheSet = struct<CacheSet>('cache_set', 368, {
+  way: { offset: 0, type: cacheEntry, length: 2 },
+});
+
 export interface Control {
   readonly active: number; readonly generation: number; readonly enabled: number;
+  readonly cache_sets: number;
 }
-export const control = struct<Control>('control', 12, {
+export const control = struct<Control>('control', 16, {
   active: { offset: 0, type: 'u32' }, generation: { offset: 4, type: 'u32' },
-  enabled: { offset: 8, type: 'u32' },
+  enabled: { offset: 8, type: 'u32' }, cache_sets: { offset: 12, type: 'u32' },
 });
 
 export interface FlowUuid { readonly uuid: Uint8Array }
@@ -402,21 +480,21 @@ export const traceStep = struct<TraceStep>('trace_step', 24, {
 
 export interface Trace {
   readonly nsteps: number; readonly verdict: number; readonly reason: number; readonly flow: number;
-  readonly ifindex: number; readonly tunnel: number; readonly words: readonly number[];
-  readonly steps: readonly TraceStep[];
+  readonly ifindex: number; readonly tunnel: number; readonly cache: number;
+  readonly words: readonly number[]; readonly steps: readonly TraceStep[];
 }
-export const trace = struct<Trace>('trace', 3352, {
+export const trace = struct<Trace>('trace', 3356, {
   nsteps: { offset: 0, type: 'u32' }, verdict: { offset: 4, type: 'u32' },
   reason: { offset: 8, type: 'u32' }, flow: { offset: 12, type: 'u32' },
   ifindex: { offset: 16, type: 'u32' }, tunnel: { offset: 20, type: 'u32' },
-  words: { offset: 24, type: 'u32', length: 64 },
-  steps: { offset: 280, type: traceStep, length: 128 },
+  cache: { offset: 24, type: 'u32' }, words: { offset: 28, type: 'u32', length: 64 },
+  steps: { offset: 284, type: traceStep, length: 128 },
 });
 
 /** All of them, for layoutProblems(). */
 export const structs: readonly Codec<unknown>[] = [
   tuple, stageTuple, stage, dispatchKey, ruleKeyS, ruleKeyM, ruleKeyL, rule, op, program, ifaceKey,
   iface, portKey, port, datapathKey, datapath, tunnel, tunnelSourceKey, macBindingKey, macBinding,
-  connKey, conn, ctControl, foreign, ctCollect, ctExpire, control, flowUuid, counter, ifaceCounters,
-  traceStep, trace,
+  connKey, conn, ctControl, foreign, ctCollect, ctExpire, cacheKey, outer, cacheDecision,
+  cacheEntry, cacheSet, control, flowUuid, counter, ifaceCounters, traceStep, trace,
 ];

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import * as layout from '../abi/generated.js';
 import { packageRoot } from '../base/package_root.js';
 import { BpfObject, u32Bytes, type BpfMap, type BpfProgram } from '../libbpf/mod.js';
+import { encodeTuple } from '../sync/wire.js';
 import { concat, ip4Bytes, ip6Bytes, mac, type Bytes } from './packet.js';
 
 // ---- What a test says -----------------------------------------------------------------------
@@ -95,6 +96,7 @@ const classes = [
 const keyClass = (size: number): number => classes.findIndex(({ words }) => size <= words);
 /** Small, so that a test loads in milliseconds. */
 const sizes: Readonly<Record<string, number>> = {
+  cache: 256,
   conns: 1024, foreign: 1024, stages: 256, rules_s: 4096, rules_m: 4096, rules_l: 4096,
   flow_drops: 64, flow_uuids: 64,
 };
@@ -104,6 +106,9 @@ export class Dataplane {
   readonly #shapes = new Map<string, number>();
   readonly #programs = new Map<string, number>();
   #stages = 0;
+  /** What the next control() writes; no sets: every frame walks. */
+  cacheSets = 0;
+  generation = 0;
 
   private constructor(private readonly object: BpfObject, readonly forward: BpfProgram,
     readonly tracer: BpfProgram) {}
@@ -146,7 +151,8 @@ export class Dataplane {
 
   control(enabled: number, active = 0): void {
     this.#map('control').update(u32Bytes(0),
-      layout.control.toBytes({ active, generation: 0, enabled }));
+      layout.control.toBytes({ active, generation: this.generation, enabled,
+        cache_sets: this.cacheSets }));
   }
 
   /** What the ingress device is; without a port an uplink. */
@@ -220,8 +226,7 @@ export class Dataplane {
     const index = this.#shapes.get(name) ?? this.#shapes.size;
     if (this.#shapes.has(name)) return index;
     this.#shapes.set(name, index);
-    this.#map('tuples').update(u32Bytes(index), layout.tuple.toBytes({ nwords: match.length,
-      key_class: keyClass(match.length), word: Uint8Array.from(word), mask }));
+    this.#map('tuples').update(u32Bytes(index), encodeTuple({ words: word, masks: mask }));
     return index;
   }
 

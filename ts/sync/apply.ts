@@ -7,7 +7,7 @@
  */
 import type { Stage } from '../compile/model.js';
 import { addressWords, parseAddress, parseMac } from './addresses.js';
-import { adopt, tunnelId, type Found } from './adopt.js';
+import { adopt, readControl, tunnelId, type Found, type Pause } from './adopt.js';
 import { bufferedMaps, diff, makeImage, setGenerations, tunnelValue, type BufferedMap,
   type Image, type Rows, type State } from './image.js';
 import type { Bytes, HashMap, MapName, MapPort } from './port.js';
@@ -36,14 +36,14 @@ const batchEntries = 1024;
 export class Sync {
   readonly #port: MapPort;
   /** Lets other work run between batches. */
-  readonly #pause: () => Promise<void>;
+  readonly #pause: Pause;
   #store: StageStore;
   #tunnelSlots: Slots;
   #found: Found | undefined;
   #heldTunnels = new Map<string, string>();
   #writes = 0;
 
-  constructor(port: MapPort, pause: () => Promise<void> = () => Promise.resolve()) {
+  constructor(port: MapPort, pause: Pause = () => Promise.resolve()) {
     this.#port = port;
     this.#pause = pause;
     this.#store = new StageStore(port);
@@ -81,8 +81,7 @@ export class Sync {
 
   /** Every frame goes to OVS from now on; the next apply enables again. */
   disable(): void {
-    const found = this.#adopted();
-    this.#setControl(found, { ...found.control, enabled: false });
+    this.#setControl({ ...this.#found?.control ?? readControl(this.#port), enabled: false });
   }
 
   #forget(): void {
@@ -92,13 +91,13 @@ export class Sync {
     this.#heldTunnels = new Map();
   }
 
-  #adopted(): Found {
-    this.#found ??= adopt(this.#port, this.#store, this.#tunnelSlots);
+  async #adopted(): Promise<Found> {
+    this.#found ??= await adopt(this.#port, this.#store, this.#tunnelSlots, this.#pause);
     return this.#found;
   }
 
   async #applyOnce(state: State): Promise<Applied> {
-    const found = this.#adopted();
+    const found = await this.#adopted();
     this.#writes = 0;
     const wanted = await this.#planStages(state);
     await this.#writeAll(wanted.writes);
@@ -236,7 +235,7 @@ export class Sync {
     if (changed || !enabled) {
       const inactive = active === 0 ? 1 : 0;
       await this.#fill(found, inactive, image);
-      this.#setControl(found, { active: inactive, generation: next, enabled: true });
+      this.#setControl({ active: inactive, generation: next, enabled: true });
       this.#port.grace();
     }
     // Also when nothing changed: an earlier agent may have died before it did this.
@@ -254,11 +253,11 @@ export class Sync {
     }
   }
 
-  #setControl(found: Found, control: Found['control']): void {
+  #setControl(control: Found['control']): void {
     this.#port.put('control', [[words(0), words(control.active, control.generation,
-      control.enabled ? 1 : 0)]]);
+      control.enabled ? 1 : 0, 0)]]);
     this.#writes += 1;
-    found.control = control;
+    if (this.#found) this.#found.control = control;
   }
 
   /** Deletes what the state in force does not refer to, and frees the indexes. */

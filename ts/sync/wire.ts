@@ -3,8 +3,9 @@
  * (the loader refuses others); byte arrays marked so in abi.h are in network order.
  */
 import {
-  KEY_WORDS_L, KEY_WORDS_M, KEY_WORDS_S, PROGRAM_OPS, RULE_ARGS, opCode, program as programCodec,
-  rule as ruleCodec, stage as stageCodec, tuple as tupleCodec,
+  CACHE_LOOKS_FLAGS, CACHE_LOOKS_LABEL, CACHE_LOOKS_LENGTH, KEY_WORDS_L, KEY_WORDS_M, KEY_WORDS_S,
+  PROGRAM_OPS, RULE_ARGS, flowWord, opCode, program as programCodec, rule as ruleCodec,
+  stage as stageCodec, tuple as tupleCodec,
 } from '../abi/generated.js';
 import type { Op, Program, TupleShape } from '../compile/model.js';
 import type { Bytes } from './port.js';
@@ -36,10 +37,16 @@ export function keyClass(shape: TupleShape): 0 | 1 | 2 | undefined {
   return found < 0 ? undefined : found as 0 | 1 | 2;
 }
 
+/** Words of the packet that the cache's key has not (abi.h): looking at them is noted. */
+const uncachedWords: ReadonlyMap<number, number> = new Map([
+  [flowWord.FW_IP6_LABEL, CACHE_LOOKS_LABEL], [flowWord.FW_TCP_FLAGS, CACHE_LOOKS_FLAGS],
+  [flowWord.FW_PKT_LEN, CACHE_LOOKS_LENGTH]]);
+
 const unsigned = (word: number): number => word >>> 0;
 
 export function encodeTuple(shape: TupleShape): Uint8Array {
   return tupleCodec.toBytes({ nwords: shape.words.length, key_class: keyClass(shape) ?? 0,
+    looks: shape.words.reduce((looks, word) => looks | (uncachedWords.get(word) ?? 0), 0),
     word: Uint8Array.from(shape.words), mask: shape.masks.map(unsigned) });
 }
 export function decodeTuple(bytes: Bytes): TupleShape {

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * cache.h - the connection cache (docs/connection_cache.md): the key of a frame, and whether
+ * an entry under it holds. What is done with it stands in cache_hit.h.
+ *
+ * A frame with a key is one that parse.h takes: every check there is made here, too, because
+ * none will be made after a hit. All else has no key, and walks.
+ */
+#ifndef OVN_XDP_CACHE_H
+#define OVN_XDP_CACHE_H
+
+#include "scratch.h"
+#include "cache_note.h"
+#include "checksum.h"
+#include "ct_key.h"
+#include "physical.h"
+#include "parse.h"
+#include "wire.h"
+
+#define CACHE_REWALK 512	/* jiffies: half a second to five, by CONFIG_HZ */
+#define TCP_FLAGS_WALK 0x07	/* FIN, SYN, RST */
+
+/* Echo only: other messages quote packets, or are neighbour discovery. */
+static __always_inline int key_icmp(struct cache_key *key, struct icmp_any *icmp, __u32 family)
+{
+	if (icmp->code || !(family == 4 ? icmp->type == 8 || !icmp->type
+				       : (icmp->type & ~1) == ICMP6_ECHO))
+		return 0;
+	key->l4 = (__u32)icmp->type << 24 | (__u32)bpf_ntohl(icmp->rest) >> 16;
+	return 1;
+}
+
+/* len: bytes of layer 4; its header's length goes to *header. */
+static __always_inline int key_l4(struct cache_key *key, void *l4, void *end, __u32 len,
+				  __u32 proto, __u32 family, __u32 *header)
+{
+	struct tcphdr *tcp = l4;
+	struct udphdr *udp = l4;
+
+	*header = sizeof(*udp);
+	key->l4 = 0;
+	if (proto != IPPROTO_TCP && proto != IPPROTO_UDP && !is_icmp(family, proto))
+		return proto != IPPROTO_SCTP;
+	if (l4 + sizeof(*udp) > end || len < sizeof(*udp))
+		return 0;
+	if (is_icmp(family, proto))
+		return key_icmp(key, l4, family);
+	key->l4 = *(raw32 *)l4;
+	if (proto == IPPROTO_UDP)
+		return bpf_ntohs(udp->len) >= sizeof(*udp) && bpf_ntohs(udp->len) <= len;
+	if (l4 + sizeof(*tcp) > end)
+		return 0;
+	*header = tcp->doff * 4;
+	return tcp->doff >= 5 && *header <= len && !(((__u8 *)l4)[13] & TCP_FLAGS_WALK);
+}
+
+static __always_inline int key_ip4(struct cache_key *key, void *l3, void *end, __u32 room,
+				   __u32 *header)
+{
+	struct iphdr *ip = l3;
+	__u32 total;
+
+	if (l3 + sizeof(*ip) > end)
+		return 0;
+	total = bpf_ntohs(ip->tot_len);
+	if (*(__u8 *)l3 != 0x45 || total < sizeof(*ip) || total > room ||
+	    ip->frag_off & bpf_htons(IP4_FRAGMENT) || csum_ip4(ip) != 0xffff)
+		return 0;
+	key->head = (__u32)ip->protocol << 24 | (__u32)ip->ttl << 16 | (__u32)ip->tos << 8 |
+		    CTX_HOOK << 7 | 4;
+	key->src[0] = ip->saddr;
+	key->dst[0] = ip->daddr;
+	key->src[1] = key->src[2] = key->src[3] = 0;
+	key->dst[1] = key->dst[2] = key->dst[3] = 0;
+	return key_l4(key, l3 + sizeof(*ip), end, total - sizeof(*ip), ip->protocol, 4, header);
+}
+
+static __always_inline int key_ip6(struct cache_key *key, void *l3, void *end, __u32 room,
+				   __u32 *header)
+{
+	struct ipv6hdr *ip = l3;
+	__u32 payload, first;
+
+	if (l3 + sizeof(*ip) > end)
+		return 0;
+	payload = bpf_ntohs(ip->payload_len);
+	first = load_be32(ip);
+	if (first >> 28 != 6 || sizeof(*ip) + payload > room || ip->nexthdr == IPPROTO_FRAGMENT ||
+	    ip6_extension(ip->nexthdr))
+		return 0;
+	key->head = (__u32)ip->nexthdr << 24 | (__u32)ip->hop_limit << 16 |
+		    (first >> 20 & 0xff) << 8 | CTX_HOOK << 7 | 6;
+	__builtin_memcpy(key->src, &ip->saddr, 16);
+	__builtin_memcpy(key->dst, &ip->daddr, 16);
+	return key_l4(key, l3 + sizeof(*ip), end, payload, ip->nexthdr, 6, header);
+}
+
+/* Whether the frame without its s->pull bytes of tunnel headers has a key; *len is then what
+ * parse() would put into FW_PKT_LEN. */
+static __always_inline int key_frame(ctx_t *ctx, struct scratch *s, __u32 *len)
+{
+	struct cache_key *key = &s->cache.entry.key;
+	void *end = ctx_end(ctx);
+	struct ethhdr *eth = ctx_data(ctx) + (s->pull & 0xff);
+	__u32 header = 0, room, ip;
+	int keyed;
+
+	if ((void *)(eth + 1) > end || ctx_tagged(ctx))
+		return 0;
+	*len = s->frame_len - s->pull;
+	room = *len - ETH_HLEN;
+	key->eth[0] = ((raw32 *)eth)[0];
+	key->eth[1] = ((raw32 *)eth)[1];
+	key->eth[2] = ((raw32 *)eth)[2];
+	ip = eth->h_proto == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	if (eth->h_proto == bpf_htons(ETH_P_IP))
+		keyed = key_ip4(key, eth + 1, end, room, &header);
+	else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
+		keyed = key_ip6(key, eth + 1, end, room, &header);
+	else
+		return 0;
+	if (ctx_segment(ctx))
+		*len = ETH_HLEN + ip + header + ctx_segment(ctx);
+	return keyed;
+}
+
+/* The frame's place of entry goes into the key. Frames of an uplink are opened first. */
+static __always_inline int key_ingress(ctx_t *ctx, struct scratch *s, __u32 buffer)
+{
+	struct cache_key *key = &s->cache.entry.key;
+	struct iface_key in = { .buffer = buffer, .ifindex = s->ingress };
+	struct iface *iface;
+
+	key->ifindex = s->ingress;
+	key->datapath = key->ports = 0;
+	if (!maybe_tunnel(ctx))
+		return 1;
+	iface = bpf_map_lookup_elem(&ifaces, &in);
+	if (!iface)
+		return 0;
+	if (iface->role != IFACE_UPLINK)
+		return iface->role == IFACE_VIF;
+	if (open_tunnel(ctx, s) || s->marks & MARK_OUTER_CE)
+		return 0;
+	key->datapath = s->w[FW_DATAPATH];
+	key->ports = s->w[FW_INPORT] << 16 | s->w[FW_OUTPORT];
+	return 1;
+}
+
+/* Sum of products of the key's words: the multiplications do not wait for each other. The
+ * constants are odd numbers without a pattern. */
+static __always_inline __u32 key_hash(const struct cache_key *key)
+{
+	const __u32 *w = (const __u32 *)key;
+	__u64 h = 0;
+
+#define PAIR(i, a, b) (h += (__u64)(w[i] + (a)) * (__u32)(w[(i) + 1] + (b)))
+	PAIR(0, 0x9e3779b1u, 0x85ebca77u);
+	PAIR(2, 0xc2b2ae3du, 0x27d4eb2fu);
+	PAIR(4, 0x165667b1u, 0xd3a2646du);
+	PAIR(6, 0xfd7046c5u, 0xb55a4f09u);
+	PAIR(8, 0x7feb352du, 0x846ca68bu);
+	PAIR(10, 0xe6546b65u, 0xcc9e2d51u);
+	PAIR(12, 0x1b873593u, 0xa3b19ac5u);
+	PAIR(14, 0x8da6b343u, 0xd8163841u);
+#undef PAIR
+	h = (h ^ h >> 31) * 0x9e3779b97f4a7c15ull;
+	return h >> 32;
+}
+
+static __always_inline int same_key16(const struct cache_key *a, const struct cache_key *b)
+{
+	typedef __u64 __attribute__((may_alias)) block;
+	const block *x = (const block *)a, *y = (const block *)b;
+	__u64 diff = 0;
+
+#pragma unroll
+	for (int i = 0; i < (int)(sizeof(*a) / sizeof(block)); i++)
+		diff |= x[i] ^ y[i];
+	return !diff;
+}
+
+static __always_inline struct cache_set *cache_set(const struct cache_key *key, __u32 sets)
+{
+	__u32 index = (__u64)key_hash(key) * sets >> 32;
+
+	return bpf_map_lookup_elem(&cache, &index);
+}
+
+static __always_inline int cache_holds(const struct cache_entry *e, __u32 len)
+{
+	__u32 sum = cache_version(0);
+
+	if ((__u32)bpf_jiffies64() - e->walked >= CACHE_REWALK || len < e->len_min ||
+	    len > e->len_max)
+		return 0;
+#pragma unroll
+	for (int i = 0; i < CACHE_DATAPATHS; i++) {
+		if (!e->slots[i])
+			break;
+		sum += cache_version(e->slots[i]);
+	}
+	return sum == e->version;
+}
+
+/* As to_tunnel(): the way out is as good as when the entry was made. */
+static __always_inline int tunnel_holds(const struct cache_decision *d, __u32 len)
+{
+	__u32 index = d->tunnel;
+	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
+
+	return t && t->ready && t->ifindex == d->ifindex && tunnel_takes(t, len);
+}
+
+/* The entry that decides about the frame, if there is one; s->cache says why not. */
+static __always_inline struct cache_entry *cache_find(ctx_t *ctx, struct scratch *s)
+{
+	struct cache_key *key = &s->cache.entry.key;
+	__u32 zero = 0, len, sets;
+	struct control *c = bpf_map_lookup_elem(&control, &zero);
+	struct cache_entry *e;
+	struct cache_set *set;
+
+	s->cache.keyed = 0;
+	s->cache.state = CACHE_BYPASS;
+	s->marks = s->pull = 0;
+	if (!c || !c->enabled || !c->cache_sets || !ctx_readable(ctx))
+		return 0;
+	s->cache.generation = *(volatile __u32 *)&c->generation;
+	s->ingress = ctx_ingress(ctx);
+	s->frame_len = ctx_len(ctx);
+	sets = c->cache_sets;
+	if (!key_ingress(ctx, s, c->active & 1) || !key_frame(ctx, s, &len))
+		return 0;
+	set = cache_set(key, sets);
+	if (!set)
+		return 0;
+	s->cache.keyed = 1;
+	s->cache.state = CACHE_ABSENT;
+	e = &set->way[0];
+	if (!same_key16(&e->key, key)) {
+		e = &set->way[1];
+		if (!same_key16(&e->key, key))
+			return 0;
+	}
+	s->cache.state = CACHE_STALE;
+	if (!cache_holds(e, len) ||
+	    (key->datapath && !source_holds(ctx, s, e->decision.tunnel_rx)) ||
+	    (e->decision.verdict == VERDICT_TUNNEL && !tunnel_holds(&e->decision, len)))
+		return 0;
+	s->cache.state = CACHE_SAME;
+	return e;
+}
+
+#endif

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * cache_hit.h - what a walk leaves in the cache, and what is done on a hit: the frame goes
+ * the way of the one that walked, by the same exit.
+ */
+#ifndef OVN_XDP_CACHE_HIT_H
+#define OVN_XDP_CACHE_HIT_H
+
+#include "cache.h"
+#include "verdict.h"
+
+#define CACHE_WALK (-2)		/* no action of XDP or TC */
+
+/* ---- Leaving an entry --------------------------------------------------------------- */
+
+/* A state that was gone when the walk ended may have been looked at. */
+static __always_inline int walked_steadily(const struct scratch *s)
+{
+	__u32 zero = 0;
+	struct control *c = bpf_map_lookup_elem(&control, &zero);
+
+	return c && !s->changing && *(volatile __u32 *)&c->generation == s->cache.generation &&
+	       (*(volatile __u32 *)&c->active & 1) == s->buffer;
+}
+
+static __always_inline int storable(const struct scratch *s)
+{
+	__u32 looks = CACHE_LOOKS_LENGTH;
+
+	if (s->kind == FRAME_IP6)
+		looks |= CACHE_LOOKS_LABEL;
+	if (s->proto == IPPROTO_TCP)
+		looks |= CACHE_LOOKS_FLAGS;
+	if (!s->cache.keyed || s->unstorable || s->looks & looks ||
+	    s->marks & (MARK_ND_NA | MARK_ANSWER))
+		return 0;
+	if (changed(s, FW_L4) && s->proto != IPPROTO_TCP && s->proto != IPPROTO_UDP)
+		return 0;
+	if (s->verdict == VERDICT_PUNT && (s->reason == PUNT_INTERNAL || s->reason == PUNT_BUDGET))
+		return 0;
+	return s->len_min <= 0xffff && walked_steadily(s);
+}
+
+static __always_inline __u64 delta32(const struct scratch *s, __u32 word)
+{
+	return csum_replace(bpf_htonl(s->orig[word]), bpf_htonl(s->w[word]));
+}
+
+static __always_inline __u32 fold32(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return (sum & 0xffffffff) + (sum >> 32);
+}
+
+/* Eight words of addresses as rewrite.h sums them; *any: one has changed. */
+static __always_inline __u64 address_delta(const struct scratch *s, __u32 *any)
+{
+	__u64 sum = 0;
+
+#pragma unroll
+	for (int i = 0; i < 8; i++) {
+		sum += delta32(s, FW_IP_SRC + i);
+		*any |= changed(s, FW_IP_SRC + i);
+	}
+	return sum;
+}
+
+/* What rewrite.h would do to the checksums, and where. */
+static __always_inline void note_sums(struct scratch *s, struct cache_decision *d)
+{
+	__u32 any = 0, head = changed(s, FW_IP), l4 = changed(s, FW_L4);
+	__u64 addresses = address_delta(s, &any);
+
+	d->head_sum = d->address_sum = d->l4_sum = 0;
+	d->l4_check = 0;
+	if (head && s->kind == FRAME_IP4)
+		d->head_sum = fold32(csum_replace(bpf_htons(s->orig[FW_IP] >> 8 & 0xff),
+						  bpf_htons(s->w[FW_IP] >> 8 & 0xff)) +
+				     csum_replace(bpf_htons(s->orig[FW_IP] >> 8 & 0xff00),
+						  bpf_htons(s->w[FW_IP] >> 8 & 0xff00)));
+	else if (head)
+		d->head_sum = fold32(csum_replace(bpf_htonl((s->orig[FW_IP] & 0xff00) << 12),
+						  bpf_htonl((s->w[FW_IP] & 0xff00) << 12)) +
+				     csum_replace(bpf_htons(s->orig[FW_IP] >> 16 & 0xff),
+						  bpf_htons(s->w[FW_IP] >> 16 & 0xff)));
+	if (any)
+		d->address_sum = fold32(addresses);
+	if (l4)
+		d->l4_sum = fold32(delta32(s, FW_L4));
+	if (any | head)
+		d->writes |= CACHE_WRITES_IP;
+	if (l4)
+		d->writes |= CACHE_WRITES_PORTS;
+	if (s->kind == FRAME_IP4 && s->proto == IPPROTO_ICMP)
+		any = 0;	/* has no pseudo-header */
+	if (l4_writable(s) && any | l4)
+		d->l4_check = l4_csum_at(s);
+}
+
+static __always_inline void note_words(struct scratch *s, struct cache_decision *d)
+{
+	__u8 *eth = (__u8 *)d->eth;
+	__u32 ip4 = s->kind == FRAME_IP4;
+
+	store_mac(eth, &s->w[FW_ETH_DST]);
+	store_mac(eth + 6, &s->w[FW_ETH_SRC]);
+	d->writes = CACHE_WRITES_ETH;
+#pragma unroll
+	for (int i = 0; i < 4; i++) {
+		d->src[i] = bpf_htonl(s->w[FW_IP_SRC + (ip4 ? (i + 3) & 3 : i)]);
+		d->dst[i] = bpf_htonl(s->w[FW_IP_DST + (ip4 ? (i + 3) & 3 : i)]);
+	}
+	d->l4 = bpf_htonl(s->w[FW_L4]);
+	d->tos = s->w[FW_IP] >> 8;
+	d->ttl = s->w[FW_IP] >> 16;
+	d->pad[0] = d->pad[1] = 0;
+}
+
+/* The walk's end as a decision, in s->cache.entry. */
+static __noinline int cache_decide(struct scratch *s)
+{
+	struct cache_decision *d = &s->cache.entry.decision;
+
+	d->verdict = s->verdict;
+	d->reason = s->reason;
+	d->flow = s->verdict == VERDICT_DROP ? s->flow : FLOW_NONE;
+	d->ifindex = s->ifindex;
+	d->tunnel = s->tunnel;
+	d->tunnel_rx = s->tunnel_rx;
+	note_words(s, d);
+	note_sums(s, d);
+	if (s->verdict == VERDICT_TUNNEL)
+		describe_outer(s);
+	else
+		__builtin_memset(&s->outer, 0, sizeof(s->outer));
+	d->outer = s->outer;
+	return 0;
+}
+
+/* Which entry of the set makes room: the same key's, else the one walked longest ago. */
+static __always_inline struct cache_entry *cache_victim(struct scratch *s, struct cache_set *set)
+{
+	struct cache_entry *a = &set->way[0], *b = &set->way[1];
+	__u32 now = bpf_jiffies64();
+
+	if (same_key16(&a->key, &s->cache.entry.key))
+		return a;
+	if (same_key16(&b->key, &s->cache.entry.key))
+		return b;
+	if (!a->key.head || !b->key.head)
+		return a->key.head ? b : a;
+	return now - a->walked >= now - b->walked ? a : b;
+}
+
+static __noinline int cache_put(struct scratch *s)
+{
+	struct cache_entry *e = &s->cache.entry;
+	__u32 zero = 0;
+	struct control *c = bpf_map_lookup_elem(&control, &zero);
+	struct cache_set *set = cache_set(&e->key, c ? c->cache_sets : 0);
+
+	if (!set)
+		return 0;
+	e->walked = bpf_jiffies64();
+	e->version = s->versions;
+	for (__u32 i = 0; i < CACHE_DATAPATHS; i++)
+		if (i >= s->nslots)
+			e->slots[i] = 0;
+	e->len_min = s->len_min;
+	e->len_max = s->len_over && s->len_over <= 0xffff ? s->len_over - 1 : 0xffff;
+	e->pad = 0;
+	*cache_victim(s, set) = *e;
+	return 0;
+}
+
+/* After a walk, before the verdict is carried out. */
+static __always_inline void cache_store(struct scratch *s)
+{
+	if (s->cache.state == CACHE_ABSENT)
+		cache_count(CACHE_STAT_MISSED);
+	else
+		cache_count(s->cache.state == CACHE_STALE ? CACHE_STAT_STALE
+							  : CACHE_STAT_BYPASSED);
+	if (!s->cache.keyed)
+		return;
+	if (!storable(s)) {
+		cache_count(CACHE_STAT_UNSTORABLE);
+		return;
+	}
+	cache_decide(s);
+	cache_put(s);
+	cache_count(CACHE_STAT_STORED);
+}
+
+/* ---- On a hit ----------------------------------------------------------------------- */
+
+static __always_inline int hit_ip4(ctx_t *ctx, const struct cache_decision *d, __u32 off)
+{
+	struct iphdr *ip = ctx_data(ctx) + off;
+
+	if ((void *)(ip + 1) > ctx_end(ctx))
+		return -1;
+	ip->tos = d->tos;
+	ip->ttl = d->ttl;
+	ip->saddr = d->src[0];
+	ip->daddr = d->dst[0];
+	ip->check = csum_update(ip->check, (__u64)d->head_sum + d->address_sum);
+	return 0;
+}
+
+static __always_inline int hit_ip6(ctx_t *ctx, const struct cache_decision *d, __u32 off)
+{
+	struct ipv6hdr *ip = ctx_data(ctx) + off;
+
+	if ((void *)(ip + 1) > ctx_end(ctx))
+		return -1;
+	*(raw32 *)ip = (*(raw32 *)ip & bpf_htonl(0xf00fffff)) | bpf_htonl((__u32)d->tos << 20);
+	ip->hop_limit = d->ttl;
+	__builtin_memcpy(&ip->saddr, d->src, 16);
+	__builtin_memcpy(&ip->daddr, d->dst, 16);
+	if (d->head_sum)
+		ctx_changed(ctx, d->head_sum);
+	return 0;
+}
+
+/* As rewrite(): the frame inside begins at off. */
+static __always_inline int hit_rewrite(ctx_t *ctx, const struct cache_key *key,
+				       const struct cache_decision *d, __u32 off)
+{
+	raw32 *eth;
+	__u32 l4;
+
+	off &= 0xff;
+	eth = ctx_data(ctx) + off;
+	if ((void *)eth + ETH_HLEN > ctx_end(ctx))
+		return -1;
+	eth[0] = d->eth[0];
+	eth[1] = d->eth[1];
+	eth[2] = d->eth[2];
+	if (d->writes == CACHE_WRITES_ETH)
+		return 0;
+	l4 = off + ETH_HLEN;
+	if ((key->head & 0x7f) == 4) {
+		if (hit_ip4(ctx, d, l4))
+			return -1;
+		l4 += sizeof(struct iphdr);
+	} else {
+		if (hit_ip6(ctx, d, l4))
+			return -1;
+		l4 += sizeof(struct ipv6hdr);
+	}
+	if (d->writes & CACHE_WRITES_PORTS) {
+		raw32 *first = ctx_data(ctx) + (l4 & 0x1ff);
+
+		if ((void *)(first + 1) > ctx_end(ctx))
+			return -1;
+		*first = d->l4;
+	}
+	if (!d->l4_check)
+		return 0;
+	return ctx_l4_csum(ctx, l4 + d->l4_check, d->address_sum, d->l4_sum,
+			   key->head >> 24 == IPPROTO_UDP);
+}
+
+/* Sends the frame, or says that it has to walk. The device is asked first: a redirect has no
+ * effect before the program returns it. */
+static __always_inline int hit_send(ctx_t *ctx, struct scratch *s, const struct cache_entry *e)
+{
+	const struct cache_decision *d = &e->decision;
+	__u32 index = d->tunnel;
+	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
+	int push = 0, head, action;
+
+	if (!t)
+		return CACHE_WALK;
+	if (d->verdict == VERDICT_TUNNEL)
+		push = tunnel_room(t);
+	action = ctx_send(ctx, d->ifindex);
+	if (action != CTX_REDIRECT)
+		return CACHE_WALK;
+	head = push - (int)s->pull;
+	if (head && ctx_adjust_head(ctx, head)) {
+		punt(s, PUNT_REWRITE);
+		return CTX_PASS;
+	}
+	if (hit_rewrite(ctx, &e->key, d, push) ||
+	    (d->verdict == VERDICT_TUNNEL && push_tunnel(ctx, &d->outer, t))) {
+		punt(s, PUNT_INTERNAL);
+		return CTX_DROP;
+	}
+	return action;
+}
+
+/* The frame's end, if the cache knows it; CACHE_WALK with the frame untouched, if not. */
+static __always_inline int cache_forward(ctx_t *ctx, struct scratch *s)
+{
+	struct cache_entry *e = cache_find(ctx, s);
+	int action = CTX_PASS;
+
+	if (!e)
+		return CACHE_WALK;
+	s->verdict = e->decision.verdict;
+	s->reason = e->decision.reason;
+	s->flow = e->decision.flow;
+	if (s->verdict == VERDICT_DROP)
+		action = CTX_DROP;
+	else if (s->verdict != VERDICT_PUNT)
+		action = hit_send(ctx, s, e);
+	if (action != CACHE_WALK)
+		count_frame(s);
+	else
+		s->cache.state = CACHE_STALE;
+	return action;
+}
+
+/* ---- For traces --------------------------------------------------------------------- */
+
+static __always_inline void cache_look(ctx_t *ctx, struct scratch *s)
+{
+	struct cache_entry *e = cache_find(ctx, s);
+
+	if (e)
+		s->cache.found = e->decision;
+}
+
+static __always_inline void cache_compare(struct scratch *s)
+{
+	const __u32 *a = (const __u32 *)&s->cache.found;
+	const __u32 *b = (const __u32 *)&s->cache.entry.decision;
+	__u32 diff = 0;
+
+	if (s->cache.state != CACHE_SAME)
+		return;
+	cache_decide(s);
+#pragma unroll
+	for (int i = 0; i < (int)(sizeof(struct cache_decision) / sizeof(__u32)); i++)
+		diff |= a[i] ^ b[i];
+	if (diff || s->marks & (MARK_ND_NA | MARK_ANSWER))
+		s->cache.state = CACHE_DIFFERS;
+}
+
+#endif
