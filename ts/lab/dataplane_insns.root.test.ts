@@ -25,6 +25,8 @@ test(hook, () => {
     console.log(`${info.name}: ${info.verifiedInstructions} instructions, baseline ${wanted}`);
     assert.ok(wanted !== undefined, `${info.name} is in bpf/insn_baseline.txt`);
     assert.ok(info.verifiedInstructions < LIMIT);
+    // kernels.lab.test.ts compares with the counts of that kernel.
+    if (process.env['OVN_XDP_OTHER_KERNEL'] === '1') continue;
     assert.ok(info.verifiedInstructions < wanted * TOLERANCE,
       'write the new count to bpf/insn_baseline.txt if the growth is meant');
   }

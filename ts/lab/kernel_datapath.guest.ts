@@ -20,17 +20,19 @@ test.after(async () => {
 
 const peers = ['a2', 'a3', 'b1', 'b2'] as const;
 
+/** What does not work, of a sample: emulated, each program takes a second to start. */
 async function traffic(): Promise<string[]> {
   const failed: string[] = [];
   const from = lab.vm('a1');
   for (const name of peers) {
     const to = lab.vm(name);
     for (const family of [4, 6] as const) {
+      // The first packet of all waits for OVS, and for neighbours.
+      if (!await from.ping(to.ip(family), 1)) await from.ping(to.ip(family), 1);
       const results = {
-        ping: await from.ping(to.ip(family), 3),
-        'large ping': await from.ping(to.ip(family), 1, 1400),
-        tcp: await from.exchange(to, family, 'tcp', 200_000),
-        udp: await from.exchange(to, family, 'udp', 1200),
+        ping: await from.ping(to.ip(family), 3, 1400),
+        [family === 4 ? 'tcp' : 'udp']: await from.exchange(to, family,
+          family === 4 ? 'tcp' : 'udp', family === 4 ? 200_000 : 1200),
       };
       for (const [what, ok] of Object.entries(results)) {
         if (!ok) failed.push(`${what} to ${name} over IPv${family}`);

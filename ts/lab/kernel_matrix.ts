@@ -1,0 +1,144 @@
+/**
+ * What is tried on other kernels, each part in a machine of its own: the verifier on every
+ * program, the test-run floor, OVN over OVS's kernel datapath, offloads and throughput.
+ */
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { packageRoot } from '../base/package_root.js';
+import { kernelImage, kernelNames, type KernelName } from './kernel_image.js';
+import { ovsUptimeS, runInKernel, type VmRun } from './kernel_vm.js';
+import { parseTotals } from './totals.js';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const node = (file: string, ...args: readonly string[]): string[] =>
+  [process.execPath, join(here, file), ...args];
+
+/** What OVN over the kernel datapath needs; kernels since 7.0 have some of it built in. */
+const ovnModules = ['nfnetlink', 'nf_conntrack_netlink', 'openvswitch', 'vport_geneve', 'geneve',
+  'veth', 'sch_ingress', 'cls_bpf', 'bridge', 'tun'];
+const ovn: VmRun = { modules: ovnModules, uptimeS: ovsUptimeS, timeoutMs: 900_000 };
+
+export interface Outcome {
+  readonly passed: number; readonly failed: number; readonly seconds: number;
+  /** What the guest said of itself, and all it said when something failed. */
+  readonly notes: readonly string[];
+  /** Of the part `loads`. */
+  readonly instructions?: ReadonlyMap<string, number>;
+}
+type Part = (kernel: KernelName) => Promise<Outcome>;
+
+// ---- Verifier ---------------------------------------------------------------------------------
+
+/** A count differs by compiler and point release; more than this is news. */
+const slack = 1.25;
+
+/** bpf/insn_kernels.txt: program -> kernel -> instructions. */
+export function readBaseline(): Map<string, Map<string, number>> {
+  const [head = [], ...rows] = readFileSync(join(packageRoot, 'bpf/insn_kernels.txt'), 'utf8')
+    .split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => line.trim().split(/\s+/));
+  return new Map(rows.map(([name = '', ...counts]) => [name,
+    new Map(counts.map((count, i) => [head[i + 1] ?? '', Number(count)]))]));
+}
+
+/** What a run of kernel_loads.guest.ts said: `NAME INSTRUCTIONS` a line. */
+export function parseLoads(text: string): Map<string, number> {
+  return new Map([...text.matchAll(/^(\w+) (\d+)$/gm)]
+    .map(([, name, count]) => [name!, Number(count)]));
+}
+
+/** Why `counts` are news; empty: they are not. */
+export function newsOf(counts: ReadonlyMap<string, number>, kernel: string,
+  baseline: ReadonlyMap<string, ReadonlyMap<string, number>>): string[] {
+  const gone = [...baseline.keys()].filter((name) => !counts.has(name))
+    .map((name) => `${name}: not loaded`);
+  return [...gone, ...[...counts].flatMap(([name, count]) => {
+    const wanted = baseline.get(name)?.get(kernel);
+    if (wanted === undefined) return [`${name}: ${count}, not in bpf/insn_kernels.txt`];
+    return count > wanted * slack
+      ? [`${name}: ${count} instructions, ${wanted} in bpf/insn_kernels.txt`] : [];
+  })];
+}
+
+async function loads(kernel: KernelName): Promise<Outcome> {
+  const { stdout, stderr, status, seconds } = await runInKernel(kernel,
+    node('kernel_loads.guest.js'));
+  const instructions = parseLoads(stdout);
+  const news = status === 0 ? newsOf(instructions, kernel, readBaseline())
+    : [stdout.trimEnd(), stderr.trimEnd()];
+  return { passed: instructions.size, failed: news.length, seconds, notes: news, instructions };
+}
+
+/** Programs by kernels. */
+export function instructionTable(counts: ReadonlyMap<string, ReadonlyMap<string, number>>):
+  string {
+  const names = [...new Set([...counts.values()].flatMap((one) => [...one.keys()]))].sort();
+  const row = (name: string, cells: readonly (string | number)[]): string =>
+    name.padEnd(20) + cells.map((cell) => String(cell).padStart(10)).join('');
+  return [row('program', [...counts.keys()]), ...names.map((name) =>
+    row(name, [...counts.values()].map((one) => one.get(name) ?? '-')))].join('\n');
+}
+
+// ---- Tests in the guest -----------------------------------------------------------------------
+
+const notesIn = (text: string): string[] => text.match(/^(?:#|SKIPPED).*$/gm) ?? [];
+
+/** The runner's floor of test runs, less what counts instructions. */
+async function floor(kernel: KernelName): Promise<Outcome> {
+  const { stdout, stderr, status, seconds } = await runInKernel(kernel,
+    node('run_tests.js', '^lab/(dataplane|conntrack|synth).*\\.root\\.'),
+    { timeoutMs: 900_000, env: { OVN_XDP_OTHER_KERNEL: '1' } });
+  const [, passed = 0, failed = 1] = (/^(\d+) passed, (\d+) failed$/m.exec(
+    stdout.split('\n').reverse().join('\n')) ?? []).map(Number);
+  return { passed, failed: status === 0 ? failed : Math.max(1, failed), seconds,
+    notes: status === 0 ? [] : [stdout, stderr] };
+}
+
+const guestTest = (file: string): Part => async (kernel) => {
+  const { stdout, stderr, status, seconds } = await runInKernel(kernel, node(file), ovn);
+  const { passed, failed } = parseTotals(stdout, status);
+  return { passed, failed, seconds,
+    notes: failed === 0 ? notesIn(stdout) : [stdout, stderr] };
+};
+
+export const parts = {
+  loads, floor, datapath: guestTest('kernel_datapath.guest.js'),
+  offloads: guestTest('kernel_offloads.guest.js'),
+} as const satisfies Readonly<Record<string, Part>>;
+export type PartName = keyof typeof parts;
+export const partNames = Object.keys(parts) as readonly PartName[];
+
+/** Runs the parts on the kernels, one machine at a time; `say` gets a line for each. */
+export async function runMatrix(kernels: readonly KernelName[], wanted: readonly PartName[],
+  say: (line: string) => void): Promise<{ passed: number; failed: number }> {
+  const sum = { passed: 0, failed: 0 };
+  const counts = new Map<string, ReadonlyMap<string, number>>();
+  for (const kernel of kernels) {
+    say(`Linux ${kernelImage(kernel).version} (${kernel})`);
+    for (const part of wanted) {
+      const outcome: Outcome = await parts[part](kernel).catch((error: Error): Outcome =>
+        ({ passed: 0, failed: 1, seconds: 0, notes: [error.message] }));
+      sum.passed += outcome.passed;
+      sum.failed += outcome.failed;
+      if (outcome.instructions) counts.set(kernel, outcome.instructions);
+      say(`  ${outcome.failed === 0 ? 'ok    ' : 'FAILED'} ${part}: ${outcome.passed} passed, `
+        + `${outcome.failed} failed (${outcome.seconds.toFixed(0)} s)`);
+      for (const note of outcome.notes) say(note.replace(/^/gm, '    '));
+    }
+  }
+  if (counts.size > 0) say(instructionTable(counts));
+  return sum;
+}
+
+const isKernel = (name: string): name is KernelName => kernelNames.some((one) => one === name);
+const isPart = (name: string): name is PartName => partNames.some((one) => one === name);
+
+/** Kernels and parts by name; all where none is named. Undefined: a name that is neither. */
+export function choose(names: readonly string[]):
+  { kernels: readonly KernelName[]; parts: readonly PartName[] } | undefined {
+  if (!names.every((name) => isKernel(name) || isPart(name))) return undefined;
+  const [kernels, some] = [names.filter(isKernel), names.filter(isPart)];
+  return { kernels: kernels.length > 0 ? kernels : kernelNames,
+    parts: some.length > 0 ? some : partNames };
+}

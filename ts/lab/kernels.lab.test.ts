@@ -1,0 +1,26 @@
+/**
+ * The oldest kernel we support, in every run of the tests: each program passes its verifier, and
+ * the dataplane does there what it does here. `npm run test:kernels` tries all kernels and more.
+ */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { lacksForVm } from './kernel_image.js';
+import { instructionTable, parts } from './kernel_matrix.js';
+
+const lacks = lacksForVm();
+if (lacks !== undefined) console.log(`SKIPPED: other kernels: ${lacks}`);
+const run = lacks !== undefined && process.env['OVN_XDP_ALLOW_SKIP'] === '1' ? test.skip : test;
+
+run('the verifier of 6.1 accepts every program', async () => {
+  const { instructions, failed, notes } = await parts.loads('6.1');
+  console.log(instructionTable(new Map([['6.1', instructions!]])).replace(/^/gm, '# '));
+  assert.is(failed, 0, notes.join('\n'));
+});
+
+run('the dataplane on 6.1', async () => {
+  const { passed, failed, notes } = await parts.floor('6.1');
+  assert.is(failed, 0, notes.join('\n'));
+  assert.ok(passed > 0);
+});
+
+test.run();
