@@ -46,7 +46,7 @@ const stateless: Topology = {
     { on: 'pg_web', direction: 'to-lport', priority: 1002, action: 'allow-stateless',
       match: 'outport == @pg_web && ip6.src == $as_web6 && (tcp.dst >= 1024 || udp.dst == 53)' },
     { on: 'pg_all', direction: 'to-lport', priority: 1001, action: 'allow-stateless',
-      match: 'outport == @pg_all && (icmp4 || icmp6 || udp.src > 32768 && udp.dst < 5000)' },
+      match: 'outport == @pg_all && (icmp4 || icmp6 || (udp.src > 32768 && udp.dst < 5000))' },
     { on: 'pg_all', direction: 'to-lport', priority: 1000, match: 'outport == @pg_all && ip',
       action: 'drop' },
     { on: 's2', direction: 'to-lport', priority: 2000, match: 'ip.ttl == 2 || tcp.flags == 0x29',
