@@ -84,7 +84,8 @@ async function stats(invocation: Invocation): Promise<void> {
       foreign_entries: await foreignCount(maps),
       foreign_table_size: mapOf(maps, 'foreign').info.maxEntries,
       ...Object.fromEntries(readCtStats(maps)) };
-    const waits = Object.fromEntries(timeouts.map(({ name, index }) => [name, seconds[index] ?? 0]));
+    const waits = Object.fromEntries(timeouts.map(({ name, index }) =>
+      [name, seconds[index] ?? 0]));
     if (json) return printJson(invocation, { ...now, timeouts: waits });
     invocation.print(table(['WHAT', 'VALUE'], [...Object.entries(now),
       ...Object.entries(waits).map(([name, n]) => [`timeout ${name}`, `${n} s`])]));

@@ -83,8 +83,8 @@ test('a healthy status has no problems, and each trouble is one', () => {
   assert.equal(problemsOf(status), []);
   assert.match(statusText(status), /carried +99\.00 %/);
   assert.equal(problemsOf({ ...status, ready: false, reasons: ['no database'],
-    refused: { tuples: 2 },
-    conntrack: { ...status.conntrack, problem: 'no OVS' }, tunnels: [{ ...status.tunnels[0]!, ready: false }],
+    refused: { tuples: 2 }, conntrack: { ...status.conntrack, problem: 'no OVS' },
+    tunnels: [{ ...status.tunnels[0]!, ready: false }],
     ports: [{ ...status.ports[0]!, hook: 'none' }] }),
   ['no database', 'no OVS', '2 stages do not fit: tuples', 'no way to chassis c2 (192.0.2.2)',
     'tap1: because']);

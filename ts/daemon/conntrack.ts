@@ -16,7 +16,7 @@ import { connectionCount, flush, foreignCount, mapOf, readCtControl, readCtStats
 import { u32Bytes } from '../libbpf/map.js';
 import type { BpfProgram } from '../libbpf/program.js';
 import type { LocalChassis } from '../vswitch/local.js';
-import { dumpConntrack, findVswitchd } from './ovs_unixctl.js';
+import { dumpConntrack, findVswitchd } from './control_vswitchd.js';
 
 export type Mode = 'off' | 'observe' | 'on' | 'drain';
 const modeNames: readonly Mode[] = ['off', 'observe', 'on', 'drain'];

@@ -168,7 +168,7 @@ function opened(folders: Folders, adopted: boolean, maps: Dataplane['maps'],
   programs: Pick<Dataplane, 'forward' | 'ct'>): Dataplane {
   return { ...folders, adopted, maps, ...programs, close: () => {
     for (const map of maps.values()) map.close();
-    for (const list of Object.values(programs)) for (const program of list.values()) program.close();
+    for (const program of [...programs.forward.values(), ...programs.ct.values()]) program.close();
   } };
 }
 
