@@ -42,8 +42,8 @@ export class KernelPort implements MapPort {
     }
   }
 
-  keys(map: HashMap): Bytes[] { return this.entries(map).map(([key]) => key); }
-  entries(map: MapName): [Bytes, Bytes][] { return [...this.#map(map).entries(chunk)]; }
+  keys(map: HashMap): Bytes[] { return [...this.#map(map).keys()]; }
+  entries(map: MapName): Iterable<[Bytes, Bytes]> { return this.#map(map).entries(chunk); }
 
   /** The kernel waits for readers when an inner map is replaced from user space
    * (kernel/bpf/syscall.c, maybe_wait_bpf_programs). */

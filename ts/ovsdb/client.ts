@@ -77,7 +77,7 @@ export class OvsdbClient {
     this.#memory = {
       database: options.database, replica: new Replica(options.tables),
       lastTransaction: NO_TRANSACTION, schemaPrint: '', loaded: undefined,
-      wanted: options.conditions ?? {}, minIndex: 0,
+      wanted: options.conditions ?? {}, minIndex: 0, held: false,
     };
     this.#session = new Session({
       order: shuffled(options.remotes.length, this.#random),
@@ -113,6 +113,13 @@ export class OvsdbClient {
    * accepted (as ovn-controller's `sb-cluster-state-reset`).
    */
   resetClusterState(): void { this.#memory.minIndex = 0; }
+
+  /** Keeps every row as it is until release(): what the server says meanwhile waits. */
+  hold(): void { this.#memory.held = true; }
+  release(): void {
+    this.#memory.held = false;
+    this.#schedule();
+  }
 
   close(): void {
     this.#closed = true;

@@ -26,6 +26,8 @@ export interface Memory {
   loaded: Conditions | undefined;
   wanted: Conditions;
   minIndex: number;
+  /** The rows must stay as they are: only `echo` and the like is answered. */
+  held: boolean;
 }
 
 export interface LinkEvents {
@@ -86,8 +88,8 @@ export class Link {
   }
 
   get busy(): boolean {
-    return !this.#failed
-      && (this.#inbox.length > 0 || this.#tasks.length > 0 || this.#steps !== undefined);
+    const work = this.#tasks.length > 0 || this.#steps !== undefined;
+    return !this.#failed && (this.#inbox.length > 0 || (work && !this.#memory.held));
   }
   get inboxBytes(): number { return this.#inboxBytes; }
   get following(): boolean { return this.#following; }
@@ -101,7 +103,7 @@ export class Link {
     const start = this.#events.now();
     this.#parse(start + budgetMs / 2);
     const until = start + budgetMs;
-    while (!this.#failed && this.#events.now() < until) {
+    while (!this.#failed && !this.#memory.held && this.#events.now() < until) {
       if (this.#steps !== undefined) {
         if (this.#steps.next().done === true) this.#steps = undefined;
       } else {

@@ -14,8 +14,10 @@ export interface RowChange {
   readonly table: string; readonly uuid: string;
   readonly old: Row | undefined; readonly new: Row | undefined;
 }
-/** A row of the server that is not in the replica, and why. */
+/** A row of the server that is not in the replica, and why. `row`: those of its columns that
+ * can be read, when all that was said of it is known. */
 export interface SkippedRow {
+  readonly row?: Row | undefined;
   readonly table: string; readonly uuid: string; readonly column: string; readonly reason: string;
 }
 export interface Applied {
@@ -190,10 +192,11 @@ export class Replica {
         continue;
       }
       // A row that could not be read cannot be patched: it stays out until it is whole.
-      const skipped = this.#skipped.has(uuid);
+      const skipped = this.#skipped.get(uuid);
       if (operation.kind !== 'whole' && old === undefined) {
         if (!skipped) work.inconsistent ??= `${table.name} ${uuid}: ${operation.kind} of no row`;
         else if (operation.kind === 'delete') work.readable.push(uuid);
+        else work.skipped.push({ ...skipped, row: undefined });
         continue;
       }
       let row: Row | undefined;
@@ -215,6 +218,7 @@ export class Replica {
     patch: boolean, work: Work,
   ): Row | undefined {
     const row: Record<string, Value> & { _uuid: string } = { ...base, _uuid: uuid };
+    let fault: SkippedRow | undefined;
     for (const column in columns) {
       const codec = table.codecs.get(column);
       const json = columns[column];
@@ -223,12 +227,15 @@ export class Replica {
       if (value === bad) {
         const reason = codec === undefined ? 'was not asked for'
           : `does not fit the schema: ${JSON.stringify(json)?.slice(0, 80)}`;
-        work.skipped.push({ table: table.name, uuid, column, reason });
-        return undefined;
+        fault ??= { table: table.name, uuid, column, reason };
+        delete row[column];
+      } else {
+        row[column] = value;
       }
-      row[column] = value;
     }
-    return row;
+    if (fault === undefined) return row;
+    work.skipped.push({ ...fault, row });
+    return undefined;
   }
 
   #commit(work: Work, exchanged: ReadonlyMap<Table, Map<string, Row>>, complete: boolean): void {

@@ -5,10 +5,10 @@
  */
 import { tunnel as tunnelCodec } from '../abi/generated.js';
 import { bufferedMaps, emptyImage, type Image, type Rows } from './image.js';
-import type { Bytes, HashMap, MapPort } from './port.js';
+import type { Bytes, HashMap, MapName, MapPort } from './port.js';
 import { ruleMaps, type StageStore } from './stages.js';
 import type { Slots } from './slots.js';
-import { decodeStage, decodeUuid, idOf, toWords, words } from './wire.js';
+import { bytesOf, decodeStage, decodeUuid, idOf, toWords, words } from './wire.js';
 
 export interface Control { readonly active: 0 | 1; readonly generation: number;
   readonly enabled: boolean }
@@ -31,18 +31,36 @@ export function readControl(port: MapPort): Control {
   return { active: active === 1 ? 1 : 0, generation, enabled: enabled === 1 };
 }
 
-export function readBuffers(port: MapPort): [Image, Image] {
+/** Lets other work run between parts of a long one. */
+export type Pause = () => Promise<void>;
+type Visit = (key: Bytes, value: Bytes) => void;
+const entriesAtOnce = 1024;
+
+/** Visits the entries of a map, however many there are. */
+async function each(port: MapPort, map: MapName, pause: Pause, visit: Visit): Promise<void> {
+  let n = 0;
+  for (const [key, value] of port.entries(map)) {
+    visit(key, value);
+    n += 1;
+    if (n % entriesAtOnce === 0) await pause();
+  }
+}
+
+async function readBuffers(port: MapPort, pause: Pause): Promise<[Image, Image]> {
   const images: [Image, Image] = [emptyImage(), emptyImage()];
   for (const map of bufferedMaps) {
-    for (const [key, value] of port.entries(map)) {
+    await each(port, map, pause, (key, value) => {
       images[toWords(key.subarray(0, 4))[0] === 1 ? 1 : 0][map].set(idOf(key.subarray(4)), value);
-    }
+    });
   }
   return images;
 }
 
-const readRows = (port: MapPort, map: HashMap | 'tunnels'): Rows =>
-  new Map(port.entries(map).map(([key, value]) => [idOf(key), value]));
+async function readRows(port: MapPort, map: HashMap | 'tunnels', pause: Pause): Promise<Rows> {
+  const rows: Rows = new Map();
+  await each(port, map, pause, (key, value) => { rows.set(idOf(key), value); });
+  return rows;
+}
 
 /** Slots that the heads lead to. A loop, which only garbage can hold, ends the chain. */
 export function reachableStages(port: MapPort, heads: Iterable<number>): Set<number> {
@@ -59,43 +77,52 @@ export function reachableStages(port: MapPort, heads: Iterable<number>): Set<num
 }
 
 /** Reads the kernel and reserves in `store` and `tunnels` every index that may be in use. */
-export function adopt(port: MapPort, store: StageStore, tunnels: Slots): Found {
+export async function adopt(port: MapPort, store: StageStore, tunnels: Slots, pause: Pause):
+  Promise<Found> {
   // The earlier agent may have died between its flip and its grace period.
   port.grace();
   const control = readControl(port);
-  const buffers = readBuffers(port);
+  const buffers = await readBuffers(port, pause);
   const held: [Slots, string][] = [];
   const live = reachableStages(port, [...buffers[control.active].dispatch.values()]
     .map((value) => toWords(value)[0] ?? 0));
   for (const slot of live) held.push([store.slots, store.slots.adopt(`foreign/${slot}`, slot)]);
-  const foreignRules = ruleMaps.map((map, i) => {
-    const keys = port.keys(map);
-    const isLive = (key: Bytes): boolean => live.has(toWords(key.subarray(0, 4))[0] ?? 0);
-    port.delete(map, keys.filter((key) => !isLive(key)));
-    const kept = keys.filter(isLive);
-    store.ruleCount[i as 0 | 1 | 2] += kept.length;
-    return kept;
-  });
-  const tunnelRows = readRows(port, 'tunnels');
-  hold(port.entries('tuples'), store.tuples, idOf, held);
-  hold(port.entries('programs'), store.programs, idOf, held);
-  hold(port.entries('flow_uuids'), store.flows, decodeUuid, held);
-  hold([...tunnelRows].map(([key, value]) => [Buffer.from(key, 'latin1'), value]), tunnels,
-    tunnelId, held);
+  const foreignRules: Bytes[][] = [];
+  for (const [i, map] of ruleMaps.entries()) {
+    foreignRules[i] = await adoptRules(port, map, live, pause);
+    store.ruleCount[i as 0 | 1 | 2] += foreignRules[i].length;
+  }
+  const tunnelRows = await readRows(port, 'tunnels', pause);
+  const hold = (slots: Slots, name: (value: Bytes) => string): Visit => (key, value) => {
+    if (value.some((byte) => byte !== 0)) {
+      held.push([slots, slots.adopt(name(value), toWords(key)[0] ?? 0)]);
+    }
+  };
+  await each(port, 'tuples', pause, hold(store.tuples, idOf));
+  await each(port, 'programs', pause, hold(store.programs, idOf));
+  await each(port, 'flow_uuids', pause, hold(store.flows, decodeUuid));
+  for (const [key, value] of tunnelRows) hold(tunnels, tunnelId)(bytesOf(key), value);
   return { control, buffers, foreignRules, held, tunnels: tunnelRows,
-    macBindings: readRows(port, 'mac_bindings'), devmap: readRows(port, 'devmap') };
+    macBindings: await readRows(port, 'mac_bindings', pause),
+    devmap: await readRows(port, 'devmap', pause) };
+}
+
+/** Keys of the rules of `live` slots; all others are deleted. */
+async function adoptRules(port: MapPort, map: HashMap, live: ReadonlySet<number>, pause: Pause):
+  Promise<Bytes[]> {
+  const kept: Bytes[] = [], garbage: Bytes[] = [];
+  await each(port, map, pause, (key) => {
+    (live.has(toWords(key.subarray(0, 4))[0] ?? 0) ? kept : garbage).push(key);
+  });
+  for (let at = 0; at < garbage.length; at += entriesAtOnce) {
+    port.delete(map, garbage.slice(at, at + entriesAtOnce));
+    await pause();
+  }
+  return kept;
 }
 
 /** A tunnel's content as far as its index goes: the outer addresses' remote end. */
 export function tunnelId(value: Bytes): string {
   const { family, remote } = tunnelCodec.fromBytes(value);
   return `${family}/${idOf(remote)}`;
-}
-
-function hold(entries: Iterable<readonly [Bytes, Bytes]>, slots: Slots,
-  name: (value: Bytes) => string, held: [Slots, string][]): void {
-  for (const [key, value] of entries) {
-    if (value.every((byte) => byte === 0)) continue;
-    held.push([slots, slots.adopt(name(value), toWords(key)[0] ?? 0)]);
-  }
 }

@@ -22,8 +22,8 @@ export interface MapPort {
   /** Keys that are absent are no error. */
   delete(map: HashMap, keys: readonly Bytes[]): void;
   keys(map: HashMap): Bytes[];
-  /** Every entry; for arrays also those never written (all zero). */
-  entries(map: MapName): [Bytes, Bytes][];
+  /** Every entry, read as one goes; for arrays also those never written (all zero). */
+  entries(map: MapName): Iterable<readonly [Bytes, Bytes]>;
   /** Returns when every packet that was in a program at the call has left it. */
   grace(): void;
 }

@@ -1,11 +1,20 @@
 /** For tests: one text for a desired state, and the same text read back from the kernel. */
 import type { Desired, Op, Program } from '../compile/model.js';
-import { readBuffers } from './adopt.js';
 import { decodeTables, type DecodedRule } from './decode.js';
-import type { State } from './image.js';
+import { bufferedMaps, emptyImage, type Image, type State } from './image.js';
 import type { MapPort } from './port.js';
 import { reasonNumber } from './image.js';
-import { bytesOf, toWords, words } from './wire.js';
+import { bytesOf, idOf, toWords, words } from './wire.js';
+
+function imageOf(port: MapPort, buffer: 0 | 1): Image {
+  const image = emptyImage();
+  for (const map of bufferedMaps) {
+    for (const [key, value] of port.entries(map)) {
+      if (toWords(key)[0] === buffer) image[map].set(idOf(key.subarray(4)), value);
+    }
+  }
+  return image;
+}
 
 function opText(op: Op): string {
   const then = op.then ? `(${programText(op.then)})` : '';
@@ -86,7 +95,7 @@ function tunnelIp(port: MapPort, index: number | undefined): string {
 /** The same from `buffer` of the kernel. IPv4 underlays only. */
 export function kernelText(port: MapPort, buffer: 0 | 1): string {
   const { dispatch, stages } = decodeTables(port, buffer);
-  const image = readBuffers(port)[buffer];
+  const image = imageOf(port, buffer);
   const rows = (map: 'ports' | 'ifaces' | 'datapaths') => [...image[map]].map(([key, value]) =>
     ({ key: toWords(bytesOf(key)), value: toWords(value) }));
   return [
