@@ -1,6 +1,15 @@
 /** Every benchmark, in the order they run. */
 import type { Bench } from '../harness/bench.js';
+import { aclSweep } from './acl_sweep.js';
+import { chassisThroughput } from './chassis_throughput.js';
+import { flowSweep } from './flow_sweep.js';
+import { latency } from './latency.js';
+import { lflowParse } from './lflow_parse.js';
+import { newConnections } from './new_connections.js';
 import { packetCost } from './packet_cost.js';
 import { walkShape } from './walk_shape.js';
 
-export const benches: readonly Bench[] = [packetCost, walkShape];
+export const benches: readonly Bench[] = [
+  packetCost, walkShape, aclSweep, chassisThroughput, flowSweep, newConnections, latency,
+  lflowParse,
+];

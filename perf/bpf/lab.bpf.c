@@ -84,20 +84,6 @@ static __always_inline void write_frame(struct xdp_md *ctx)
 		*(__u64 *)(data + last) = frame_end;
 }
 
-/* A test run that repeats hands the frame on as the last run left it: longer, shorter,
- * rewritten. This makes it anew, head first, and then it is the subject's turn. */
-SEC("xdp")
-int measure(struct xdp_md *ctx)
-{
-	__u32 len = ctx->data_end - ctx->data;
-
-	if (len != frame_len && bpf_xdp_adjust_head(ctx, (int)(len - frame_len)))
-		return XDP_ABORTED;
-	write_frame(ctx);
-	bpf_tail_call(ctx, &subject, 0);
-	return XDP_ABORTED;
-}
-
 /* Ports of flow number `flow`, and after the UDP header the complement of their sum. */
 static __always_inline void set_flow(__u16 *ports, __u32 flow)
 {
@@ -109,20 +95,47 @@ static __always_inline void set_flow(__u16 *ports, __u32 flow)
 	ports[4] = ~((sum & 0xffff) + (sum >> 16));
 }
 
+/* The frame becomes one of the next flow. */
+static __always_inline int vary(struct xdp_md *ctx)
+{
+	__u8 *data = (__u8 *)(long)ctx->data, *end = (__u8 *)(long)ctx->data_end;
+	__u32 at = sport_at, flow = next_flow;
+
+	if (at > 200 || data + at + 10 > end)
+		return -1;
+	next_flow = flow + 1 >= flows ? 0 : flow + 1;
+	set_flow((__u16 *)(data + at), flow);
+	return 0;
+}
+
+/* A test run that repeats hands the frame on as the last run left it: longer, shorter,
+ * rewritten. This makes it anew, head first, and then it is the subject's turn. */
+SEC("xdp")
+int measure(struct xdp_md *ctx)
+{
+	__u32 len = ctx->data_end - ctx->data;
+
+	if (len != frame_len && bpf_xdp_adjust_head(ctx, (int)(len - frame_len)))
+		return XDP_ABORTED;
+	write_frame(ctx);
+	if (flows > 1 && vary(ctx))
+		return XDP_ABORTED;
+	bpf_tail_call(ctx, &subject, 0);
+	return XDP_ABORTED;
+}
+
 /* For live test runs. The kernel hands the same page out again as its last user left it. */
 SEC("xdp")
 int generate(struct xdp_md *ctx)
 {
 	__u8 *data = (__u8 *)(long)ctx->data, *end = (__u8 *)(long)ctx->data_end;
-	__u32 tail_at = frame_len - TAIL, at = sport_at, flow = next_flow;
+	__u32 tail_at = frame_len - TAIL;
 	struct tail *t;
 
 	write_frame(ctx);
 	barrier_var(tail_at);
-	if (at > 200 || tail_at > FRAME_WORDS * 8 || data + at + 10 > end)
+	if (tail_at > FRAME_WORDS * 8 || vary(ctx))
 		return XDP_ABORTED;
-	next_flow = flow + 1 >= flows ? 0 : flow + 1;
-	set_flow((__u16 *)(data + at), flow);
 	t = (struct tail *)(data + tail_at);
 	if ((void *)(t + 1) > (void *)end)
 		return XDP_ABORTED;

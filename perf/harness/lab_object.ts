@@ -67,9 +67,12 @@ export class LabObject {
   }
 
   /** Nanoseconds of one run of `subject` on the frame, restoring it included: the mean of
-   * `repeat` in a row. */
-  cost(subject: BpfProgram, frame: Uint8Array, repeat: number): number {
+   * `repeat` in a row. With more than one flow each run is the next one's. */
+  cost(subject: BpfProgram, frame: Uint8Array, repeat: number,
+    vary: { readonly flows: number; readonly sportAt: number } = { flows: 1, sportAt: 0 }): number {
     this.template(frame);
+    this.set('flows', vary.flows);
+    this.set('sport_at', vary.sportAt);
     this.maps.subject.update(u32Bytes(0), u32Bytes(subject.fd));
     return this.program('measure').testRun({ data: frame, repeat }).durationNs;
   }

@@ -80,6 +80,15 @@ function connection(from: Name, to: Name, family: 4 | 6, phase: Phase, dport = 8
   return concat(frame, new Uint8Array(Math.max(0, 60 - frame.length)));
 }
 
+/** A tracked UDP datagram to the other chassis, as perf/bpf/lab.bpf.c varies its ports. */
+export function firstDatagram(): { readonly frame: Bytes; readonly sportAt: number } {
+  const [src, dst] = [vmIp(vms.t1, 4), vmIp(vms.t2, 4)];
+  const payload = new Uint8Array(18).fill(0xff, 0, 2);
+  return { sportAt: 34, frame: ethernet({ src: vmMac(vms.t1), dst: vmMac(vms.t2),
+    type: typeOf(src) }, ipPacket({ src, dst, proto: PROTO.udp },
+    udp({ src, dst }, { sport: 0, dport: 0 }, payload))) };
+}
+
 function keyOf(rows: MutableSouthbound, port: string): { datapath: number; port: number } {
   const row = [...rows.Port_Binding.values()].find(({ logical_port }) => logical_port === port);
   const datapath = row && rows.Datapath_Binding.get(row.datapath);

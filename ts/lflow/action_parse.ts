@@ -260,6 +260,9 @@ const caches = new WeakMap<SymbolTable, Map<string, Map<string, ParsedActions>>>
 /** Texts kept for one place; real databases have far fewer distinct ones. */
 const CACHE_LIMIT = 50_000;
 
+/** Forgets what was parsed, so that time can be measured. */
+export function forgetActions(symbols: SymbolTable): void { caches.delete(symbols); }
+
 function cacheOf(context: ActionContext, symbols: SymbolTable): Map<string, ParsedActions> {
   let places = caches.get(symbols);
   if (places === undefined) caches.set(symbols, places = new Map());

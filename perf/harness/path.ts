@@ -1,0 +1,126 @@
+/**
+ * One path through a whole chassis: frames from the live-frame generator enter a device, and
+ * are counted and taken where they leave. Generator, dataplane and receiver share the cores,
+ * so only ratios between dataplanes on the same path mean anything.
+ */
+import { join } from 'node:path';
+import type { Agent } from '#ts/lab/agent.js';
+import { uplink } from '#ts/lab/chassis.js';
+import { sleep } from '#ts/lab/exec.js';
+import type { Lab } from '#ts/lab/lab.js';
+import { BpfLink, BpfProgram, inNetns, type BpfProgram as Program } from '#ts/libbpf/mod.js';
+import { indexOf, type LabObject } from './lab_object.js';
+import { startSender } from './sender.js';
+
+export interface End { readonly netns: string; readonly device: string }
+export interface Path {
+  readonly name: string;
+  /** Frames are sent out of this device: its peer is the chassis'. */
+  readonly source: End;
+  /** Frames arrive here, coming from the chassis. */
+  readonly sink: End;
+  readonly frame: Uint8Array;
+  /** Offset of the UDP source port of the innermost datagram. */
+  readonly sportAt: number;
+}
+
+/** `live`: from the kernel's own test runs, as fast as it goes. A number: frames per second
+ * from a process with a socket, evenly; Infinity: as fast as that goes. */
+export type Offer = 'live' | number;
+export interface Load { readonly seconds: number; readonly flows: number; readonly offer: Offer }
+export interface Rates { readonly sent: number; readonly received: number }
+
+/** Frames of one call of the kernel: many, because each call sets up a page pool. */
+const CHUNK = 1 << 16;
+/** Before counting begins: caches, page pools, the start of a process. */
+const WARM_SECONDS = { live: 0.15, socket: 0.4 } as const;
+
+const netnsPath = (name: string): string => `/run/netns/${name}`;
+
+/** Sends for a while; how many frames per second. */
+function sendLive(programs: LabObject, { source, frame }: Path, seconds: number): number {
+  const began = performance.now();
+  let sent = 0, ms = 0;
+  for (; ms < seconds * 1000; ms = performance.now() - began) {
+    inNetns(netnsPath(source.netns), () => programs.program('generate')
+      .testRun({ data: frame, liveFrames: true, repeat: CHUNK }));
+    sent += CHUNK;
+  }
+  return sent / (ms / 1000);
+}
+
+async function measureSocket(programs: LabObject, path: Path, seconds: number, rate: number):
+  Promise<Rates> {
+  const { ended } = startSender(path, seconds + 2 * WARM_SECONDS.socket, rate);
+  await sleep(WARM_SECONDS.socket * 1000);
+  const before = programs.received, began = performance.now();
+  await sleep(seconds * 1000);
+  const received = (programs.received - before) / ((performance.now() - began) / 1000);
+  return { sent: await ended / (seconds + 2 * WARM_SECONDS.socket), received };
+}
+
+/** Frames per second offered and received. */
+export async function measure(programs: LabObject, path: Path, load: Load): Promise<Rates> {
+  if (load.offer !== 'live') return measureSocket(programs, path, load.seconds, load.offer);
+  programs.template(path.frame);
+  programs.set('sport_at', path.sportAt);
+  programs.set('flows', load.flows);
+  programs.set('out_ifindex', inNetns(netnsPath(path.source.netns), () =>
+    indexOf(path.source.device)));
+  sendLive(programs, path, WARM_SECONDS.live);
+  const before = programs.received, began = performance.now();
+  const sent = sendLive(programs, path, load.seconds);
+  return { sent, received: (programs.received - before) / ((performance.now() - began) / 1000) };
+}
+
+// ---- Who carries the frames -----------------------------------------------------------------
+
+export type Carrier = 'ovn-xdp' | 'null redirect' | 'OVS AF_PACKET';
+
+/**
+ * The agent's links stay; which program they run is exchanged in place, so that the rivals
+ * take turns on the same devices. `floor_pass` leaves every frame to OVS.
+ */
+export class Rivals {
+  private readonly links: readonly BpfLink[];
+  private closed = false;
+
+  constructor(private readonly programs: LabObject, private readonly agent: Agent,
+    private readonly forward: Program, devices: readonly string[]) {
+    this.links = devices.map((device) =>
+      BpfLink.openPinned(join(agent.pinDir, 'links', device)));
+  }
+
+  /** The agent must have stopped: it would put its own program back. */
+  static take(programs: LabObject, agent: Agent, devices: readonly string[]): Rivals {
+    const [first] = devices;
+    const link = BpfLink.openPinned(join(agent.pinDir, 'links', first ?? ''));
+    const forward = BpfProgram.fromId(link.info.programId);
+    link.close();
+    return new Rivals(programs, agent, forward, devices);
+  }
+
+  use(carrier: Carrier): void {
+    const program = carrier === 'ovn-xdp' ? this.forward
+      : this.programs.program(carrier === 'OVS AF_PACKET' ? 'floor_pass' : 'null_redirect');
+    for (const link of this.links) link.update(program);
+  }
+
+  /** Programs off, links closed, pins gone: only OVS is left, to be set up otherwise. */
+  async leave(): Promise<void> {
+    this.close();
+    await this.agent.remove();
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    for (const link of this.links) link.close();
+    this.forward.close();
+  }
+}
+
+/** Both directions of the chassis' uplink as ends of the fabric. */
+export const wireEnd = (lab: Lab, chassis: string): End =>
+  ({ netns: lab.fabricNetns, device: lab.fabricPortOf(chassis) });
+export { uplink };
