@@ -7,6 +7,7 @@ import {
 } from '../abi/generated.js';
 import { formatNumber } from '../lflow/literal.js';
 import type { Desired, Op, Port, Program, Rule, Stage } from './model.js';
+import { Connections, Tracking, type IcmpRest } from './reference_ct.js';
 
 export interface Step {
   readonly datapath: number; readonly table: number; readonly rule: Rule | undefined;
@@ -46,8 +47,11 @@ type Ended = { readonly next: number } | { readonly call: number; readonly then:
 class Walk {
   readonly words: Uint32Array;
   readonly steps: Step[] = [];
-  constructor(private readonly desired: Desired, words: Uint32Array) {
+  readonly tracking: Tracking;
+  constructor(private readonly desired: Desired, words: Uint32Array, all: Connections,
+    rest: IcmpRest) {
     this.words = Uint32Array.from(words);
+    this.tracking = new Tracking(all, rest, this.words);
   }
 
   private get datapath(): number { return this.words[fw.FW_DATAPATH]!; }
@@ -110,9 +114,16 @@ class Walk {
       case opCode.OP_ND_NA: this.advertise(); return undefined;
       case opCode.OP_ANSWER: return this.answer(imm, flow);
       case opCode.OP_ICMP_REST: return undefined;
+      case opCode.OP_CT_CLEAR: this.tracking.clear(); return undefined;
+      case opCode.OP_CT_NEXT: return this.left(this.tracking.track(op), flow) ?? { next: imm };
+      case opCode.OP_CT_COMMIT: return this.left(this.tracking.commit(op, args), flow);
       case opCode.OP_END: return { verdict: { kind: 'drop', reason: 'FLOW', flow } };
       default: throw new Error(`reference: op ${code} is not in abi.h`);
     }
+  }
+
+  private left(reason: string | undefined, flow: string): Ended | undefined {
+    return reason === undefined ? undefined : { verdict: { kind: 'punt', reason, flow } };
   }
 
   private decrementTtl(flow: string): Ended | undefined {
@@ -184,6 +195,7 @@ class Walk {
     w[fw.FW_IP6_LABEL] = w[fw.FW_PKT_MARK] = 0;
     w.fill(0, fw.FW_ND_TARGET, fw.FW_THA + 2);
     w.fill(0, fw.FW_CT_STATE, fw.FW_CT_ORIG_PROTO + 1);
+    this.tracking.reset();
     return undefined;
   }
 
@@ -209,6 +221,7 @@ class Walk {
       return { kind: 'drop', reason: 'LOOPBACK', flow: '' };
     }
     this.words.fill(0, 0, 10);
+    this.words[fw.FW_CT_ZONE] = port.zone;
     return TABLE_EGRESS;
   }
 
@@ -219,20 +232,27 @@ class Walk {
     if (port.kind !== 'patch') return { kind: 'output', port };
     const w = this.words;
     w.fill(0, 0, fw.FW_INPORT);
-    w.fill(0, fw.FW_CT_STATE, fw.FW_CT_ORIG_PROTO + 1);
+    this.tracking.clear();
     w[fw.FW_DATAPATH] = port.peerDatapath!;
     w[fw.FW_INPORT] = port.peerPort!;
     w[fw.FW_OUTPORT] = 0;
+    const peer = this.desired.datapaths.get(port.peerDatapath!);
+    w[fw.FW_DNAT_ZONE] = peer?.dnatZone ?? 0;
+    w[fw.FW_SNAT_ZONE] = peer?.snatZone ?? 0;
     return 0;
   }
 }
 
 /**
  * Walks a packet from `table` of the datapath in its FW_DATAPATH word to its verdict.
- * `words` is not changed.
+ * `words` is not changed; `connections` are as after the packet.
  */
-export function walk(desired: Desired, words: Uint32Array, table = 0): Walked {
-  const w = new Walk(desired, words);
+export function walk(
+  desired: Desired, words: Uint32Array, table = 0, connections = new Connections(),
+  rest: IcmpRest = {},
+): Walked {
+  const w = new Walk(desired, words, connections, rest);
   const verdict = w.run(table);
+  w.tracking.end(verdict.kind === 'punt');
   return { verdict, words: w.words, steps: w.steps };
 }

@@ -6,7 +6,7 @@
 import * as layout from '../abi/generated.js';
 import { u32Bytes } from '../libbpf/mod.js';
 import {
-  abi, Dataplane, ip4Word, macWords, move, next, output, set, XDP, type TestOp, type TestRule,
+  abi, Dataplane, macWords, move, next, output, set, XDP, type TestOp, type TestRule,
 } from './dataplane.fixture.js';
 import { eth, icmp, icmp6, ip4, ip6, tcp, udp, type Bytes, type Layer4 } from './packet.js';
 
@@ -78,12 +78,14 @@ export interface Seen {
   readonly verdict: string;
   /** ct_state in the sender's zone and in the receiver's. */
   readonly sender: string; readonly receiver: string;
-  /** ct_mark in the receiver's zone, before a commit. */
+  /** The flow vector at the end; FW_PKT_MARK: ct_mark in the receiver's zone. */
   readonly words: readonly number[];
 }
 
 export class TrackingSwitch {
   readonly plane: Dataplane;
+  /** Rules by table of the one datapath. */
+  readonly tables = new Map<number, readonly TestRule[]>();
 
   /** `commit`: ops for new connections, in both zones. */
   constructor(commit: readonly TestOp[] = [ctCommit()], args: readonly number[] = [],
@@ -94,23 +96,27 @@ export class TrackingSwitch {
     plane.port(1, 2, { ifindex: 102, zone: zones.b });
     plane.device(101);
     plane.device(102);
+    const table = (at: number, rules: readonly TestRule[]): void => {
+      this.tables.set(at, rules);
+      plane.table(1, at, rules);
+    };
     const accept = (onward: readonly TestOp[]): TestRule[] => [
       { ops: onward },
       { match: trackedBit(NEW), priority: 200, ops: [...commit, ...onward], args },
       { match: trackedBit(INV), priority: 300, ops: [] },
     ];
-    plane.table(1, 0, [{ ops: [ctNext(1)] }]);
-    plane.table(1, 1, [{ ops: [move(abi.FW_FLAGS, abi.FW_CT_STATE, 8, 0xff00), next(2)] }]);
-    plane.table(1, 2, accept([next(3)]));
-    plane.table(1, 3, (['a', 'b'] as const).map((side) => ({
+    table(0, [{ ops: [ctNext(1)] }]);
+    table(1, [{ ops: [move(abi.FW_FLAGS, abi.FW_CT_STATE, 8, 0xff00), next(2)] }]);
+    table(2, accept([next(3)]));
+    table(3, (['a', 'b'] as const).map((side) => ({
       match: macWords(macs[side]).map((word, i) => [abi.FW_ETH_DST + i, word] as const),
       ops: [set(abi.FW_OUTPORT, 0), output], args: [keys[side]],
     })));
-    plane.table(1, abi.TABLE_EGRESS, [{ ops: [ctNext(abi.TABLE_EGRESS + 1)] }]);
-    plane.table(1, abi.TABLE_EGRESS + 1, [
+    table(abi.TABLE_EGRESS, [{ ops: [ctNext(abi.TABLE_EGRESS + 1)] }]);
+    table(abi.TABLE_EGRESS + 1, [
       { ops: [move(abi.FW_FLAGS, abi.FW_CT_STATE, 16, 0xff0000),
         move(abi.FW_PKT_MARK, abi.FW_CT_MARK, 0, ALL), next(abi.TABLE_EGRESS + 2)] }]);
-    plane.table(1, abi.TABLE_EGRESS + 2, accept([output]));
+    table(abi.TABLE_EGRESS + 2, accept([output]));
     this.mode(abi.CT_ON);
   }
 
@@ -171,6 +177,14 @@ export class TrackingSwitch {
     return Number(Buffer.from(this.plane.map('conn_count').lookup(u32Bytes(0))!)
       .readBigUInt64LE());
   }
+  /** No connection, ours or OVS's. */
+  clear(): void {
+    for (const name of ['conns', 'foreign']) {
+      const map = this.plane.map(name);
+      for (const [key] of [...map.entries()]) map.delete(key);
+    }
+    this.plane.map('conn_count').update(u32Bytes(0), new Uint8Array(8));
+  }
   collect(): layout.CtCollect {
     const program = this.plane.otherProgram('ct_collect');
     try {
@@ -183,5 +197,3 @@ export class TrackingSwitch {
   }
   close(): void { this.plane.close(); }
 }
-
-export { ip4Word };
