@@ -4,6 +4,7 @@
  * from a new Compiler (compiler.test.ts).
  */
 import { TABLE_EGRESS, TABLE_IN_PORT_SEC, TABLE_OUT_PORT_SEC } from '../abi/generated.js';
+import { finish, type Steps } from '../base/slices.js';
 import { addressSetConstants } from '../lflow/operand.js';
 import type { Constant } from '../lflow/ast.js';
 import { localDatapaths } from '../southbound/local_datapaths.js';
@@ -130,6 +131,13 @@ export class Compiler {
    */
   compile(view: View, here: LocalChassis, changes?: readonly RowChange[],
     excluded: ReadonlySet<Uuid> = noDatapaths): Desired {
+    return finish(this.steps(view, here, changes, excluded));
+  }
+
+  /** compile() in steps, between which the view must not change. When it throws or is not
+   * ended, the next call must be one without changes. */
+  *steps(view: View, here: LocalChassis, changes?: readonly RowChange[],
+    excluded: ReadonlySet<Uuid> = noDatapaths): Steps<Desired> {
     const release = releaseOf(view);
     const chassis = view.chassisByName(here.system_id);
     const dirty: Dirty = new Map();
@@ -145,9 +153,10 @@ export class Compiler {
     this.at = { view, chassis, local };
     this.localChanged = false;
     if (known) this.apply(known, dirty);
-    else this.reload(dirty);
+    else yield* this.reload(dirty);
+    yield;
     this.followLocal(dirty);
-    this.build(dirty);
+    yield* this.build(dirty);
     const everywhere = changed(physicalTables) || here !== this.here || this.localChanged;
     this.physical = everywhere ? compilePhysical(this.at, here) : this.movedPorts(known!, here);
     if (changed(macTables) || this.localChanged) this.macs = compileMacs(this.at);
@@ -187,12 +196,17 @@ export class Compiler {
     return local;
   }
 
-  private reload(dirty: Dirty): void {
+  private *reload(dirty: Dirty): Steps<void> {
     for (const map of [this.flows, this.members, this.users, this.groupUsers, this.stages,
       this.keys, this.refusals]) map.clear();
     this.dispatch = new Map();
     this.unsupported = undefined;
-    for (const row of this.at.view.southbound.Logical_Flow.values()) this.add(row, dirty);
+    let n = 0;
+    for (const row of this.at.view.southbound.Logical_Flow.values()) {
+      this.add(row, dirty);
+      n += 1;
+      if (n % 1000 === 0) yield;
+    }
   }
 
   private apply(changes: readonly RowChange[], dirty: Dirty): void {
@@ -306,7 +320,7 @@ export class Compiler {
     }
   }
 
-  private build(dirty: Dirty): void {
+  private *build(dirty: Dirty): Steps<void> {
     let copied = false;
     for (const [datapath, tables] of dirty) {
       const key = this.keys.get(datapath);
@@ -315,7 +329,10 @@ export class Compiler {
       copied = true;
       let stages = this.stages.get(datapath);
       if (!stages) this.stages.set(datapath, stages = new Map());
-      for (const table of tables) this.buildOne(datapath, key, table, stages);
+      for (const table of tables) {
+        this.buildOne(datapath, key, table, stages);
+        yield;
+      }
       this.dispatchTo(key, stages);
     }
   }

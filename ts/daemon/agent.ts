@@ -3,12 +3,15 @@
  * at a time; whatever happens during a pass is taken by the next.
  */
 import { log } from '../base/log.js';
+import { inSlices } from '../base/slices.js';
 import { version } from '../base/version.js';
 import { Compiler } from '../compile/compiler.js';
+import { INTERNAL } from '../compile/flow.js';
+import { dependingOn } from '../compile/missing.js';
 import type { Desired } from '../compile/model.js';
 import { Sync, type Applied } from '../sync/apply.js';
 import { readControl } from '../sync/adopt.js';
-import type { RowChange } from '../southbound/rows.js';
+import type { Uuid } from '../southbound/rows.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { Attacher, detachAll } from './attach.js';
 import { Conntrack } from './conntrack.js';
@@ -18,7 +21,8 @@ import { Feed } from './feed.js';
 import { KernelPort } from './kernel_port.js';
 import { Watcher } from './neighbours.js';
 import { controllerVersion, mismatch, northdVersion } from './northd.js';
-import { place, placementText, type Placed } from './placement.js';
+import { placementText, type Placed } from './placement.js';
+import { Placer } from './placer.js';
 import type { PortStatus, Status } from './status.js';
 import { ZoneOwners } from './zones.js';
 
@@ -56,10 +60,14 @@ export class Agent {
   readonly #ticker: NodeJS.Timeout;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
-  #again = false;
+  /** A pass is wanted after the present one, so many milliseconds later. */
+  #again: number | undefined;
   #closed = false;
   #desired: Desired | undefined;
   #compiledFor: unknown[] = [];
+  #lost = '';
+  readonly #told = new Set<string>();
+  readonly #placer = new Placer();
   #placed: Placed | undefined;
   #appliedText = '';
   #appliedDesired: Desired | undefined;
@@ -67,6 +75,7 @@ export class Agent {
   #loadedAt: number | undefined;
   #nbCfg = 0;
   #frozen = false;
+  #counted: { of: Desired | undefined; flows: ReturnType<Agent['lflows']> } | undefined;
   #failure = '';
   failures = 0;
 
@@ -83,8 +92,8 @@ export class Agent {
       collect: this.#dataplane.ct.get('ct_collect')!, expire: this.#dataplane.ct.get('ct_expire')!,
       wake: () => { this.wake(); }, onCollect: options.onCollect });
     this.#feed = new Feed(options.ovsDb, options.systemId, () => { this.wake(); });
-    this.#watcher = new Watcher(() => { this.wake(settleMs); });
-    this.#ticker = setInterval(() => { this.wake(); }, lookMs);
+    this.#watcher = new Watcher(() => { this.#look(settleMs); });
+    this.#ticker = setInterval(() => { this.#look(); }, lookMs);
   }
 
   get feed(): Feed { return this.#feed; }
@@ -95,11 +104,17 @@ export class Agent {
   get loadedAt(): number | undefined { return this.#loadedAt; }
   get applied(): Applied | undefined { return this.#applied; }
 
+  /** Has a pass run that looks at devices, routes and neighbours. */
+  #look(delayMs = 0): void {
+    this.#placer.look();
+    this.wake(delayMs);
+  }
+
   /** Has a pass run soon. */
   wake(delayMs = 0): void {
     if (this.#closed) return;
     if (this.#running) {
-      this.#again = true;
+      this.#again = Math.min(delayMs, this.#again ?? Infinity);
       return;
     }
     if (this.#timer) {
@@ -110,9 +125,9 @@ export class Agent {
       this.#timer = undefined;
       this.#running = this.#guardedPass().finally(() => {
         this.#running = undefined;
-        if (!this.#again) return;
-        this.#again = false;
-        this.wake(settleMs);
+        const again = this.#again;
+        this.#again = undefined;
+        if (again !== undefined) this.wake(again);
       });
     }, delayMs);
   }
@@ -139,7 +154,7 @@ export class Agent {
       log('agent', 'ERR', `the state could not be put into force: ${text}`);
       this.#fail(text);
       this.#feed.forgetChanges();
-      this.#again = false;
+      this.#again = undefined;
       if (!this.#closed) this.#timer ??= setTimeout(() => {
         this.#timer = undefined;
         this.wake();
@@ -164,18 +179,19 @@ export class Agent {
     if (!view || !here || !status) return;
     // After a disconnect the rows stay; the last state in force does, too.
     if (!status.inSync && this.#desired === undefined) return;
-    if (status.skippedRows > 0) {
-      const text = `${status.skippedRows} rows of the Southbound database cannot be read`;
-      if (this.#failure === '') log('agent', 'ERR', `${text}: every frame is left to OVS`);
-      return this.#fail(text);
-    }
     if (await this.#isFrozen(here.match_northd_version ?? false)) return;
     const began = performance.now();
-    const changes = this.#feed.takeChanges();
     this.conntrack.configure(here.settings);
-    const compiled = this.#compile(changes, this.#zones.usable(here));
+    const release = this.#feed.hold();
+    let compiled: boolean | undefined;
+    try {
+      compiled = await this.#compile(this.#zones.usable(here));
+    } finally {
+      release();
+    }
+    if (compiled === undefined) return this.#fail(this.#lost);
     const done = performance.now();
-    const placed = await place(this.#desired!, here);
+    const placed = await this.#placer.place(this.#desired!, here);
     this.#placed = placed;
     const applied = await this.#attach(placed);
     await this.#endStaleZones();
@@ -198,23 +214,49 @@ export class Agent {
     return frozen;
   }
 
-  /** Whether anything was compiled. */
-  #compile(changes: readonly RowChange[] | undefined, here: LocalChassis): boolean {
+  /** Whether anything was compiled; undefined when too much is missing for that. Meanwhile the
+   * rows stay as they are. */
+  async #compile(here: LocalChassis): Promise<boolean | undefined> {
+    const changes = await inSlices(this.#feed.takeChanges());
     const view = this.#feed.view!;
-    const inputs = [view, here];
+    const excluded = this.#excluded();
+    if (!excluded) {
+      this.#feed.forgetChanges();
+      return undefined;
+    }
+    const lost = [...excluded].join();
+    const inputs = [view, here, lost];
     const same = inputs.every((input, i) => input === this.#compiledFor[i]);
     if (same && changes?.length === 0 && this.#desired) return false;
     const known = this.#compiledFor[0] === view ? changes : undefined;
-    try {
-      this.#desired = known === undefined ? this.#compiler.compile(view, here)
-        : this.#compiler.compile(view, here, known);
-    } catch (error) {
-      this.#compiledFor = [];
-      throw error;
-    }
+    this.#compiledFor = [];
+    this.#desired = await inSlices(this.#compiler.steps(view, here, known, excluded));
     this.#compiledFor = inputs;
+    this.#tellMistakes();
     for (const row of view.southbound.SB_Global.values()) this.#nbCfg = row.nb_cfg;
     return true;
+  }
+
+  /** Datapaths that rows are missing of; undefined when every datapath may be one. */
+  #excluded(): ReadonlySet<Uuid> | undefined {
+    const { skipped } = this.#feed;
+    const excluded = dependingOn(skipped, this.#feed.view!);
+    const what = excluded === 'all' ? 'every frame is'
+      : excluded.size > 0 ? `${excluded.size} datapaths are` : 'nothing is';
+    const text = skipped.length === 0 ? '' : `${skipped.length} rows of the Southbound database `
+      + `cannot be read: ${what} left to OVS`;
+    if (text !== this.#lost && text !== '') log('agent', 'ERR', text);
+    this.#lost = text;
+    return excluded === 'all' ? undefined : excluded;
+  }
+
+  /** Mistakes of ours cost one flow each, and are told once. */
+  #tellMistakes(): void {
+    for (const { flow, detail } of this.#desired?.unsupported ?? []) {
+      if (!detail.startsWith(INTERNAL) || this.#told.has(flow) || this.#told.size > 100) continue;
+      this.#told.add(flow);
+      log('compile', 'ERR', `logical flow ${flow} is left to OVS: ${detail}`);
+    }
   }
 
   /** Applies and attaches. Whatever OVS alone has forwarded so far is OVS's to track, so that
@@ -272,13 +314,17 @@ export class Agent {
 
   counters(): Counters { return readCounters(this.#dataplane.maps); }
 
+  /** Counted once for each state: there are many rules. */
   lflows(): { compiled: number; unsupported: number } {
+    if (this.#counted && this.#counted.of === this.#desired) return this.#counted.flows;
     const refused = new Set(this.#desired?.unsupported.map(({ flow }) => flow));
     const all = new Set<string>();
     for (const stage of new Set(this.#desired?.dispatch.values())) {
       for (const { flow } of stage.rules) if (flow !== '' && !refused.has(flow)) all.add(flow);
     }
-    return { compiled: all.size, unsupported: refused.size };
+    const flows = { compiled: all.size, unsupported: refused.size };
+    this.#counted = { of: this.#desired, flows };
+    return flows;
   }
 
   status(): Status {

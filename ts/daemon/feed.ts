@@ -3,8 +3,10 @@
  * Changes gather until the loop takes them.
  */
 import { log } from '../base/log.js';
+import type { Steps } from '../base/slices.js';
 import { parseRemotes } from '../ovsdb/remote.js';
 import type { OvsdbClient, Status } from '../ovsdb/client.js';
+import type { SkippedRow } from '../ovsdb/replica.js';
 import { openSouthbound } from '../southbound/southbound.js';
 import { View } from '../southbound/view.js';
 import type { RowChange } from '../southbound/rows.js';
@@ -32,9 +34,21 @@ export function firstSettings(ovsDb: string, systemId: string | undefined, timeo
 interface OpenSouthbound {
   readonly settings: string;
   readonly client: OvsdbClient;
-  readonly view: View;
-  /** Undefined: everything has to be compiled anew. */
-  changes: RowChange[] | undefined;
+  view: View;
+  /** What the view has to follow. */
+  changes: RowChange[];
+  /** Everything has to be compiled anew. */
+  anew: boolean;
+  /** The view, too. */
+  failed: boolean;
+}
+/** Changes that the view follows in one step. */
+const changesPerStep = 500;
+function* follow(view: View, changes: readonly RowChange[]): Steps<void> {
+  for (let at = 0; at < changes.length; at += changesPerStep) {
+    view.apply(changes.slice(at, at + changesPerStep));
+    yield;
+  }
 }
 
 export class Feed {
@@ -75,18 +89,37 @@ export class Feed {
     return Object.fromEntries(sum);
   }
 
-  /** Changes since the last call; undefined when everything may differ. */
-  takeChanges(): readonly RowChange[] | undefined {
+  /**
+   * Has the view follow what was changed since the last call, in steps. Returns the changes;
+   * undefined when everything may differ. From hold() to release() the rows stay as they are.
+   */
+  *takeChanges(): Steps<readonly RowChange[] | undefined> {
     const found = this.#southbound;
     if (!found) return undefined;
-    const { changes } = found;
+    const { changes, anew, failed } = found;
     found.changes = [];
-    return changes;
+    found.anew = found.failed = false;
+    if (failed) found.view = new View(found.view.southbound);
+    else yield* follow(found.view, changes);
+    return anew ? undefined : changes;
   }
 
-  /** What was taken was not compiled: next time, everything is. */
+  /** What was taken was not compiled, or the view lost its way: next time, all is made anew. */
   forgetChanges(): void {
-    if (this.#southbound) this.#southbound.changes = undefined;
+    if (this.#southbound) this.#southbound.anew = this.#southbound.failed = true;
+  }
+
+  /** Keeps the rows as they are while they are compiled; the server is answered meanwhile.
+   * Returns what ends that. */
+  hold(): () => void {
+    const client = this.#southbound?.client;
+    client?.hold();
+    return () => { client?.release(); };
+  }
+
+  /** Rows that cannot be read. */
+  get skipped(): readonly SkippedRow[] {
+    return [...this.#southbound?.client.replica.skipped.values() ?? []];
   }
 
   resetClusterState(): void { this.#southbound?.client.resetClusterState(); }
@@ -115,13 +148,12 @@ export class Feed {
         : { probeIntervalMs: here.remote_probe_interval_ms },
       onStatus: () => { this.#changed(); },
       onChanges: ({ changes }) => {
-        view.apply(changes);
-        for (const change of changes) opened.changes?.push(change);
+        for (const change of changes) opened.changes.push(change);
         this.#changed();
       },
     });
     const view = new View(southbound);
-    const opened: OpenSouthbound = { settings, client, view, changes: undefined };
+    const opened: OpenSouthbound = { settings, client, view, changes: [], anew: true, failed: false };
     this.#southbound = opened;
     log('southbound', 'INFO', `following ${here.ovn_remote}`);
   }

@@ -63,42 +63,73 @@ export function reasonNumber(name: string): number {
   return index >= 0 ? index : puntReasons.findIndex((reason) => reason.name === 'INTERNAL');
 }
 
-type Lower = (port: Port, state: State, indexes: Indexes) => Bytes;
-const place = (port: Port, kind: Port['kind'], where: Partial<typeof nowhere>): Bytes =>
-  portCodec.toBytes({ ...nowhere, ...where, kind: kinds[kind], zone: port.zone });
-const punt = (port: Port, reason: string): Bytes =>
-  place(port, 'punt', { reason: reasonNumber(reason) });
+type Where = Partial<typeof nowhere> & { readonly kind: number };
+type Lower = (port: Port, state: State, indexes: Indexes) => Where;
+const punt = (reason: string): Where => ({ kind: kinds.punt, reason: reasonNumber(reason) });
 
 const lowerPort: { readonly [K in Port['kind']]: Lower } = {
   local: (port, { placement }, { targets }) => {
     const device = placement.devices.get(port.device ?? '');
-    if (!device) return punt(port, 'UNKNOWN_PORT');
-    if (!device.target || !targets.has(device.ifindex)) return punt(port, 'UNSUPPORTED_PORT');
-    return place(port, 'local', { ifindex: device.ifindex, mtu: device.mtu });
+    if (!device) return punt('UNKNOWN_PORT');
+    if (!device.target || !targets.has(device.ifindex)) return punt('UNSUPPORTED_PORT');
+    return { kind: kinds.local, ifindex: device.ifindex, mtu: device.mtu };
   },
   remote: (port, { desired }, { tunnels }) => {
     const ip = port.encapIp ?? '';
-    if (!desired.tunnels.has(ip)) return punt(port, 'UNKNOWN_PORT');
+    if (!desired.tunnels.has(ip)) return punt('UNKNOWN_PORT');
     const tunnel = tunnels.get(ip);
-    if (tunnel === undefined) return punt(port, 'CAPACITY');
-    return place(port, 'remote', { tunnel });
+    return tunnel === undefined ? punt('CAPACITY') : { kind: kinds.remote, tunnel };
   },
-  patch: (port) => place(port, 'patch', { peer_datapath: port.peerDatapath ?? 0,
+  patch: (port) => ({ kind: kinds.patch, peer_datapath: port.peerDatapath ?? 0,
     peer_port: port.peerPort ?? 0 }),
-  punt: (port) => punt(port, port.reason ?? 'UNSUPPORTED_PORT'),
+  punt: (port) => punt(port.reason ?? 'UNSUPPORTED_PORT'),
 };
+
+/** Rows are made once: of ten thousand ports, one change moves a few. */
+interface PortRow { readonly id: string; readonly where: Where; readonly bytes: Bytes }
+const portRows = new WeakMap<Port, PortRow>();
+const sameWhere = (a: Where, b: Where): boolean => a.kind === b.kind
+  && a.ifindex === b.ifindex && a.mtu === b.mtu && a.tunnel === b.tunnel
+  && a.peer_datapath === b.peer_datapath && a.peer_port === b.peer_port && a.reason === b.reason;
+
+function portRow(port: Port, state: State, indexes: Indexes): PortRow {
+  const where = lowerPort[port.kind](port, state, indexes);
+  const known = portRows.get(port);
+  if (known && sameWhere(known.where, where)) return known;
+  const row = { id: known?.id ?? idOf(words(port.datapath, port.port)), where,
+    bytes: portCodec.toBytes({ ...nowhere, ...where, zone: port.zone }) };
+  portRows.set(port, row);
+  return row;
+}
+
+/** `what` of each argument, made once; forgotten when there are very many. */
+function remembered<K, V>(what: (key: K) => V): (key: K) => V {
+  const known = new Map<K, V>();
+  return (key) => {
+    let value = known.get(key);
+    if (value === undefined) {
+      if (known.size > 1_000_000) known.clear();
+      known.set(key, value = what(key));
+    }
+    return value;
+  };
+}
+const dispatchId = remembered((key: string) => {
+  const [datapath = 0, table = 0] = key.split('/').map(Number);
+  return idOf(words(datapath, table));
+});
+const slotBytes = remembered((slot: number): Bytes => words(slot));
 
 /** `generation` of every datapath is left zero: see setGenerations. */
 export function makeImage(state: State, indexes: Indexes): Image {
   const { desired, placement } = state;
   const image = emptyImage();
   for (const [key, slot] of indexes.stages) {
-    const [datapath = 0, table = 0] = key.split('/').map(Number);
-    image.dispatch.set(idOf(words(datapath, table)), words(slot));
+    image.dispatch.set(dispatchId(key), slotBytes(slot));
   }
   for (const port of desired.ports.values()) {
-    image.ports.set(idOf(words(port.datapath, port.port)),
-      lowerPort[port.kind](port, state, indexes));
+    const { id, bytes } = portRow(port, state, indexes);
+    image.ports.set(id, bytes);
     const device = port.kind === 'local' ? placement.devices.get(port.device ?? '') : undefined;
     if (device) {
       image.ifaces.set(idOf(words(device.ifindex)),

@@ -42,7 +42,12 @@ export const barrier: Stage = {
     program: { ops: [{ code: opCode.OP_PUNT, imm: puntReason.PUNT_CAPACITY }] },
   }],
 };
-export const stageId = (stage: Stage): string => `${stage.table}/${stage.digest}`;
+const stageIds = new WeakMap<Stage, string>();
+export function stageId(stage: Stage): string {
+  let id = stageIds.get(stage);
+  if (id === undefined) stageIds.set(stage, id = `${stage.table}/${stage.digest}`);
+  return id;
+}
 
 export class StageStore {
   readonly slots: Slots;

@@ -1,0 +1,45 @@
+/** Placements are made anew only when devices, or what is wanted of them, may have changed:
+ * most changes of the Southbound database move no port. */
+import type { Desired } from '../compile/model.js';
+import type { LocalChassis } from '../vswitch/local.js';
+import { place, thisMachine, type Placed } from './placement.js';
+
+/** What a placement is made from, as text. */
+function wantedText({ ports, tunnels }: Desired): string {
+  const devices = [...ports.values()].flatMap(({ kind, device }) =>
+    kind === 'local' && device !== undefined ? [device] : []);
+  return JSON.stringify([devices.sort(), [...tunnels.keys()]]);
+}
+
+export class Placer {
+  #stale = true;
+  #here: LocalChassis | undefined;
+  #desired: Pick<Desired, 'ports' | 'tunnels'> | undefined;
+  #text = '';
+  #placed: Placed | undefined;
+  constructor(private readonly machine = thisMachine) {}
+
+  /** Devices, routes or neighbours may have changed. */
+  look(): void { this.#stale = true; }
+
+  /** The same object while it holds. */
+  async place(desired: Desired, here: LocalChassis): Promise<Placed> {
+    const { ports, tunnels } = desired;
+    const same = ports === this.#desired?.ports && tunnels === this.#desired.tunnels;
+    const text = same ? this.#text : wantedText(desired);
+    if (!this.#stale && here === this.#here && text === this.#text && this.#placed) {
+      this.#desired = desired;
+      return this.#placed;
+    }
+    // What happens while this looks is looked at next time.
+    this.#stale = false;
+    try {
+      this.#placed = await place(desired, here, this.machine);
+    } catch (error) {
+      this.#stale = true;
+      throw error;
+    }
+    [this.#here, this.#desired, this.#text] = [here, desired, text];
+    return this.#placed;
+  }
+}
