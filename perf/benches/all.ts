@@ -2,6 +2,7 @@
 import type { Bench } from '../harness/bench.js';
 import { aclSweep } from './acl_sweep.js';
 import { chassisThroughput } from './chassis_throughput.js';
+import { controlPlane } from './control_plane.js';
 import { flowSweep } from './flow_sweep.js';
 import { latency } from './latency.js';
 import { lflowParse } from './lflow_parse.js';
@@ -11,5 +12,5 @@ import { walkShape } from './walk_shape.js';
 
 export const benches: readonly Bench[] = [
   packetCost, walkShape, aclSweep, chassisThroughput, flowSweep, newConnections, latency,
-  lflowParse,
+  lflowParse, controlPlane,
 ];

@@ -83,10 +83,11 @@ function connection(from: Name, to: Name, family: 4 | 6, phase: Phase, dport = 8
 /** A tracked UDP datagram to the other chassis, as perf/bpf/lab.bpf.c varies its ports. */
 export function firstDatagram(): { readonly frame: Bytes; readonly sportAt: number } {
   const [src, dst] = [vmIp(vms.t1, 4), vmIp(vms.t2, 4)];
-  const payload = new Uint8Array(18).fill(0xff, 0, 2);
+  const port = 1024, payload = new Uint8Array(18);
+  new DataView(payload.buffer).setUint16(0, ~(2 * port) & 0xffff);
   return { sportAt: 34, frame: ethernet({ src: vmMac(vms.t1), dst: vmMac(vms.t2),
     type: typeOf(src) }, ipPacket({ src, dst, proto: PROTO.udp },
-    udp({ src, dst }, { sport: 0, dport: 0 }, payload))) };
+    udp({ src, dst }, { sport: port, dport: port }, payload))) };
 }
 
 function keyOf(rows: MutableSouthbound, port: string): { datapath: number; port: number } {

@@ -3,7 +3,7 @@
  * go through BPF_PROG_TEST_RUN as if they came from the device that is chosen.
  */
 import { join } from 'node:path';
-import { ctControl, ctMode, iface, ifaceKey, trace, type Trace } from '#ts/abi/generated.js';
+import { cacheState, ctControl, ctMode, iface, ifaceKey, trace, type Trace } from '#ts/abi/generated.js';
 import { packageRoot } from '#ts/base/package_root.js';
 import type { Desired } from '#ts/compile/model.js';
 import { KernelPort } from '#ts/daemon/kernel_port.js';
@@ -69,8 +69,14 @@ export class Tables {
 
   map(name: string): BpfMap | undefined { return this.maps.get(name); }
 
-  /** Whether this dataplane has a connection cache: its maps say so. */
-  get hasCache(): boolean { return [...this.maps.keys()].some((name) => /cache/.test(name)); }
+  /** Whether the connection cache decides about the frame once it was seen. The cache is a
+   * CPU's own, and nothing keeps this thread on one, so a few looks are needed. */
+  caches(frame: Bytes): boolean {
+    return Array.from({ length: 8 }).some(() => {
+      this.forward.testRun({ data: frame });
+      return this.trace(frame).cache === cacheState.CACHE_SAME;
+    });
+  }
 
   /** Has connections tracked, if this dataplane can: with the kernel's default timeouts. */
   trackConnections(): void {
