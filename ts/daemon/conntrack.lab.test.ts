@@ -1,0 +1,160 @@
+/**
+ * Connections beside a real OVN, with security groups as Neutron writes them: what is attached,
+ * killed, restarted, drained and detached meanwhile, no TCP transfer notices.
+ * OVN_XDP_TRANSFERS: how many run at a time.
+ */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { startAgents, type Agent } from '../lab/agent.js';
+import { CommandError, sleep, until } from '../lab/exec.js';
+import { Lab } from '../lab/lab.js';
+import { withSecurityGroups } from '../lab/security_groups.js';
+import { applyTopology, twoSubnets } from '../lab/topology.js';
+import { Transfers } from '../lab/transfers.js';
+import type { Status } from './status.js';
+
+const count = Number(process.env['OVN_XDP_TRANSFERS'] ?? 20);
+/** Blocks a second stay the same, whatever the count: OVS in user space carries no more. */
+const pace = count / 200;
+const stallSeconds = 3;
+
+let lab: Lab;
+let agents: Agent[] = [];
+const agent = (): Agent => agents[0]!;
+const status = (one = agent()): Status => JSON.parse(one.cli('status', '-o', 'json')) as Status;
+
+interface Listed { readonly owner: string; readonly zone: number | null; readonly proto: string;
+  readonly state: string; readonly orig: { readonly src: string; readonly dport: number };
+  readonly packets: readonly number[] }
+const listed = (...args: readonly string[]): Listed[] =>
+  agent().cli('ct', 'list', '-o', 'json', ...args).split('\n').filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Listed);
+
+const transfers = (port: number, family: 4 | 6 = 4): Promise<Transfers> =>
+  Transfers.start(lab.vm('a1'), lab.vm('b2'), family, count, port, pace);
+
+async function unharmed(running: Transfers, what: string): Promise<void> {
+  const report = await running.stop();
+  assert.equal(report.broken, [], what);
+  assert.ok(report.blocks >= count, `${what}: ${report.blocks} blocks`);
+  assert.ok(report.longestGap < stallSeconds, `${what}: a gap of ${report.longestGap} s`);
+}
+
+const mode = async (wanted: string): Promise<unknown> => Promise.all(agents.map((one) =>
+  until(`mode ${wanted} on ${one.chassis.name}`, 20_000,
+    () => status(one).conntrack.mode === wanted)));
+
+test.before(async () => {
+  lab = await Lab.start({ chassis: ['c1', 'c2'] });
+  applyTopology(lab, withSecurityGroups(twoSubnets, {
+    web: { ports: ['a1', 'a2', 'b2'] }, db: { ports: ['a3', 'b1'] } }));
+  // So that a connection's end is not a matter of minutes.
+  for (const chassis of lab.chassis.values()) {
+    chassis.vsctl('set', 'Open_vSwitch', '.', ...['syn-sent', 'time-wait', 'fin-wait', 'close']
+      .map((name) => `external_ids:ovn-xdp-ct-timeout-tcp-${name}=2`));
+  }
+});
+test.after(async () => {
+  for (const one of agents) await one.stop('SIGKILL');
+  lab?.close();
+});
+
+test('what OVS tracks when programs come stays OVS\'s, and does not notice', async () => {
+  const before = await transfers(6000);
+  agents = await startAgents(lab);
+  await mode('on');
+  await sleep(1000);
+  const foreign = listed('--owner', 'foreign', '--port', '6000');
+  assert.is(foreign.length, count);
+  assert.ok(foreign.every(({ orig }) => orig.src === lab.vm('a1').ip(4)));
+  assert.is(status().conntrack.entries, 0, 'none of them is ours');
+  assert.ok((status().punted_by_reason['ct_midstream'] ?? 0) > count);
+  await unharmed(before, 'attached meanwhile');
+});
+
+test('new connections are ours and go by the fast path', async () => {
+  const before = status();
+  const four = await transfers(6001), six = await transfers(6002, 6);
+  await sleep(2000);
+  const mine = listed('--port', '6001');
+  assert.ok(mine.length >= count && mine.length % count === 0, `${mine.length} entries`);
+  assert.ok(mine.every(({ owner, state, packets, zone }) => owner === 'ours' &&
+    state === 'ESTABLISHED' && packets[0]! > 0 && packets[1]! > 0 && (zone ?? 0) > 0));
+  assert.is(listed('--port', '6002', '--proto', 'tcp').length, mine.length);
+  await unharmed(four, 'IPv4');
+  await unharmed(six, 'IPv6');
+  const { counters, punted_by_reason } = status();
+  const left = Object.entries(punted_by_reason).filter(([reason]) => reason.startsWith('ct_'))
+    .reduce((sum, [reason, n]) => sum + n - (before.punted_by_reason[reason] ?? 0), 0);
+  const carried = counters.forwarded - before.counters.forwarded;
+  assert.ok(left < carried / 100, `${left} left to OVS, ${carried} carried`);
+});
+
+test('groups say who may connect', async () => {
+  for (const [from, to, answer] of [['a1', 'a2', 'refused'], ['a2', 'b2', 'refused'],
+    ['a1', 'b1', 'silent'], ['a3', 'b1', 'refused'], ['b1', 'b2', 'silent']] as const) {
+    assert.is(await lab.vm(from).connect(lab.vm(to).ip(4), 7777), answer, `${from} to ${to}`);
+  }
+  assert.ok(await lab.vm('a1').exchange(lab.vm('b2'), 4, 'udp', 900));
+  assert.ok(await lab.vm('a1').exchange(lab.vm('b2'), 6, 'udp', 900));
+  assert.ok(await lab.vm('a1').ping(lab.vm('a2').ip(4)));
+});
+
+test('kill -9 and restart keep every connection', async () => {
+  const running = await transfers(6003);
+  await sleep(1000);
+  const before = listed('--port', '6003');
+  const takenOver = (): number => agent().logTail(1000).split('OVS tracks').length;
+  const once = takenOver();
+  for (const one of agents) await one.stop('SIGKILL');
+  await sleep(2000);
+  for (const one of agents) one.start();
+  for (const one of agents) await one.ready();
+  assert.is(status().conntrack.mode, 'on');
+  assert.is(takenOver(), once, 'nothing is taken over a second time');
+  assert.is(listed('--port', '6003').length, before.length);
+  const { punted_by_reason: punts } = status();
+  await unharmed(running, 'killed and restarted');
+  const after = status().punted_by_reason;
+  assert.is(after['ct_midstream'] ?? 0, punts['ct_midstream'] ?? 0, 'none went to OVS');
+});
+
+test('flush ends what it is asked to', async () => {
+  assert.ok(await lab.vm('a1').exchange(lab.vm('b2'), 4, 'udp', 100));
+  assert.ok(listed('--proto', 'udp').length > 0);
+  assert.match(agent().cli('ct', 'flush', '--proto', 'udp', '--address', '10.9.9.9'), /^0 /);
+  assert.match(agent().cli('ct', 'flush', '--proto', 'udp'), /^[1-9]\d* connections ended/);
+  assert.is(listed('--proto', 'udp').length, 0);
+});
+
+test('drain leaves new connections to OVS and ends when ours have ended', async () => {
+  const owned = await transfers(6004);
+  assert.throws(() => agent().cli('drain', '--timeout', '1'), (error: Error) =>
+    error instanceof CommandError && /time is up; draining goes on/.test(error.output));
+  await agent().stop();
+  agent().start();
+  await agent().ready();
+  assert.is(status().conntrack.mode, 'drain', 'a restart changes nothing');
+  const fresh = await transfers(6005);
+  assert.ok(listed('--port', '6004').length >= count);
+  assert.is(listed('--port', '6005').length, 0);
+  await unharmed(owned, 'owned while draining');
+  assert.match(agent().cli('drain', '--timeout', '30'), /drained: OVS has all devices\n$/);
+  assert.ok(status().ports.every((port) => port.mode === 'none'));
+  await sleep(500);
+  agent().cli('undrain');
+  await mode('on');
+  assert.ok(status().ports.some((port) => port.mode === 'native'));
+  await unharmed(fresh, 'OVS\'s from drain to undrain');
+});
+
+test('detached in the middle, OVS\'s transfers go on; ours were waited for', async () => {
+  const running = await transfers(6006);
+  agent().cli('drain', '--timeout', '1', '--force');
+  assert.is(status().conntrack.entries, 0);
+  await running.stop();
+  agent().cli('undrain');
+  await mode('on');
+});
+
+test.run();
