@@ -14,7 +14,7 @@ export class KernelPort implements MapPort {
   /** `maps`: the dataplane's maps by name; they stay the caller's. */
   constructor(maps: ReadonlyMap<string, BpfMap>) { this.#maps = maps; }
 
-  capacity(map: MapName): number { return this.#map(map).info.maxEntries; }
+  capacity(map: MapName | 'cache'): number { return this.#map(map).info.maxEntries; }
   get(map: MapName, key: Bytes): Bytes | undefined { return this.#map(map).lookup(key); }
 
   put(map: MapName, entries: readonly (readonly [Bytes, Bytes])[]): void {
@@ -55,7 +55,7 @@ export class KernelPort implements MapPort {
 
   close(): void { this.#inner.close(); }
 
-  #map(name: MapName): BpfMap {
+  #map(name: MapName | 'cache'): BpfMap {
     const map = this.#maps.get(name);
     if (!map) throw new Error(`dataplane: the BPF object has no map "${name}"`);
     return map;

@@ -13,6 +13,7 @@ import { bufferedMaps, diff, makeImage, setGenerations, tunnelValue, type Buffer
 import type { Bytes, HashMap, MapName, MapPort } from './port.js';
 import { Slots } from './slots.js';
 import { barrier, ruleMaps, stageId, StageStore, type Refusal, type Writes } from './stages.js';
+import { datapathsOf, touched, Versions } from './versions.js';
 import { bytesOf, idOf, words } from './wire.js';
 
 export interface Applied {
@@ -41,6 +42,9 @@ export class Sync {
   #tunnelSlots: Slots;
   #found: Found | undefined;
   #heldTunnels = new Map<string, string>();
+  #adoptedVersions: Versions | undefined;
+  /** Whether the next state that comes into force may be cached. */
+  cache = true;
   #writes = 0;
 
   constructor(port: MapPort, pause: Pause = () => Promise.resolve()) {
@@ -84,8 +88,11 @@ export class Sync {
     this.#setControl({ ...this.#found?.control ?? readControl(this.#port), enabled: false });
   }
 
+  get #versions(): Versions { return this.#adoptedVersions ??= new Versions(this.#port); }
+
   #forget(): void {
     this.#found = undefined;
+    this.#adoptedVersions = undefined;
     this.#store = new StageStore(this.#port);
     this.#tunnelSlots = new Slots(this.#port.capacity('tunnels'));
     this.#heldTunnels = new Map();
@@ -105,12 +112,16 @@ export class Sync {
     this.#updateTunnels(found, tunnels);
     const targets = await this.#createTargets(found, state);
     const macs = macRows(state);
-    await this.#putRows('mac_bindings', found.macBindings, diff(found.macBindings, macs).put);
+    const newMacs = diff(found.macBindings, macs).put;
+    await this.#versions.around(datapathsOf(newMacs.map(([key]) => key)), () =>
+      this.#putRows('mac_bindings', found.macBindings, newMacs));
     const image = makeImage(state, { stages: wanted.slots, tunnels: tunnels.index, targets });
     this.#checkCapacity(image, macs);
     await this.#pause();
     const flipped = await this.#enforce(found, image);
-    await this.#removeRows('mac_bindings', found.macBindings, diff(found.macBindings, macs).remove);
+    const oldMacs = diff(found.macBindings, macs).remove;
+    await this.#versions.around(datapathsOf(oldMacs), () =>
+      this.#removeRows('mac_bindings', found.macBindings, oldMacs));
     await this.#removeRows('devmap', found.devmap,
       [...found.devmap.keys()].filter((key) => !targets.has(words0(bytesOf(key)))));
     await this.#cleanUp(found, wanted.live, tunnels);
@@ -235,7 +246,8 @@ export class Sync {
     if (changed || !enabled) {
       const inactive = active === 0 ? 1 : 0;
       await this.#fill(found, inactive, image);
-      this.#setControl({ active: inactive, generation: next, enabled: true });
+      await this.#versions.around(touched(enforced, image), () =>
+        this.#setControl({ active: inactive, generation: next, enabled: true }));
       this.#port.grace();
     }
     // Also when nothing changed: an earlier agent may have died before it did this.
@@ -255,7 +267,7 @@ export class Sync {
 
   #setControl(control: Found['control']): void {
     this.#port.put('control', [[words(0), words(control.active, control.generation,
-      control.enabled ? 1 : 0, 0)]]);
+      control.enabled ? 1 : 0, this.cache ? this.#port.capacity('cache') : 0)]]);
     this.#writes += 1;
     if (this.#found) this.#found.control = control;
   }

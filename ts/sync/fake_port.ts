@@ -7,7 +7,8 @@ import { bytesOf, idOf, toWords, words } from './wire.js';
 const valueBytes: { readonly [M in MapName]: number } = {
   control: abi.control.size, tuples: abi.tuple.size, stages: abi.stage.size,
   programs: abi.program.size, tunnels: abi.tunnel.size, flow_uuids: abi.flowUuid.size,
-  flow_drops: abi.counter.size, dispatch: 4, ports: abi.port.size, ifaces: abi.iface.size,
+  flow_drops: abi.counter.size, cache_versions: 4, dispatch: 4, ports: abi.port.size,
+  ifaces: abi.iface.size,
   datapaths: abi.datapath.size, tunnel_sources: 4, rules_s: abi.rule.size, rules_m: abi.rule.size,
   rules_l: abi.rule.size, mac_bindings: abi.macBinding.size, devmap: 4,
 };
@@ -35,7 +36,9 @@ export class FakePort implements MapPort {
     for (const map of [...arrayMaps, ...hashMaps]) this.maps.set(map, new Map());
   }
 
-  capacity(map: MapName): number {
+  capacity(map: MapName | 'cache'): number {
+    if (map === 'cache') return 64;
+    if (map === 'cache_versions') return abi.CACHE_VERSIONS;
     return this.capacities[map] ?? (map === 'control' ? 1 : isArray(map) ? 192 : 1024);
   }
 
@@ -65,7 +68,9 @@ export class FakePort implements MapPort {
   keys(map: HashMap): Bytes[] { return [...this.#map(map).keys()].map(bytesOf); }
 
   entries(map: MapName): [Bytes, Bytes][] {
-    if (!isArray(map)) return [...this.#map(map)].map(([key, value]) => [bytesOf(key), value]);
+    if (!isArray(map) || map === 'cache_versions') {
+      return [...this.#map(map)].map(([key, value]) => [bytesOf(key), value]);
+    }
     return Array.from({ length: this.capacity(map) }, (_, i) =>
       [words(i), this.get(map, words(i)) ?? Buffer.alloc(0)]);
   }

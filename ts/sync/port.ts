@@ -3,7 +3,7 @@
  * this over libbpf, `fake_port.ts` in memory.
  */
 export const arrayMaps = ['control', 'tuples', 'stages', 'programs', 'tunnels', 'flow_uuids',
-  'flow_drops'] as const;
+  'flow_drops', 'cache_versions'] as const;
 export const hashMaps = ['dispatch', 'ports', 'ifaces', 'datapaths', 'tunnel_sources', 'rules_s',
   'rules_m', 'rules_l', 'mac_bindings', 'devmap'] as const;
 export type ArrayMap = (typeof arrayMaps)[number];
@@ -14,7 +14,7 @@ export type Bytes = Uint8Array;
 /** Keys and values have exactly the sizes of abi.h's types; array maps have u32 keys. */
 export interface MapPort {
   /** max_entries. */
-  capacity(map: MapName): number;
+  capacity(map: MapName | 'cache'): number;
   get(map: MapName, key: Bytes): Bytes | undefined;
   /** Writes in order; later wins. Per-CPU maps get the value on every CPU. Throws when the
    * kernel refuses; entries before the refused one may have been written. */

@@ -1,0 +1,96 @@
+import fc from 'fast-check';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { readControl } from './adopt.js';
+import { Sync } from './apply.js';
+import { FakePort } from './fake_port.js';
+import type { State } from './image.js';
+import { stateArbitrary } from './states.fixture.js';
+import { toWords, words } from './wire.js';
+
+const seed = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
+console.log(`  seed ${seed}`);
+
+const version = (port: FakePort, slot: number): number =>
+  toWords(port.get('cache_versions', words(slot))!)[0]!;
+/** What decides about packets of a datapath, in the buffer in force. */
+function decisions(port: FakePort): Map<number, string> {
+  const { active } = readControl(port);
+  const found = new Map<number, string[]>();
+  const add = (datapath: number, text: string): void => {
+    found.set(datapath, [...found.get(datapath) ?? [], text]);
+  };
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+  for (const map of ['dispatch', 'ports'] as const) {
+    for (const [key, value] of port.entries(map)) {
+      const [buffer, datapath] = toWords(key);
+      if (buffer === active) add(datapath!, `${map} ${text(key.subarray(8))} ${text(value)}`);
+    }
+  }
+  for (const [key, value] of port.entries('mac_bindings')) {
+    add(toWords(key)[0]!, `mac ${text(key)} ${text(value)}`);
+  }
+  for (const [key, value] of port.entries('ifaces')) {
+    if (toWords(key)[0] === active) add(toWords(value)[1]!, `iface ${text(key.subarray(4))}`);
+  }
+  return new Map([...found].map(([datapath, texts]) => [datapath, texts.sort().join('\n')]));
+}
+/** Sum of the counters that an entry of the datapath holds, or undefined while one is odd. */
+function holding(port: FakePort, datapath: number): number | undefined {
+  const values = [version(port, 0), ...datapath === 0 ? [] : [version(port, datapath)]];
+  return values.some((value) => value % 2 === 1) ? undefined
+    : values.reduce((sum, value) => sum + value, 0);
+}
+
+test('between any two writes, what a cached entry goes by is still what decides', async () => {
+  await fc.assert(fc.asyncProperty(fc.array(stateArbitrary, { minLength: 2, maxLength: 4 }),
+    async (states: readonly State[]) => {
+      const port = new FakePort();
+      const sync = new Sync(port);
+      const made = new Map<string, string>();
+      let checked = 0;
+      port.onWrite = () => {
+        for (const [datapath, now] of decisions(port)) {
+          const sum = holding(port, datapath);
+          if (sum === undefined) continue;
+          const entry = `${datapath} ${sum}`;
+          checked += 1;
+          assert.is(made.get(entry) ?? now, now, `an entry of datapath ${datapath} is stale`);
+          made.set(entry, now);
+        }
+      };
+      for (const state of states) await sync.apply(state);
+      assert.ok(checked > 0);
+    }), { numRuns: 10, seed });
+});
+
+test('a datapath that a change has not to do with keeps its entries', async () => {
+  const [state] = fc.sample(stateArbitrary, { seed, numRuns: 20 })
+    .filter(({ desired }) => desired.datapaths.size > 1);
+  if (state === undefined) return;
+  const port = new FakePort();
+  const sync = new Sync(port);
+  await sync.apply(state);
+  const keys = [...state.desired.datapaths.keys()];
+  const before = keys.map((key) => version(port, key));
+  const all = version(port, 0);
+  const [gone] = keys;
+  const less = { ...state, desired: { ...state.desired,
+    dispatch: new Map([...state.desired.dispatch].filter(([key]) =>
+      parseInt(key, 10) !== gone)) } };
+  await sync.apply(less);
+  assert.is(version(port, 0), all);
+  keys.forEach((key, i) => assert.is(version(port, key) !== before[i],
+    key === gone && [...state.desired.dispatch.keys()].some((at) => parseInt(at, 10) === gone)));
+});
+
+test('what a dead agent left odd is made even, and is not what it was', async () => {
+  const port = new FakePort();
+  port.put('cache_versions', [[words(5), words(7)], [words(6), words(8)]]);
+  const [state] = fc.sample(stateArbitrary, { seed, numRuns: 1 });
+  await new Sync(port).apply(state!);
+  assert.ok(version(port, 5) >= 8 && version(port, 5) % 2 === 0);
+  assert.is(version(port, 6) % 2, 0);
+});
+
+test.run();

@@ -1,0 +1,73 @@
+/**
+ * What keeps entries of the connection cache honest (bpf/abi.h, cache_versions): counters
+ * that are odd while something about their datapaths changes, so that no entry is used or
+ * made meanwhile, and are another even number after it, so that none made before is used.
+ * An agent that dies in between leaves them odd: those datapaths walk until the next one.
+ */
+import { CACHE_VERSIONS } from '../abi/generated.js';
+import { diff, type Image } from './image.js';
+import type { MapPort } from './port.js';
+import { bytesOf, toWords, words } from './wire.js';
+
+/** Slot 0 stands for all datapaths; so it does when more than this many change at once. */
+const MANY = 64;
+
+export class Versions {
+  readonly #port: MapPort;
+  readonly #values = new Map<number, number>();
+
+  /** What an earlier agent left odd is made even: it says no more than that nothing cached
+   * before holds, and the tables as they are decide again. */
+  constructor(port: MapPort) {
+    this.#port = port;
+    for (const [key, value] of port.entries('cache_versions')) {
+      const [slot = 0] = toWords(key), [version = 0] = toWords(value);
+      if (version !== 0) this.#values.set(slot, version);
+    }
+    this.#add([...this.#values].filter(([, version]) => version % 2 === 1).map(([slot]) => slot));
+  }
+
+  /** Makes a change that decides about packets of these datapaths; 0: of all. When it throws,
+   * they stay without a cache. */
+  async around(datapaths: Iterable<number>, change: () => void | Promise<void>): Promise<void> {
+    const slots = new Set([...datapaths].map((datapath) => datapath % CACHE_VERSIONS));
+    const few = slots.size > MANY || slots.has(0) ? [0] : [...slots];
+    this.#add(few);
+    await change();
+    this.#add(few);
+  }
+
+  #add(slots: readonly number[]): void {
+    if (slots.length === 0) return;
+    for (const slot of slots) {
+      this.#values.set(slot, ((this.#values.get(slot) ?? 0) + 1) % 2 ** 32);
+    }
+    this.#port.put('cache_versions', slots.map((slot) =>
+      [words(slot), words(this.#values.get(slot) ?? 0)] as const));
+  }
+}
+
+const firstWord = (key: string): number => toWords(bytesOf(key.slice(0, 4)))[0] ?? 0;
+
+/** Datapaths whose packets `image` treats otherwise than `enforced`, after setGenerations;
+ * 0: any. */
+export function touched(enforced: Image, image: Image): Set<number> {
+  const found = new Set<number>();
+  const datapaths = diff(enforced.datapaths, image.datapaths);
+  for (const key of [...datapaths.put.map(([each]) => each), ...datapaths.remove]) {
+    found.add(firstWord(key));
+  }
+  const ifaces = diff(enforced.ifaces, image.ifaces);
+  for (const key of [...ifaces.put.map(([each]) => each), ...ifaces.remove]) {
+    for (const row of [enforced.ifaces.get(key), image.ifaces.get(key)]) {
+      if (row) found.add(toWords(row)[1] ?? 0);
+    }
+  }
+  const sources = diff(enforced.tunnel_sources, image.tunnel_sources);
+  if (sources.put.length + sources.remove.length > 0) found.add(0);
+  return found;
+}
+
+/** Datapaths of rows whose key begins with one. */
+export const datapathsOf = (keys: Iterable<string>): Set<number> =>
+  new Set([...keys].map(firstWord));
