@@ -28,7 +28,11 @@ interface Flow {
   /** Undefined: a table that does not exist; kept to be reported. */
   readonly table: number | undefined;
   /** By datapath, or for all of a kind when it is the same for them. */
-  readonly results: Map<Uuid | 'routers' | 'switches', FlowResult>;
+  readonly results: Map<Uuid | 'routers' | 'switches', Use>;
+}
+/** A result with what it was made for: what its dependencies lead to. */
+interface Use {
+  readonly flow: Flow; readonly of: Uuid | 'routers' | 'switches'; readonly result: FlowResult;
 }
 
 /** A stage and what it leaves to OVS. */
@@ -106,7 +110,7 @@ function invisible(change: RowChange): boolean {
 export class Compiler {
   private readonly flows = new Map<Uuid, Flow>();
   private readonly members = new Map<Uuid, Map<number, Set<Flow>>>();
-  private readonly users = new Map<Dependency, Set<Flow>>();
+  private readonly users = new Map<Dependency, Set<Use>>();
   private readonly groupUsers = new Map<Uuid, Set<Flow>>();
   private readonly stages = new Map<Uuid, Map<number, Built>>();
   private readonly keys = new Map<Uuid, number>();
@@ -148,14 +152,14 @@ export class Compiler {
     const others = excluded.size !== this.excluded.size
       || [...excluded].some((uuid) => !this.excluded.has(uuid));
     this.excluded = excluded;
-    const local = others || changed(localTables) ? this.localOf(view, chassis) : this.at.local;
+    const local = others || !known || known.some((c) => this.movesDatapaths(c)) ? this.localOf(view, chassis) : this.at.local;
     this.release = release;
     this.at = { view, chassis, local };
     this.localChanged = false;
     if (known) this.apply(known, dirty);
     else yield* this.reload(dirty);
     yield;
-    this.followLocal(dirty);
+    yield* this.followLocal(dirty);
     yield* this.build(dirty);
     const everywhere = changed(physicalTables) || here !== this.here || this.localChanged;
     this.physical = everywhere ? compilePhysical(this.at, here) : this.movedPorts(known!, here);
@@ -185,6 +189,17 @@ export class Compiler {
     return movePorts(this.physical!, this.at, here, datapaths);
   }
 
+  /** Whether a change may make a datapath local, or no longer so. */
+  private movesDatapaths(change: RowChange): boolean {
+    if (!localTables.has(change.table)) return false;
+    if (change.table !== 'Port_Binding' || !change.old || !change.new) return true;
+    const a = change.old as Tables['Port_Binding'], b = change.new as Tables['Port_Binding'];
+    const own = this.at.chassis?._uuid;
+    const isPlain = (row: typeof a): boolean => row.type === ''
+      && row.additional_chassis.length === 0 && (own === undefined || row.chassis !== own);
+    return a.datapath !== b.datapath || !isPlain(a) || !isPlain(b);
+  }
+
   private localOf(view: View, chassis: Tables['Chassis'] | undefined): LocalView['local'] {
     const local = new Map<Uuid, DatapathBinding>();
     for (const uuid of chassis ? localDatapaths(view, chassis) : []) {
@@ -210,7 +225,7 @@ export class Compiler {
   }
 
   private apply(changes: readonly RowChange[], dirty: Dirty): void {
-    const stale = new Set<Flow>();
+    const stale = new Set<Use>();
     for (const change of changes) {
       if (change.table === 'Logical_Flow') {
         const flow = this.flows.get(change.uuid);
@@ -226,14 +241,20 @@ export class Compiler {
       if (change.table === 'Port_Binding') this.portSecurityOf(change, dirty);
       if (invisible(change)) continue;
       for (const name of touched(change, this.at.chassis?.name)) {
-        for (const flow of this.users.get(name) ?? []) stale.add(flow);
+        for (const use of this.users.get(name) ?? []) stale.add(use);
       }
     }
-    for (const flow of stale) {
-      if (this.flows.get(flow.row._uuid) !== flow) continue;
-      this.remove(flow, dirty);
-      this.add(flow.row, dirty);
+    for (const use of stale) {
+      this.forgetResult(use);
+      const { flow, of } = use;
+      const everywhere = of === 'routers' || of === 'switches';
+      for (const uuid of everywhere ? flow.datapaths : [of]) addTo(dirty, uuid, flow.table!);
     }
+  }
+
+  private forgetResult(use: Use): void {
+    if (use.flow.results.get(use.of) === use) use.flow.results.delete(use.of);
+    for (const name of use.result.dependencies) this.users.get(name)?.delete(use);
   }
 
   private portSecurityOf(change: RowChange, dirty: Dirty): void {
@@ -271,23 +292,25 @@ export class Compiler {
       this.members.get(datapath)?.get(flow.table)?.delete(flow);
       addTo(dirty, datapath, flow.table);
     }
-    for (const { dependencies } of flow.results.values()) {
-      for (const name of dependencies) this.users.get(name)?.delete(flow);
-    }
+    for (const use of flow.results.values()) this.forgetResult(use);
   }
 
   /** Datapaths that became local, or changed their key, are built; others are forgotten. */
-  private followLocal(dirty: Dirty): void {
+  private *followLocal(dirty: Dirty): Steps<void> {
     for (const [uuid, row] of this.at.local) {
       const router = this.at.view.isRouter(row);
       if (this.keys.get(uuid) === row.tunnel_key && this.routers.has(uuid) === router) continue;
+      yield;
       this.forget(uuid);
       this.localChanged = true;
       this.keys.set(uuid, row.tunnel_key);
       if (router) this.routers.add(uuid); else this.routers.delete(uuid);
       for (const [table, flows] of this.members.get(uuid) ?? []) {
         addTo(dirty, uuid, table);
-        for (const flow of flows) flow.results.delete(uuid);
+        for (const flow of flows) {
+          const use = flow.results.get(uuid);
+          if (use) this.forgetResult(use);
+        }
       }
       addTo(dirty, uuid, TABLE_IN_PORT_SEC);
       addTo(dirty, uuid, TABLE_OUT_PORT_SEC);
@@ -380,10 +403,12 @@ export class Compiler {
   private result(flow: Flow, scope: Scope): FlowResult {
     const shared = scope.router ? 'routers' : 'switches';
     const known = flow.results.get(shared) ?? flow.results.get(scope.datapath);
-    if (known) return known;
+    if (known) return known.result;
     const result = compileFlow(flow.row, scope, this.release);
-    flow.results.set(result.perDatapath ? scope.datapath : shared, result);
-    for (const name of result.dependencies) addTo(this.users, name, flow);
+    const of = result.perDatapath ? scope.datapath : shared;
+    const use: Use = { flow, of, result };
+    flow.results.set(of, use);
+    for (const name of result.dependencies) addTo(this.users, name, use);
     return result;
   }
 
