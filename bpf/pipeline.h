@@ -69,17 +69,21 @@ static __always_inline int receive(ctx_t *ctx, struct scratch *s)
 	return punt(s, PUNT_UNKNOWN_IFACE);
 }
 
-static __always_inline void decide_once(ctx_t *ctx, struct scratch *s)
+GLOBAL int decide_once(ctx_t *ctx, struct scratch *s)
 {
+	s = scratch_again(s);
+	if (!s)
+		return 0;
 	s->ingress = ctx_ingress(ctx);
 	s->frame_len = ctx_len(ctx);
 	note_version(s, 0);
 	if (receive(ctx, s))
-		return;
+		return 0;
 	walk(s);
 	if (s->verdict == VERDICT_OUTPUT || s->verdict == VERDICT_TUNNEL)
 		if (!can_rewrite(s) || (s->marks & MARK_ANSWER && !ctx_composable(ctx)))
 			punt(s, PUNT_REWRITE);
+	return 0;
 }
 
 struct again {

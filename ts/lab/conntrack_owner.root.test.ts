@@ -2,9 +2,9 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { CONN_DEAD, CONN_NAT_SRC, puntReason } from '../abi/generated.js';
-import { abi, set, type TestOp } from './dataplane.fixture.js';
+import { abi, next, set, type TestOp } from './dataplane.fixture.js';
 import {
-  ctCommit, errorAbout, F, pingOf, tcpOf, timeouts, TrackingSwitch, udpOf, zones,
+  ctClear, ctCommit, ctNext, errorAbout, F, pingOf, tcpOf, timeouts, TrackingSwitch, udpOf, zones,
 } from './conntrack.fixture.js';
 
 const test = suite('conntrack: ownership');
@@ -120,6 +120,31 @@ on('ct_mark and ct_label: written under their masks, read with the next packet',
   const [conn] = lab.conns().filter(({ key }) => key.zone === zones.a);
   assert.equal([conn?.conn.mark, conn?.conn.label], [0xabcd0000, [1, 2, 3, 4]]);
 }, marked, [0x5a, 0x770000, 0xff0000, 0, 0, 0]);
+
+on('a policy change: the mark of an established connection changes, and the packet drops', (lab) => {
+  lab.say('a', udpOf('a'));
+  lab.say('b', udpOf('b'));
+  lab.plane.table(1, 2, [{ ops: [set(abi.FW_CT_MARK, 0, 1), ctCommit(1)], args: [1] }]);
+  assert.is(lab.say('a', udpOf('a')), 'drop');
+  assert.equal(lab.conns().map(({ key, conn }) => [key.zone, conn.mark]).sort(),
+    [[zones.a, 1], [zones.b, 0]]);
+  assert.equal(lab.states(), ['11 2.0', '12 2.0']);
+});
+
+on('ct(nat) of a connection that OVN committed shows snat, and dnat in replies', (lab) => {
+  lab.plane.table(1, 0, [{ ops: [ctNext(1, abi.FW_CT_ZONE, true)] }]);
+  assert.is(lab.say('a', udpOf('a')), 'new/new');
+  assert.is(lab.say('b', udpOf('b')), 'est rpl dnat/est rpl');
+  assert.is(lab.say('a', udpOf('a')), 'est snat/est');
+});
+
+on('the zone is that of the word which the action names; ct_clear untracks', (lab) => {
+  lab.plane.table(1, 0, [{ ops: [ctNext(1, abi.FW_DNAT_ZONE)] }]);
+  assert.is(lab.say('a', udpOf('a')), 'new/new');
+  assert.equal(lab.conns().map(({ key }) => key.zone).sort(), [11, 12], 'datapath 1: 11');
+  lab.plane.table(1, 1, [{ ops: [ctClear, next(2)] }]);
+  assert.is(lab.say('a', udpOf('a')), '/new', 'nothing to see and nothing to commit');
+});
 
 on('after a commit the packet is untracked, and its entry carries the NAT of OVN', (lab) => {
   const { words } = lab.send('a', udpOf('a'));
