@@ -128,6 +128,9 @@ static __always_inline int parse_ip4(struct scratch *s, void *l3, void *end, __u
 		return PUNT_IP_OPTIONS;
 	if (csum_ip4(ip) != 0xffff)
 		return PUNT_MALFORMED;
+	/* OVS 3.1 routes IPv4 of protocol 0 without taking from its TTL (CVE-2023-1668). */
+	if (!ip->protocol)
+		return PUNT_MALFORMED;
 	if (ip->frag_off & bpf_htons(IP4_FRAGMENT))
 		return PUNT_FRAGMENT;
 	s->kind = FRAME_IP4;
