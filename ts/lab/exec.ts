@@ -95,11 +95,14 @@ export function runAsync(argv: readonly string[], options: RunOptions = {}): Pro
 export const sleep = (ms: number): Promise<void> =>
   new Promise((resolve) => { setTimeout(resolve, ms); });
 
+/** How much slower than usual this machine is; kernel_matrix.ts says it of emulated ones. */
+const patience = Number(process.env['OVN_XDP_PATIENCE'] ?? 1);
+
 /** Asks until the answer is neither undefined nor false; throws naming `what` when time is up. */
 export async function until<T>(
   what: string, timeoutMs: number, ask: () => T | Promise<T>,
 ): Promise<Exclude<T, undefined | false>> {
-  const end = Date.now() + timeoutMs;
+  const end = Date.now() + timeoutMs * patience;
   for (;;) {
     const answer = await ask();
     if (answer !== undefined && answer !== false) return answer as Exclude<T, undefined | false>;

@@ -1,4 +1,7 @@
-/** Two chassis on OVS's kernel datapath, with and without ovn-xdp. */
+/**
+ * Two chassis on OVS's kernel datapath: without ovn-xdp, with it, and with it on one of them.
+ * Argument 6: the underlay is IPv6, and outer checksums are off.
+ */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { startAgents, type Agent, type AgentStatus } from './agent.js';
@@ -6,11 +9,13 @@ import { run } from './exec.js';
 import { Lab } from './lab.js';
 import { applyTopology, twoSubnets } from './topology.js';
 
+const encap = process.argv[2] === '6' ? { family: 6, csum: false } as const
+  : { family: 4, csum: true } as const;
 let lab: Lab;
 let agents: Agent[] = [];
 
 test.before(async () => {
-  lab = await Lab.start({ chassis: ['c1', 'c2'], datapath: 'system' });
+  lab = await Lab.start({ chassis: ['c1', 'c2'], datapath: 'system', encap });
   applyTopology(lab, twoSubnets);
 });
 test.after(async () => {
@@ -60,6 +65,14 @@ test('ovn-xdp at TC carries it', async () => {
       JSON.stringify(punted_by_reason)}`);
     assert.ok(gained > 100, `${gained} forwarded`);
   }
+});
+
+test('one chassis with ovn-xdp, one with kernel OVS alone', async () => {
+  await agents[1]!.remove();
+  const before = agents[0]!.status()!.counters.forwarded;
+  assert.equal(await traffic(), []);
+  const gained = agents[0]!.status()!.counters.forwarded - before;
+  assert.ok(gained > 100, `${gained} forwarded`);
 });
 
 test.run();

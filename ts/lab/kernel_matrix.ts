@@ -17,7 +17,8 @@ const node = (file: string, ...args: readonly string[]): string[] =>
 /** What OVN over the kernel datapath needs; kernels since 7.0 have some of it built in. */
 const ovnModules = ['nfnetlink', 'nf_conntrack_netlink', 'openvswitch', 'vport_geneve', 'geneve',
   'veth', 'sch_ingress', 'cls_bpf', 'bridge', 'tun'];
-const ovn: VmRun = { modules: ovnModules, uptimeS: ovsUptimeS, timeoutMs: 900_000 };
+const ovn: VmRun = { modules: ovnModules, uptimeS: ovsUptimeS, timeoutMs: 900_000,
+  env: { OVN_XDP_PATIENCE: '8' } };
 
 export interface Outcome {
   readonly passed: number; readonly failed: number; readonly seconds: number;
@@ -95,16 +96,18 @@ async function floor(kernel: KernelName): Promise<Outcome> {
     notes: status === 0 ? [] : [stdout, stderr] };
 }
 
-const guestTest = (file: string): Part => async (kernel) => {
-  const { stdout, stderr, status, seconds } = await runInKernel(kernel, node(file), ovn);
+const guestTest = (file: string, ...args: readonly string[]): Part => async (kernel) => {
+  const { stdout, stderr, status, seconds } =
+    await runInKernel(kernel, node(file, ...args), ovn);
   const { passed, failed } = parseTotals(stdout, status);
   return { passed, failed, seconds,
     notes: failed === 0 ? notesIn(stdout) : [stdout, stderr] };
 };
 
 export const parts = {
-  loads, floor, datapath: guestTest('kernel_datapath.guest.js'),
-  offloads: guestTest('kernel_offloads.guest.js'),
+  loads, floor, datapath: guestTest('kernel_datapath.guest.js', '4'),
+  datapath6: guestTest('kernel_datapath.guest.js', '6'),
+  offloads: guestTest('kernel_offloads.guest.js', 'full'),
 } as const satisfies Readonly<Record<string, Part>>;
 export type PartName = keyof typeof parts;
 export const partNames = Object.keys(parts) as readonly PartName[];
