@@ -30,23 +30,29 @@ export type Offer = 'live' | number;
 export interface Load { readonly seconds: number; readonly flows: number; readonly offer: Offer }
 export interface Rates { readonly sent: number; readonly received: number }
 
-/** Frames of one call of the kernel: many, because each call sets up a page pool. */
-const CHUNK = 1 << 16;
+/** Frames of the first call of the kernel; each call sets up a page pool of its own, so that
+ * what is measured is one call only, as long as it has to be. */
+const FIRST_FRAMES = 1024;
+const GROWTH = 4;
 /** Before counting begins: caches, page pools, the start of a process. */
 const WARM_SECONDS = { live: 0.15, socket: 0.4 } as const;
 
 const netnsPath = (name: string): string => `/run/netns/${name}`;
 
-/** Sends for a while; how many frames per second. */
-function sendLive(programs: LabObject, { source, frame }: Path, seconds: number): number {
+/** Sends so many frames; how long that took, in seconds. */
+function sendLive(programs: LabObject, { source, frame }: Path, frames: number): number {
   const began = performance.now();
-  let sent = 0, ms = 0;
-  for (; ms < seconds * 1000; ms = performance.now() - began) {
-    inNetns(netnsPath(source.netns), () => programs.program('generate')
-      .testRun({ data: frame, liveFrames: true, repeat: CHUNK }));
-    sent += CHUNK;
+  inNetns(netnsPath(source.netns), () => programs.program('generate')
+    .testRun({ data: frame, liveFrames: true, repeat: frames }));
+  return (performance.now() - began) / 1000;
+}
+
+/** Frames that take about so long: found by sending more and more of them. */
+function framesFor(programs: LabObject, path: Path, seconds: number): number {
+  for (let frames = FIRST_FRAMES; ; frames *= GROWTH) {
+    const took = sendLive(programs, path, frames);
+    if (took > WARM_SECONDS.live) return Math.max(FIRST_FRAMES, Math.round(frames / took * seconds));
   }
-  return sent / (ms / 1000);
 }
 
 async function measureSocket(programs: LabObject, path: Path, seconds: number, rate: number):
@@ -67,10 +73,10 @@ export async function measure(programs: LabObject, path: Path, load: Load): Prom
   programs.set('flows', load.flows);
   programs.set('out_ifindex', inNetns(netnsPath(path.source.netns), () =>
     indexOf(path.source.device)));
-  sendLive(programs, path, WARM_SECONDS.live);
-  const before = programs.received, began = performance.now();
-  const sent = sendLive(programs, path, load.seconds);
-  return { sent, received: (programs.received - before) / ((performance.now() - began) / 1000) };
+  const frames = framesFor(programs, path, load.seconds);
+  const before = programs.received;
+  const took = sendLive(programs, path, frames);
+  return { sent: frames / took, received: (programs.received - before) / took };
 }
 
 // ---- Who carries the frames -----------------------------------------------------------------

@@ -26,7 +26,7 @@ test('wrong usage is 2 and says what is wrong', () => {
     [['status', '--what'], /--what/], [['status', 'x'], /too many arguments: x/],
     [['status', '-o', 'xml'], /-o xml/], [['trace'], /an argument is missing/],
     [['run', '--metrics', 'here'], /--metrics here: not ADDRESS:PORT/],
-    [['lflow', 'nothing'], /no lflow command/], [['ct', 'what'], /no ct command "what"/],
+    [['lflow', 'nothing'], /no lflow command/], [['bench', 'nothing'], /nothing to bench/], [['ct', 'what'], /no ct command "what"/],
     [['ct', 'list', '--zone', 'x'], /--zone x: not understood/],
     [['ct', 'list', '--owner', 'me'], /--owner me: not ours, foreign or all/],
     [['ct', 'flush'], /say --all/], [['drain', '--timeout', 'soon'], /--timeout soon/],

@@ -2,6 +2,7 @@
 /** argv to command: the only place where the process ends itself. */
 import { version } from '../base/version.js';
 import { NoAgent } from '../daemon/control_client.js';
+import { benchCommand } from './bench.js';
 import { parse, UsageError, type Command } from './command.js';
 import { ctCommand } from './ct.js';
 import { detachCommand } from './detach.js';
@@ -26,6 +27,7 @@ const commands: Readonly<Record<string, Command>> = {
   drain: drainCommand,
   undrain: undrainCommand,
   detach: detachCommand,
+  bench: benchCommand,
   version: {
     usage: '', help: 'print the version',
     run: ({ print }) => {
