@@ -2,6 +2,7 @@
  * The walk behind large policies: more ACLs, larger address sets, none of which the packet
  * matches. Rows are those northd writes for such ACLs.
  */
+import { puntReasons, verdictKind } from '#ts/abi/generated.js';
 import { Compiler } from '#ts/compile/compiler.js';
 import { localChassis, type MutableSouthbound } from '#ts/compile/testing.js';
 import { View } from '#ts/southbound/view.js';
@@ -81,11 +82,14 @@ async function run(context: Context): Promise<{ figures: Figure[]; notes: string
     for (const policy of list) {
       context.progress(policy.name);
       const on = await load(policy);
-      const verdict = on.tables.trace(frame).verdict;
-      notes.push(verdict === 1 ? on.note : `${on.note} Not forwarded: verdict ${verdict}.`);
-      const pairs: Pair[] = await inTurn(context.rounds, cost(on), cost(ten));
+      const { verdict, reason } = on.tables.trace(frame);
+      const left = verdict === verdictKind.VERDICT_OUTPUT ? ''
+        : ` Not measured, it is left to OVS: ${puntReasons[reason]?.text ?? reason}.`;
+      notes.push(on.note + left);
+      const pairs: Pair[] = left !== '' ? []
+        : await inTurn(context.rounds, cost(on), cost(ten));
       on.tables.close();
-      figures.push({ name: policy.name, series: policy.series, x: policy.x, ours: 'walk',
+      if (pairs.length > 0) figures.push({ name: policy.name, series: policy.series, x: policy.x, ours: 'walk',
         base: 'walk with 10 ACLs', unit: 'ns', pairs,
         ...policy.x >= 10_000 ? { target } : {} });
     }

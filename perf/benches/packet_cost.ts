@@ -24,7 +24,7 @@ async function measure(setup: Setup, packet: Packet, phase: Phase, repeat: numbe
   Promise<Figure> {
   const { context: { programs, rounds, progress }, tables, scene } = setup;
   const frame = packet.frame(phase, scene.rows);
-  const path = packet.verdict === 'punt' ? 'punt' : phase === 'first' ? 'walk' : 'cached';
+  const path = phase === 'later' ? 'cached' : packet.verdict === 'punt' ? 'punt' : 'walk';
   progress(`${packet.name}, ${path}`);
   const target = path === 'cached' ? cachedTarget
     : path === 'walk' && packet.name.startsWith('routed') ? walkTarget : undefined;

@@ -129,8 +129,8 @@ const tagged = (): Bytes => {
   const frame = connection('a1', 'a2', 4, 'later');
   return Uint8Array.of(...frame.slice(0, 12), 0x81, 0, 0, 5, ...frame.slice(12));
 };
-const broadcast = (): Bytes => {
-  const frame = connection('a1', 'a2', 4, 'later');
+const broadcast = (phase: Phase): Bytes => {
+  const frame = connection('a1', 'a2', 4, phase);
   frame.set(mac('ff:ff:ff:ff:ff:ff'));
   return frame;
 };
