@@ -17,7 +17,7 @@ const node = (file: string, ...args: readonly string[]): string[] =>
 /** What OVN over the kernel datapath needs; kernels since 7.0 have some of it built in. */
 const ovnModules = ['nfnetlink', 'nf_conntrack_netlink', 'openvswitch', 'vport_geneve', 'geneve',
   'veth', 'sch_ingress', 'cls_bpf', 'bridge', 'tun'];
-const ovn: VmRun = { modules: ovnModules, uptimeS: ovsUptimeS, timeoutMs: 900_000,
+export const ovn: VmRun = { modules: ovnModules, uptimeS: ovsUptimeS, timeoutMs: 900_000,
   env: { OVN_XDP_PATIENCE: '8' } };
 
 export interface Outcome {

@@ -3,8 +3,12 @@
  * stream, beside kernel OVS alone on the same machine. `full` tries every combination of
  * offloads, else a few.
  */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { control as controlCodec, type Control } from '../abi/generated.js';
+import { BpfMap, u32Bytes } from '../libbpf/map.js';
 import { startAgents, type Agent } from './agent.js';
 import { uplink } from './chassis.js';
 import { run, until } from './exec.js';
@@ -31,6 +35,7 @@ test.before(async () => {
     await until(`a way to ${name} by IPv6`, 20_000, () =>
       lab.vm('a1').ping(lab.vm(name).ip(6), 1));
   }
+  agents = await startAgents(lab);
 });
 test.after(async () => {
   for (const agent of agents) await agent.stop('SIGKILL');
@@ -70,33 +75,50 @@ function checksumErrors(): number {
 
 // ---- Speed ------------------------------------------------------------------------------------
 
-const speeds = new Map<string, number>();
-async function measure(by: string): Promise<void> {
-  for (const name of receivers) {
-    let best = 0;
-    for (let i = 0; i < 3; i += 1) {
-      const { sum_received } = await iperf(lab.vm(name), 4, '-t', '3');
-      best = Math.max(best, sum_received?.bits_per_second ?? 0);
-    }
-    speeds.set(`${by} ${name}`, best);
-    console.log(`# ${by}: one TCP stream ${where[name]}: ${(best / 1e6).toFixed(0)} Mbit/s`);
+type Way = 'kernel OVS' | 'walk' | 'cache';
+const ways: Readonly<Record<Way, Partial<Control>>> = {
+  'kernel OVS': { enabled: 0 }, walk: { enabled: 1, cache_sets: 0 }, cache: { enabled: 1 },
+};
+
+/** Lets the programs of both chassis pass everything, walk always, or walk and remember. */
+function go(way: Way): void {
+  for (const { pinDir } of agents) {
+    const set = readdirSync(pinDir).find((name) => name.startsWith('abi-'))!;
+    using map = BpfMap.openPinned(join(pinDir, set, 'control'));
+    using cache = BpfMap.openPinned(join(pinDir, set, 'cache'));
+    const control = controlCodec.fromBytes(map.lookup(u32Bytes(0))!);
+    map.update(u32Bytes(0), controlCodec.toBytes(
+      { ...control, cache_sets: cache.info.maxEntries, ...ways[way] }));
   }
 }
 
-test('kernel OVS alone', () => measure('kernel OVS'));
-
-test('one TCP stream through TC is as fast', async () => {
-  agents = await startAgents(lab);
-  const before = forwarded();
-  await measure('ovn-xdp');
-  assert.ok(forwarded() > before + 1000, 'the fast path carried it');
-  for (const name of receivers) {
-    const ratio = speeds.get(`ovn-xdp ${name}`)! / speeds.get(`kernel OVS ${name}`)!;
-    console.log(`# ovn-xdp to kernel OVS, ${where[name]}: ${ratio.toFixed(2)}`);
-    // Emulated, on a machine with other work: a tenth is noise, half would be lost offloads.
-    assert.ok(ratio > 0.8, `${name}: ${ratio}`);
+/** Ways take turns, because other work on the machine comes and goes; the best counts. */
+async function bestOf(to: Vm, rounds: number): Promise<ReadonlyMap<Way, number>> {
+  const best = new Map<Way, number>();
+  for (let i = 0; i < rounds; i += 1) {
+    for (const way of Object.keys(ways) as Way[]) {
+      go(way);
+      const { sum_received } = await iperf(to, 4, '-t', '2');
+      best.set(way, Math.max(best.get(way) ?? 0, sum_received?.bits_per_second ?? 0));
+    }
   }
-});
+  return best;
+}
+
+for (const name of receivers) {
+  test(`one TCP stream ${where[name]} is as fast as through kernel OVS`, async () => {
+    const before = forwarded();
+    const best = await bestOf(lab.vm(name), full ? 5 : 3);
+    const ovs = best.get('kernel OVS')!;
+    for (const [way, bits] of best) {
+      console.log(`# one TCP stream ${where[name]}, ${way}: ${(bits / 1e6).toFixed(0)} Mbit/s, `
+        + `${(bits / ovs).toFixed(2)} of kernel OVS`);
+    }
+    assert.ok(forwarded() > before + 1000, 'the fast path carried it');
+    // Emulated, beside other work: a fifth is noise, half would be lost offloads.
+    assert.ok(best.get('cache')! > 0.8 * ovs);
+  });
+}
 
 // ---- Offloads ---------------------------------------------------------------------------------
 
