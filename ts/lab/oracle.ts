@@ -4,16 +4,23 @@
  * port for resident, guesses conntrack, knows no physical tables) see ovn-trace(8).
  */
 import { join } from 'node:path';
-import { run } from './exec.js';
+import { CommandError, run } from './exec.js';
 import type { Lab } from './lab.js';
 
 export class TraceOracle {
   private readonly socket: string;
+  /** How often the daemon died of a packet and was started again. */
+  restarts = 0;
 
   /** Starts the daemon in the lab's central namespace; it ends with the lab. */
-  constructor(lab: Lab) {
+  constructor(private readonly lab: Lab) {
+    this.socket = join(lab.dir, 'central', 'trace.ctl');
+    this.start();
+  }
+
+  private start(): void {
+    const { lab } = this;
     const dir = join(lab.dir, 'central');
-    this.socket = join(dir, 'trace.ctl');
     run(['ovn-trace', '--detach', '--no-chdir', '-vconsole:off', `--db=${lab.southbound}`,
       `--pidfile=${join(dir, 'trace.pid')}`, `--unixctl=${this.socket}`],
     { netns: lab.netns('central'), env: { OVN_RUNDIR: dir } });
@@ -39,7 +46,17 @@ export class TraceOracle {
 
   exit(): void { run(['ovn-appctl', '-t', this.socket, 'exit']); }
 
+  /** "crashed" for a packet that ovn-trace itself dies of. */
   private trace(options: readonly string[], datapath: string, microflow: string): string {
-    return run(['ovn-appctl', '-t', this.socket, 'trace', ...options, datapath, microflow]);
+    try {
+      return run(['ovn-appctl', '-t', this.socket, 'trace', ...options, datapath, microflow]);
+    } catch (error) {
+      const died = error instanceof CommandError
+        && /End of file|No such file|cannot connect/i.test(error.output);
+      if (!died) throw error;
+      this.restarts += 1;
+      this.start();
+      return 'crashed';
+    }
   }
 }
