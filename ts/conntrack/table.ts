@@ -19,7 +19,7 @@ export function mapOf(maps: Maps, name: string): BpfMap {
 }
 
 const pause = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });
-const chunk = 2048;
+const chunk = 512;
 type Entry = readonly [key: Uint8Array, value: Uint8Array];
 
 /** All entries by batches of the kernel; others run between two of them. What is added or

@@ -263,9 +263,10 @@ export class Agent {
    * is asked for before new connections are ours. Whether anything was applied. */
   async #attach(placed: Placed): Promise<boolean> {
     const plans = this.conntrack.drained ? [] : placed.plans;
-    if (!readControl(this.#port).enabled || this.#attacher.lacks(plans)) this.conntrack.observe();
+    const expected = !readControl(this.#port).enabled || this.#attacher.lacks(plans);
+    if (expected) this.conntrack.observe();
     const applied = await this.#apply(placed);
-    this.#attacher.update(plans);
+    if (this.#attacher.update(plans) && !expected) this.conntrack.observe();
     this.conntrack.takeOver();
     return applied;
   }

@@ -53,8 +53,10 @@ export class Attacher {
   }
 
   /** Makes the attachments those of `plans`: attaches, takes over, detaches. Cheap when nothing
-   * changed. A device that refuses is left to OVS, with the reason in `failures`. */
-  update(plans: readonly Plan[]): void {
+   * changed. A device that refuses is left to OVS, with the reason in `failures`. Whether our
+   * program came to a device where none of ours was. */
+  update(plans: readonly Plan[]): boolean {
+    let came = false;
     for (const folder of folders) mkdirSync(join(this.pinDir, folder), { recursive: true });
     const wanted = new Map(plans.flatMap(({ device, hook }) => hook === 'none' ? []
       : [[device.name, { ifindex: device.ifindex, hook }] as const]));
@@ -67,7 +69,7 @@ export class Attacher {
     for (const [device, attachment] of wanted) {
       if (this.on(device, attachment.ifindex)) continue;
       try {
-        this.#attach(device, attachment);
+        came = this.#attach(device, attachment) || came;
         this.#attached.set(device, attachment);
         this.failures.delete(device);
       } catch (error) {
@@ -79,9 +81,11 @@ export class Attacher {
     for (const device of this.failures.keys()) {
       if (!wanted.has(device)) this.failures.delete(device);
     }
+    return came;
   }
 
-  #attach(device: string, { ifindex, hook }: Attachment): void {
+  /** False: it was there already. */
+  #attach(device: string, { ifindex, hook }: Attachment): boolean {
     const program = this.programs.get(kindOf[hook]);
     if (!program) throw new Error(`no program for ${hook}`);
     const path = join(this.pinDir, folderOf[hook], encode(device));
@@ -89,6 +93,7 @@ export class Attacher {
       : attachLink(program, ifindex, hook, path);
     log('attach', 'INFO', how === 'taken' ? `${device}: took over the ${
       hook === 'clsact' ? 'filter' : 'link'}` : `${device}: ${said[hook]} attached`);
+    return how === 'new';
   }
 }
 
