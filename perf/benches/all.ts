@@ -2,6 +2,7 @@
 import type { Bench } from '../harness/bench.js';
 import { aclSweep } from './acl_sweep.js';
 import { chassisThroughput } from './chassis_throughput.js';
+import { churn } from './churn.js';
 import { controlPlane } from './control_plane.js';
 import { flowSweep } from './flow_sweep.js';
 import { latency } from './latency.js';
@@ -11,6 +12,6 @@ import { packetCost } from './packet_cost.js';
 import { walkShape } from './walk_shape.js';
 
 export const benches: readonly Bench[] = [
-  packetCost, walkShape, aclSweep, chassisThroughput, flowSweep, newConnections, latency,
+  packetCost, walkShape, aclSweep, chassisThroughput, flowSweep, churn, newConnections, latency,
   lflowParse, controlPlane,
 ];

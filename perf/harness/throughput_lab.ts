@@ -73,8 +73,9 @@ export interface ThroughputLab {
   close(): Promise<void>;
 }
 
-/** The lab with the agent's programs on c1 and the agent itself gone. */
-export async function startThroughputLab(programs: LabObject): Promise<ThroughputLab> {
+/** The lab with the agent's programs on c1; the agent itself is gone, unless it stays. */
+export async function startThroughputLab(programs: LabObject,
+  { agentStays = false } = {}): Promise<ThroughputLab> {
   const lab = await Lab.start({ chassis: ['c1', 'c2'] });
   const links: BpfLink[] = [];
   try {
@@ -87,7 +88,8 @@ export async function startThroughputLab(programs: LabObject): Promise<Throughpu
     await agent.ready(({ ports: on }) => on.length >= 3);
     await lab.vm('a1').ping('10.0.2.12', 3);
     await other.remove();
-    await agent.stop('SIGKILL');
+    // It would put its own program back where a rival's is.
+    if (!agentStays) await agent.stop('SIGKILL');
     const netns = agent.chassis.netns;
     programs.wire(netns, 'f1', uplink);
     programs.wire(netns, uplink, 'f1');
