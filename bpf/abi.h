@@ -391,6 +391,10 @@ struct ct_expire {
 #define CACHE_VERSIONS 4096
 #define CACHE_DATAPATHS 6	/* that one entry may have crossed */
 #define CACHE_WAYS 2
+/* ct_versions: counters that follow every change of a connection but to its time-out. The
+ * slot follows from its key without the zone. */
+#define CT_VERSIONS 32768
+#define CACHE_CONNECTIONS 2	/* that one entry may depend on */
 
 /* Whose packet it is: all that a walk may look at without more ado. In the byte order of the
  * frame, but for `head` and the words of the tunnel. */
@@ -448,6 +452,9 @@ struct cache_entry {
 	__u16 len_min;		/* of the frames it is good for, as FW_PKT_LEN */
 	__u16 len_max;
 	struct cache_decision decision;
+	__u32 ct_mode;		/* of ct_control, and 1; 0: has not to do with connections */
+	__u32 ct_version;	/* sum of the counters of `ct_slots` */
+	__u16 ct_slots[CACHE_CONNECTIONS];	/* of ct_versions, and 1; 0 ends */
 	__u32 pad;
 };
 struct cache_set { struct cache_entry way[CACHE_WAYS]; };

@@ -13,12 +13,16 @@
 #include "cache_note.h"
 #include "checksum.h"
 #include "ct_key.h"
+#include "ct_foreign.h"
 #include "physical.h"
 #include "parse.h"
 #include "wire.h"
 
 #define CACHE_REWALK 512	/* jiffies: half a second to five, by CONFIG_HZ */
-#define TCP_FLAGS_WALK 0x07	/* FIN, SYN, RST */
+#define CACHE_REWALK_MS 7000	/* certainly longer; a time-out is kept to a second */
+/* FIN, SYN, RST and ACK: only ACK may be set. That also makes all that tracking sees of the
+ * flags the same for every packet with the key. */
+#define TCP_FLAGS_WALK 0x17
 
 /* Echo only: other messages quote packets, or are neighbour discovery. */
 static __always_inline int key_icmp(struct cache_key *key, struct icmp_any *icmp, __u32 family)
@@ -51,7 +55,7 @@ static __always_inline int key_l4(struct cache_key *key, void *l4, void *end, __
 	if (l4 + sizeof(*tcp) > end)
 		return 0;
 	*header = tcp->doff * 4;
-	return tcp->doff >= 5 && *header <= len && !(((__u8 *)l4)[13] & TCP_FLAGS_WALK);
+	return tcp->doff >= 5 && *header <= len && (((__u8 *)l4)[13] & TCP_FLAGS_WALK) == TCP_FLAG_ACK;
 }
 
 static __always_inline int key_ip4(struct cache_key *key, void *l3, void *end, __u32 room,
@@ -187,6 +191,19 @@ static __always_inline struct cache_set *cache_set(const struct cache_key *key, 
 	return bpf_map_lookup_elem(&cache, &index);
 }
 
+/* Connections are as they were, and would be looked at at all. */
+static __always_inline int connections_hold(const struct cache_entry *e)
+{
+	struct ct_control *c = ct_settings();
+	__u32 sum = 0;
+
+#pragma unroll
+	for (int i = 0; i < CACHE_CONNECTIONS; i++)
+		if (e->ct_slots[i])
+			sum += connection_version(e->ct_slots[i] - 1);
+	return c && c->mode + 1 == e->ct_mode && sum == e->ct_version;
+}
+
 static __always_inline int cache_holds(const struct cache_entry *e, __u32 len)
 {
 	__u32 sum = cache_version(0);
@@ -200,7 +217,7 @@ static __always_inline int cache_holds(const struct cache_entry *e, __u32 len)
 			break;
 		sum += cache_version(e->slots[i]);
 	}
-	return sum == e->version;
+	return sum == e->version && (!e->ct_mode || connections_hold(e));
 }
 
 /* As to_tunnel(): the way out is as good as when the entry was made. */

@@ -23,6 +23,30 @@ static __always_inline int walked_steadily(const struct scratch *s)
 	       (*(volatile __u32 *)&c->active & 1) == s->buffer;
 }
 
+/* A connection that the walk found and left as it was, but for its time-out, which lasts
+ * longer than the entry; there is nothing to do for the next packet. */
+static __always_inline int unmoved(const struct scratch *s, const struct ct_pending *p)
+{
+	__u64 now = s->now + CACHE_REWALK_MS;
+
+	return (p->flags & (PEND_FOUND | PEND_LIVE)) == (PEND_FOUND | PEND_LIVE) &&
+	       !(p->flags & (PEND_CREATE | PEND_ENDED | PEND_MARKED)) &&
+	       !expired(p->life, now);
+}
+
+/* A connection that is OVS's stays so while `conns` does not know it. Other punts may have
+ * made it one, and then the next has another reason. */
+static __always_inline int connections_storable(const struct scratch *s)
+{
+	if (s->verdict == VERDICT_PUNT)
+		return !s->nconnections || (!s->ct_ours && (s->reason == PUNT_CT_FOREIGN ||
+							    s->reason == PUNT_CT_MIDSTREAM));
+	for (__u32 i = 0; i < CT_PENDING; i++)
+		if (i < s->npending && !unmoved(s, &s->pending[i]))
+			return 0;
+	return 1;
+}
+
 static __always_inline int storable(const struct scratch *s)
 {
 	__u32 looks = CACHE_LOOKS_LENGTH;
@@ -38,7 +62,7 @@ static __always_inline int storable(const struct scratch *s)
 		return 0;
 	if (s->verdict == VERDICT_PUNT && (s->reason == PUNT_INTERNAL || s->reason == PUNT_BUDGET))
 		return 0;
-	return s->len_min <= 0xffff && walked_steadily(s);
+	return s->len_min <= 0xffff && walked_steadily(s) && connections_storable(s);
 }
 
 static __always_inline __u64 delta32(const struct scratch *s, __u32 word)
@@ -166,6 +190,11 @@ static __noinline int cache_put(struct scratch *s)
 	for (__u32 i = 0; i < CACHE_DATAPATHS; i++)
 		if (i >= s->nslots)
 			e->slots[i] = 0;
+	e->ct_mode = s->ct_mode;
+	e->ct_version = s->ct_sum;
+	for (__u32 i = 0; i < CACHE_CONNECTIONS; i++)
+		if (i >= s->nconnections)
+			e->ct_slots[i] = 0;
 	e->len_min = s->len_min;
 	e->len_max = s->len_over && s->len_over <= 0xffff ? s->len_over - 1 : 0xffff;
 	e->pad = 0;

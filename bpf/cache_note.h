@@ -62,6 +62,51 @@ static __always_inline int longer_than(struct scratch *s, __u32 limit)
 	return 0;
 }
 
+static __always_inline __u32 connection_slot(const struct conn_key *k)
+{
+	__u64 h = (__u64)(k->a_port + 0x9e3779b1u) * (k->b_port + 0x85ebca77u) + k->proto;
+
+#pragma unroll
+	for (int i = 0; i < 4; i++)
+		h += (__u64)(k->a[i] + 0xc2b2ae3du + i) * (__u32)(k->b[i] + 0x27d4eb2fu - i);
+	h = (h ^ h >> 31) * 0x9e3779b97f4a7c15ull;
+	return h >> 32 & (CT_VERSIONS - 1);
+}
+
+static __always_inline __u32 connection_version(__u32 slot)
+{
+	__u32 *version = bpf_map_lookup_elem(&ct_versions, &slot);
+
+	return version ? *(volatile __u32 *)version : 0;
+}
+
+/* The walk is about to look up s->ct_key. All zones of a connection have one counter. */
+static __always_inline void note_connection(struct scratch *s)
+{
+	__u32 slot = connection_slot(&s->ct_key), n = s->nconnections;
+
+	for (__u32 i = 0; i < CACHE_CONNECTIONS; i++)
+		if (i < n && s->cache.entry.ct_slots[i] == slot + 1)
+			return;
+	if (n >= CACHE_CONNECTIONS) {
+		s->unstorable = 1;
+		return;
+	}
+	s->cache.entry.ct_slots[n] = slot + 1;
+	s->nconnections = n + 1;
+	s->ct_sum += connection_version(slot);
+}
+
+/* The connection has changed, for packets of it on any CPU. */
+static __always_inline void connection_changed(const struct conn_key *key)
+{
+	__u32 slot = connection_slot(key);
+	__u32 *version = bpf_map_lookup_elem(&ct_versions, &slot);
+
+	if (version)
+		__sync_fetch_and_add(version, 1);
+}
+
 /* The walk moved a word. */
 static __always_inline void note_word(struct scratch *s, __u32 word)
 {

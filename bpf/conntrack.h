@@ -13,6 +13,7 @@
 #include "ct_key.h"
 #include "ct_state.h"
 #include "ct_foreign.h"
+#include "cache_note.h"
 
 #define CT_COMMIT 0x100u		/* of track(), beside CT_NAT */
 #define CT_MARK_WORDS 5		/* FW_CT_MARK and FW_CT_LABEL stand together */
@@ -238,6 +239,8 @@ GLOBAL int track(struct scratch *s, __u32 zone, __u32 flags)
 	from_b = canonical_key(s, &s->ct_key, zone);
 	find_pending(s);
 	fresh = s->ct_at >= CT_PENDING;
+	if (fresh)
+		note_connection(s);
 	if (fresh && load_pending(s))
 		return 1;
 	if (PENDING(s)->flags & PEND_LIVE)
@@ -258,17 +261,20 @@ static __always_inline void write_marks(struct scratch *s, const __u32 *value)
 {
 	struct ct_pending *p = PENDING(s);
 	const struct op *op = &s->ct_op;
+	__u32 changes = (p->mark[0] ^ value[0]) & op->mask;
 
-	p->flags |= PEND_MARKED;
-	p->mark[0] = (p->mark[0] & ~op->mask) | (value[0] & op->mask);
-	if (!(op->imm & CT_LABEL))
-		return;
+	p->mark[0] ^= changes;
+	if (op->imm & CT_LABEL)
 #pragma unroll
-	for (int i = 0; i < 4; i++) {
-		__u32 mask = s->rule.args[(op->arg + i) & (RULE_ARGS - 1)];
+		for (int i = 0; i < 4; i++) {
+			__u32 mask = s->rule.args[(op->arg + i) & (RULE_ARGS - 1)];
+			__u32 differs = (p->mark[i + 1] ^ value[i + 1]) & mask;
 
-		p->mark[i + 1] = (p->mark[i + 1] & ~mask) | (value[i + 1] & mask);
-	}
+			p->mark[i + 1] ^= differs;
+			changes |= differs;
+		}
+	if (changes)
+		p->flags |= PEND_MARKED;
 }
 
 /* The packet goes on untracked (compose_conntrack_action() of OVS, without a table). */
@@ -292,6 +298,7 @@ static __always_inline int run_ct_op(struct scratch *s)
 	struct ct_control *c = ct_settings();
 	__u32 zone = s->w[s->ct_op.src & (FW_WORDS - 1)] & 0xffff;
 
+	s->ct_mode = c ? c->mode + 1 : 0;
 	/* Zone 0: ovn-controller has not told us one (yet). */
 	if (!c || c->mode == CT_OFF || !zone)
 		return punt(s, PUNT_CONNTRACK);

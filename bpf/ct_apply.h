@@ -63,6 +63,7 @@ static __always_inline int take_over(struct scratch *s, struct ct_pending *p, st
 	c->packets[1] = c->bytes[1] = 0;
 	swap_life(c, old | CONN_BUSY, p->life);
 	p->flags |= PEND_APPLIED;
+	connection_changed(&p->key);
 	ct_count(CT_STAT_REVIVED);
 	return 0;
 }
@@ -81,6 +82,7 @@ static __always_inline int create(struct scratch *s, struct ct_pending *p)
 	err = bpf_map_update_elem(&conns, &p->key, c, BPF_NOEXIST);
 	if (!err) {
 		p->flags |= PEND_APPLIED;
+		connection_changed(&p->key);
 		count_conns(1);
 		ct_count(CT_STAT_CREATED);
 		return 0;
@@ -109,9 +111,13 @@ static __always_inline int update(struct scratch *s, struct ct_pending *p)
 	if (((old ^ p->life) & CONN_STATES || later > 2 * REFRESH_STEP) &&
 	    !swap_life(c, old, p->life))
 		return lost(s, RETRY_UPDATE);
-	p->seen = p->life;
 	if (p->flags & PEND_MARKED)
 		__builtin_memcpy(&c->mark, p->mark, sizeof(p->mark));
+	if ((old ^ p->life) & CONN_STATES || p->flags & PEND_MARKED) {
+		connection_changed(&p->key);
+		s->unstorable = 1;
+	}
+	p->seen = p->life;
 	count_bytes(c, s, !!(p->flags & PEND_REPLY));
 	return 0;
 }
@@ -123,6 +129,7 @@ static __always_inline int end_conn(struct scratch *s, struct ct_pending *p)
 
 	if (c && !swap_life(c, p->seen, p->seen & ((1ull << CONN_EXPIRES_SHIFT) - 1)))
 		return lost(s, RETRY_UPDATE);
+	connection_changed(&p->key);
 	return 0;
 }
 
@@ -166,6 +173,7 @@ static long undo_one(__u32 i, void *arg)
 	c = bpf_map_lookup_elem(&conns, &p->key);
 	if (c)
 		swap_life(c, p->life, p->life & ((1ull << CONN_EXPIRES_SHIFT) - 1));
+	connection_changed(&p->key);
 	return 0;
 }
 

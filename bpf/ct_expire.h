@@ -29,6 +29,7 @@ int ct_expire(struct ct_expire *ctx)
 		if (life & (CONN_DEAD | CONN_BUSY))
 			return 0;
 		if (swap_life(c, life, life & low)) {
+			connection_changed(&key);
 			ctx->done = 1;
 			return 0;
 		}

@@ -128,13 +128,17 @@ TABLE(ct_stats, BPF_MAP_TYPE_PERCPU_ARRAY, CT_STAT_COUNT, __u32, __u64, 0);
  * SHA-256 of ovn-controller's name for it; 0 = nobody's. Writer and reader: user. */
 TABLE(zone_owners, BPF_MAP_TYPE_ARRAY, 65536, __u32, __u64, 0);
 
-/* What was decided about packets alike (adjustable; 368 bytes a set and CPU). Each CPU has
+/* What was decided about packets alike (adjustable; 384 bytes a set and CPU). Each CPU has
  * its own, so that nothing is ever seen half written and nobody waits. Writer and reader:
  * cache.h. Full: of the two entries of a set the one walked longest ago goes. */
 TABLE(cache, BPF_MAP_TYPE_PERCPU_ARRAY, 8192, __u32, struct cache_set, 0);
 
 /* Says until when entries hold (abi.h). Writer: user. Reader: cache_note.h, cache.h. */
 TABLE(cache_versions, BPF_MAP_TYPE_ARRAY, CACHE_VERSIONS, __u32, __u32, READ_ONLY);
+
+/* As cache_versions, for connections. Writer: ct_apply.h, ct_collect.h. Reader: cache_note.h,
+ * cache.h. Two connections in one slot cost a walk, nothing else. */
+TABLE(ct_versions, BPF_MAP_TYPE_ARRAY, CT_VERSIONS, __u32, __u32, 0);
 
 /* By enum cache_stat. Writer: programs. Reader: metrics. */
 TABLE(cache_stats, BPF_MAP_TYPE_PERCPU_ARRAY, CACHE_STAT_COUNT, __u32, __u64, 0);

@@ -94,6 +94,9 @@ struct scratch {
 	__u32 len_min;			/* frames of which lengths would have gone its way */
 	__u32 len_over;			/* longer than the longest one; 0: any */
 	__u32 tunnel_rx;
+	__u32 ct_mode;			/* as cache_entry.ct_mode */
+	__u32 ct_sum;			/* of the counters of its connections */
+	__u32 nconnections;
 	__u32 marks;
 	__u32 buffer;
 	__u32 ingress;			/* ifindex */

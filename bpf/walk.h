@@ -178,10 +178,8 @@ static long walk_step(__u32 i __attribute__((unused)), void *arg)
 	run_program(s);
 	if (!s->verdict && s->done == DONE_OUTPUT)
 		physical_output(s);
-	if (!s->verdict && s->done == DONE_CT) {
-		s->unstorable = 1;	/* until entries hold versions of connections */
+	if (!s->verdict && s->done == DONE_CT)
 		run_ct_op(s);
-	}
 	if (s->verdict == VERDICT_PUNT)
 		s->flow = s->rule.flow;	/* whose action it was: for trace */
 	return s->verdict != 0;

@@ -39,6 +39,8 @@ export const CACHE_LOOKS_LENGTH = 4;
 export const CACHE_VERSIONS = 4096;
 export const CACHE_DATAPATHS = 6;
 export const CACHE_WAYS = 2;
+export const CT_VERSIONS = 32768;
+export const CACHE_CONNECTIONS = 2;
 export const CACHE_WRITES_ETH = 1;
 export const CACHE_WRITES_IP = 2;
 export const CACHE_WRITES_PORTS = 4;
@@ -427,17 +429,19 @@ export const cacheDecision = struct<CacheDecision>('cache_decision', 92, {
 export interface CacheEntry {
   readonly key: CacheKey; readonly walked: number; readonly version: number;
   readonly slots: readonly number[]; readonly len_min: number; readonly len_max: number;
-  readonly decision: CacheDecision;
+  readonly decision: CacheDecision; readonly ct_mode: number; readonly ct_version: number;
+  readonly ct_slots: readonly number[];
 }
-export const cacheEntry = struct<CacheEntry>('cache_entry', 184, {
+export const cacheEntry = struct<CacheEntry>('cache_entry', 196, {
   key: { offset: 0, type: cacheKey }, walked: { offset: 64, type: 'u32' },
   version: { offset: 68, type: 'u32' }, slots: { offset: 72, type: 'u16', length: 6 },
   len_min: { offset: 84, type: 'u16' }, len_max: { offset: 86, type: 'u16' },
-  decision: { offset: 88, type: cacheDecision },
+  decision: { offset: 88, type: cacheDecision }, ct_mode: { offset: 180, type: 'u32' },
+  ct_version: { offset: 184, type: 'u32' }, ct_slots: { offset: 188, type: 'u16', length: 2 },
 });
 
 export interface CacheSet { readonly way: readonly CacheEntry[] }
-export const cacheSet = struct<CacheSet>('cache_set', 368, {
+export const cacheSet = struct<CacheSet>('cache_set', 392, {
   way: { offset: 0, type: cacheEntry, length: 2 },
 });
 
