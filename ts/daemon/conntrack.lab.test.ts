@@ -1,6 +1,6 @@
 /**
  * Connections beside a real OVN, with security groups as Neutron writes them: what is attached,
- * killed, restarted, drained and detached meanwhile, no TCP transfer notices.
+ * killed, restarted, drained and detached meanwhile, no transfer by TCP or UDP notices.
  * OVN_XDP_TRANSFERS: how many run at a time.
  */
 import { test } from 'uvu';
@@ -15,7 +15,7 @@ import type { Status } from './status.js';
 
 const count = Number(process.env['OVN_XDP_TRANSFERS'] ?? 20);
 /** Blocks a second stay the same, whatever the count: OVS in user space carries no more. */
-const pace = count / 200;
+const pace = count / 100;
 const stallSeconds = 3;
 
 let lab: Lab;
@@ -30,8 +30,9 @@ const listed = (...args: readonly string[]): Listed[] =>
   agent().cli('ct', 'list', '-o', 'json', ...args).split('\n').filter((line) => line !== '')
     .map((line) => JSON.parse(line) as Listed);
 
-const transfers = (port: number, family: 4 | 6 = 4): Promise<Transfers> =>
-  Transfers.start(lab.vm('a1'), lab.vm('b2'), family, count, port, pace);
+const transfers = (port: number, kind: 'tcp' | 'udp' = 'tcp', family: 4 | 6 = 4):
+  Promise<Transfers> => Transfers.start(lab.vm('a1'), lab.vm('b2'),
+  { kind, family, connections: count, port, pace });
 
 async function unharmed(running: Transfers, what: string): Promise<void> {
   const report = await running.stop();
@@ -50,8 +51,9 @@ test.before(async () => {
     web: { ports: ['a1', 'a2', 'b2'] }, db: { ports: ['a3', 'b1'] } }));
   // So that a connection's end is not a matter of minutes.
   for (const chassis of lab.chassis.values()) {
-    chassis.vsctl('set', 'Open_vSwitch', '.', ...['syn-sent', 'time-wait', 'fin-wait', 'close']
-      .map((name) => `external_ids:ovn-xdp-ct-timeout-tcp-${name}=2`));
+    chassis.vsctl('set', 'Open_vSwitch', '.', ...['tcp-syn-sent', 'tcp-time-wait',
+      'tcp-fin-wait', 'tcp-close', 'udp', 'udp-stream', 'icmp']
+      .map((name) => `external_ids:ovn-xdp-ct-timeout-${name}=4`));
   }
 });
 test.after(async () => {
@@ -60,21 +62,23 @@ test.after(async () => {
 });
 
 test('what OVS tracks when programs come stays OVS\'s, and does not notice', async () => {
-  const before = await transfers(6000);
+  const before = await transfers(6000), datagrams = await transfers(6000, 'udp');
+  await sleep(500);
   agents = await startAgents(lab);
   await mode('on');
   await sleep(1000);
-  const foreign = listed('--owner', 'foreign', '--port', '6000');
+  const foreign = listed('--owner', 'foreign', '--port', '6000', '--proto', 'tcp');
   assert.is(foreign.length, count);
   assert.ok(foreign.every(({ orig }) => orig.src === lab.vm('a1').ip(4)));
   assert.is(status().conntrack.entries, 0, 'none of them is ours');
   assert.ok((status().punted_by_reason['ct_midstream'] ?? 0) > count);
   await unharmed(before, 'attached meanwhile');
+  await unharmed(datagrams, 'UDP, attached meanwhile');
 });
 
 test('new connections are ours and go by the fast path', async () => {
   const before = status();
-  const four = await transfers(6001), six = await transfers(6002, 6);
+  const four = await transfers(6001), six = await transfers(6002, 'tcp', 6);
   await sleep(2000);
   const mine = listed('--port', '6001');
   assert.ok(mine.length >= count && mine.length % count === 0, `${mine.length} entries`);
@@ -101,7 +105,7 @@ test('groups say who may connect', async () => {
 });
 
 test('kill -9 and restart keep every connection', async () => {
-  const running = await transfers(6003);
+  const running = await transfers(6003), datagrams = await transfers(6003, 'udp');
   await sleep(1000);
   const before = listed('--port', '6003');
   const takenOver = (): number => agent().logTail(1000).split('OVS tracks').length;
@@ -115,6 +119,7 @@ test('kill -9 and restart keep every connection', async () => {
   assert.is(listed('--port', '6003').length, before.length);
   const { punted_by_reason: punts } = status();
   await unharmed(running, 'killed and restarted');
+  await unharmed(datagrams, 'UDP, killed and restarted');
   const after = status().punted_by_reason;
   assert.is(after['ct_midstream'] ?? 0, punts['ct_midstream'] ?? 0, 'none went to OVS');
 });
@@ -128,17 +133,18 @@ test('flush ends what it is asked to', async () => {
 });
 
 test('drain leaves new connections to OVS and ends when ours have ended', async () => {
-  const owned = await transfers(6004);
+  const owned = await transfers(6004), datagrams = await transfers(6004, 'udp');
   assert.throws(() => agent().cli('drain', '--timeout', '1'), (error: Error) =>
     error instanceof CommandError && /time is up; draining goes on/.test(error.output));
   await agent().stop();
   agent().start();
   await agent().ready();
   assert.is(status().conntrack.mode, 'drain', 'a restart changes nothing');
-  const fresh = await transfers(6005);
-  assert.ok(listed('--port', '6004').length >= count);
+  const fresh = await transfers(6005), freshDatagrams = await transfers(6005, 'udp');
+  assert.ok(listed('--port', '6004').length >= 2 * count);
   assert.is(listed('--port', '6005').length, 0);
   await unharmed(owned, 'owned while draining');
+  await unharmed(datagrams, 'UDP, owned while draining');
   assert.match(agent().cli('drain', '--timeout', '30'), /drained: OVS has all devices\n$/);
   assert.ok(status().ports.every((port) => port.mode === 'none'));
   await sleep(500);
@@ -146,6 +152,7 @@ test('drain leaves new connections to OVS and ends when ours have ended', async 
   await mode('on');
   assert.ok(status().ports.some((port) => port.mode === 'native'));
   await unharmed(fresh, 'OVS\'s from drain to undrain');
+  await unharmed(freshDatagrams, 'UDP, OVS\'s from drain to undrain');
 });
 
 test('detached in the middle, OVS\'s transfers go on; ours were waited for', async () => {

@@ -1,6 +1,6 @@
 /**
- * Many TCP connections that are never idle: each sends small blocks at a steady pace and checks
- * their echo. What happens to the network meanwhile shows as resets, wrong bytes and gaps.
+ * Many TCP or UDP connections that are never idle: each sends small blocks at a steady pace and
+ * checks their echo. What happens to the network meanwhile shows as resets, wrong bytes and gaps.
  */
 import type { ChildProcess } from 'node:child_process';
 import { start, until } from './exec.js';
@@ -16,19 +16,24 @@ export interface TransferReport {
   readonly longestGap: number;
 }
 
-/** argv: address port. Echoes whatever comes, on any number of connections. */
+/** argv: tcp|udp address port. Echoes whatever comes, on any number of connections. */
 const server = `
 import selectors, socket, sys
-host, port = sys.argv[1], int(sys.argv[2])
+kind, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 sel = selectors.DefaultSelector()
-s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET, socket.SOCK_STREAM)
+s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET,
+    socket.SOCK_STREAM if kind == 'tcp' else socket.SOCK_DGRAM)
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 s.bind((host, port))
-s.listen(1024)
+if kind == 'tcp': s.listen(1024)
 sel.register(s, selectors.EVENT_READ)
 print('ready', flush=True)
 while True:
     for key, _ in sel.select():
+        if kind == 'udp':
+            try: s.sendto(*s.recvfrom(65536))
+            except OSError: pass
+            continue
         if key.fileobj is s:
             c, _ = s.accept()
             sel.register(c, selectors.EVENT_READ)
@@ -43,15 +48,23 @@ while True:
             key.fileobj.close()
 `;
 
-/** argv: address port connections interval. Until standard input ends; then one line of JSON. */
+/**
+ * argv: tcp|udp address port connections interval. Until standard input ends; then one line of
+ * JSON. Of UDP a block without an echo is given up after a second.
+ */
 const client = `
 import json, os, selectors, socket, sys, time
-host, port, count, pace = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+kind, host, port, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+pace = float(sys.argv[5])
 sel = selectors.DefaultSelector()
 sel.register(sys.stdin, selectors.EVENT_READ)
 class Link:
     def __init__(self, n):
-        self.s = socket.create_connection((host, port), 10)
+        if kind == 'tcp': self.s = socket.create_connection((host, port), 10)
+        else:
+            self.s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET,
+                socket.SOCK_DGRAM)
+            self.s.connect((host, port))
         self.s.setblocking(False)
         self.n, self.sent, self.got, self.last, self.gap, self.why = n, b'', b'', time.time(), 0, ''
         self.blocks, self.due = 0, time.time() + pace * n / count
@@ -63,13 +76,15 @@ class Link:
     def send(self, now):
         self.due += pace
         if self.due < now: self.due = now + pace
-        if self.sent: return
+        if self.sent and (kind == 'tcp' or now - self.at < 1): return
+        self.at = now
         self.sent, self.got = os.urandom(600), b''
         try: self.s.send(self.sent)
         except OSError as e: self.fail(str(e))
     def receive(self, now):
         try: data = self.s.recv(65536)
         except OSError as e: return self.fail(str(e))
+        if kind == 'udp' and data != self.sent: return
         if not data: return self.fail('closed')
         self.got += data
         if len(self.got) < len(self.sent): return
@@ -100,13 +115,14 @@ export class Transfers {
     private readonly output: () => string) {}
 
   /** Returns when all connections are open. `pace`: seconds between two blocks of one. */
-  static async start(from: Vm, to: Vm, family: 4 | 6, connections: number, port: number,
-    pace = 0.1): Promise<Transfers> {
-    const serving = start(['python3', '-c', server, to.ip(family), `${port}`],
+  static async start(from: Vm, to: Vm, { kind = 'tcp', family = 4, connections, port, pace = 0.1 }:
+    { readonly kind?: 'tcp' | 'udp'; readonly family?: 4 | 6; readonly connections: number;
+      readonly port: number; readonly pace?: number }): Promise<Transfers> {
+    const serving = start(['python3', '-c', server, kind, to.ip(family), `${port}`],
       { netns: to.netns });
     await said(serving, 'ready');
-    const asking = start(['python3', '-c', client, to.ip(family), `${port}`, `${connections}`,
-      `${pace}`], { netns: from.netns, stdio: ['pipe', 'pipe', 'inherit'] });
+    const asking = start(['python3', '-c', client, kind, to.ip(family), `${port}`,
+      `${connections}`, `${pace}`], { netns: from.netns, stdio: ['pipe', 'pipe', 'inherit'] });
     const output = await said(asking, 'ready');
     return new Transfers(serving, asking, output);
   }
