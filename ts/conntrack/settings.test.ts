@@ -38,7 +38,8 @@ test('what cannot be is said, and the default holds', () => {
 });
 
 test('the size of a table that has to be made', () => {
-  const size = (text: string): number | undefined => tableCapacity(new Map([['ct-capacity', text]]));
+  const size = (text: string): number | undefined =>
+    tableCapacity(new Map([['ct-capacity', text]]));
   assert.equal([size('1024'), size('2000000'), size('5'), size('x'), tableCapacity(new Map())],
     [1024, 2_000_000, undefined, undefined, undefined]);
 });

@@ -47,7 +47,8 @@ test('every datapath is asked, and errors are told', async () => {
     assert.is((await all(dumpConntrack(path))).length, 100_000);
     const error: unknown = await all(askVswitchd(path, 'fails', [])).catch((e: unknown) => e);
     assert.match(String(error), 'fails: no such\nthing');
-    const gone: unknown = await all(askVswitchd(join(dir, 'none'), 'x', [])).catch((e) => e as Error);
+    const gone: unknown = await all(askVswitchd(join(dir, 'none'), 'x', []))
+      .catch((e: unknown) => e);
     assert.match(String(gone), 'ENOENT');
   } finally {
     server.close();
