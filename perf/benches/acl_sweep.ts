@@ -6,8 +6,8 @@ import { puntReasons, verdictKind } from '#ts/abi/generated.js';
 import { Compiler } from '#ts/compile/compiler.js';
 import { localChassis, type MutableSouthbound } from '#ts/compile/testing.js';
 import { View } from '#ts/southbound/view.js';
-import type { Bench, Context } from '../harness/bench.js';
-import { inTurn, type Figure, type Pair, type Target } from '../harness/figure.js';
+import type { Bench, Context, Measured } from '../harness/bench.js';
+import { inTurn, type Figure, type Target } from '../harness/figure.js';
 import { packets, sceneRows } from '../harness/scenes.js';
 import { Tables } from '../harness/tables.js';
 
@@ -69,7 +69,7 @@ async function load({ rows: make, name }: Policy): Promise<Loaded> {
     + ` ms${full}.` };
 }
 
-async function run(context: Context): Promise<{ figures: Figure[]; notes: string[]; axis: string }> {
+async function run(context: Context): Promise<Measured> {
   const packet = packets.find(({ name }) => name === 'switch, IPv4');
   if (packet === undefined) throw new Error('no such packet');
   const frame = packet.frame('first', sceneRows());
@@ -86,12 +86,13 @@ async function run(context: Context): Promise<{ figures: Figure[]; notes: string
       const left = verdict === verdictKind.VERDICT_OUTPUT ? ''
         : ` Not measured, it is left to OVS: ${puntReasons[reason]?.text ?? reason}.`;
       notes.push(on.note + left);
-      const pairs: Pair[] = left !== '' ? []
-        : await inTurn(context.rounds, cost(on), cost(ten));
+      if (left === '') {
+        figures.push({ name: policy.name, series: policy.series, x: policy.x, ours: 'walk',
+          base: 'walk with 10 ACLs', unit: 'ns',
+          pairs: await inTurn(context.rounds, cost(on), cost(ten)),
+          ...policy.x >= 10_000 ? { target } : {} });
+      }
       on.tables.close();
-      if (pairs.length > 0) figures.push({ name: policy.name, series: policy.series, x: policy.x, ours: 'walk',
-        base: 'walk with 10 ACLs', unit: 'ns', pairs,
-        ...policy.x >= 10_000 ? { target } : {} });
     }
   } finally {
     ten.tables.close();

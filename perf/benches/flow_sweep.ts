@@ -1,5 +1,5 @@
 /** One flow to a million: what the working set costs. The base is the same path with one. */
-import type { Bench, Context } from '../harness/bench.js';
+import type { Bench, Context, Measured } from '../harness/bench.js';
 import { inTurn, type Figure, type Target } from '../harness/figure.js';
 import { measure, type Path } from '../harness/path.js';
 import { startThroughputLab } from '../harness/throughput_lab.js';
@@ -8,7 +8,7 @@ const counts = [1, 10, 1000, 100_000, 1_000_000];
 /** Issue 6: a packet of a million flows at most twice as dear as one of a single flow. */
 const target: Target = { of: 'ratio', is: 'at most', value: 2 };
 
-async function run(context: Context): Promise<{ figures: Figure[]; notes: string[]; axis: string }> {
+async function run(context: Context): Promise<Measured> {
   context.progress('building the lab');
   const on = await startThroughputLab(context.programs);
   const cost = (path: Path, flows: number) => async (): Promise<number> => {

@@ -4,7 +4,7 @@
  */
 import { build } from 'hdr-histogram-js';
 import { sleep } from '#ts/lab/exec.js';
-import type { Bench, Context } from '../harness/bench.js';
+import type { Bench, Context, Measured } from '../harness/bench.js';
 import type { Figure } from '../harness/figure.js';
 import type { Carrier, Path } from '../harness/path.js';
 import { startSender } from '../harness/sender.js';
@@ -54,7 +54,7 @@ async function atRate(context: Context, on: ThroughputLab, path: Path, rate: num
   };
 }
 
-async function run(context: Context): Promise<{ figures: Figure[]; notes: string[]; axis: string }> {
+async function run(context: Context): Promise<Measured> {
   context.progress('building the lab');
   const on = await startThroughputLab(context.programs);
   const figures: Figure[] = [], notes: string[] = [];

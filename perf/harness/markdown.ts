@@ -1,5 +1,6 @@
 /** A run as a page: first what is not reached, then every figure with its spread. */
-import { baseOf, oursOf, ratios, reached, spread, type BenchResult, type Figure } from './figure.js';
+import { baseOf, oursOf, ratios, reached, spread, type BenchResult, type Figure }
+  from './figure.js';
 import type { Run } from './store.js';
 
 /** Three digits that a reader can compare. */

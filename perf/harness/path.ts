@@ -51,7 +51,8 @@ function sendLive(programs: LabObject, { source, frame }: Path, frames: number):
 function framesFor(programs: LabObject, path: Path, seconds: number): number {
   for (let frames = FIRST_FRAMES; ; frames *= GROWTH) {
     const took = sendLive(programs, path, frames);
-    if (took > WARM_SECONDS.live) return Math.max(FIRST_FRAMES, Math.round(frames / took * seconds));
+    if (took < WARM_SECONDS.live) continue;
+    return Math.max(FIRST_FRAMES, Math.round(frames / took * seconds));
   }
 }
 

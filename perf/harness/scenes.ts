@@ -5,7 +5,8 @@ import { Compiler } from '#ts/compile/compiler.js';
 import type { Desired } from '#ts/compile/model.js';
 import { localChassis, readDatabase, type MutableSouthbound } from '#ts/compile/testing.js';
 import {
-  arp, concat, ethernet, geneve, ipPacket, mac, nd, PROTO, solicitedNode, tcp, typeOf, udp, type Bytes,
+  arp, concat, ethernet, geneve, ipPacket, mac, nd, PROTO, solicitedNode, tcp, typeOf, udp,
+  type Bytes,
 } from '#ts/lab/frames.js';
 import { routerMac, vmIp, vmMac, type Topology, type TopologyVm } from '#ts/lab/topology.js';
 import { View } from '#ts/southbound/view.js';

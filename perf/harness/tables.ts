@@ -3,7 +3,8 @@
  * go through BPF_PROG_TEST_RUN as if they came from the device that is chosen.
  */
 import { join } from 'node:path';
-import { cacheState, ctControl, ctMode, iface, ifaceKey, trace, type Trace } from '#ts/abi/generated.js';
+import { cacheState, ctControl, ctMode, iface, ifaceKey, trace, type Trace }
+  from '#ts/abi/generated.js';
 import { packageRoot } from '#ts/base/package_root.js';
 import type { Desired } from '#ts/compile/model.js';
 import { KernelPort } from '#ts/daemon/kernel_port.js';
