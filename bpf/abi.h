@@ -558,6 +558,14 @@ struct iface_counters {
 	struct counter punted;
 };
 
+/* iface_cells, by ifindex modulo this number: counters without a hash lookup. The first device
+ * of a CPU has the cell; those that share it count in `iface_counters`. */
+#define IFACE_CELLS 1024
+struct iface_cell {
+	__u64 ifindex;		/* 0: free */
+	struct iface_counters counters;
+};
+
 /* One step of a walk, kept for trace. */
 struct trace_step {
 	__u32 datapath;

@@ -44,6 +44,7 @@ USE_STRUCT(control)
 USE_STRUCT(flow_uuid)
 USE_STRUCT(counter)
 USE_STRUCT(iface_counters)
+USE_STRUCT(iface_cell)
 USE_STRUCT(trace_step)
 USE_STRUCT(trace)
 

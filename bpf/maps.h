@@ -97,13 +97,15 @@ struct {
 } devmap SEC(".maps");
 
 /* Counters. Writer: programs, at the one exit. Reader: metrics. By flow index
- * (adjustable; beyond it only the reason is counted), by reason, by device (entries are
- * made by the first frame; full: the device is not counted, the reasons still are). */
+ * (adjustable; beyond it only the reason is counted), by reason, by device: in its cell, or
+ * where it has none by ifindex (entries are made by the first frame; full: the device is not
+ * counted, the reasons still are). */
 TABLE(flow_drops, BPF_MAP_TYPE_PERCPU_ARRAY, FLOWS_MAX, __u32, struct counter, 0);
 TABLE(punts, BPF_MAP_TYPE_PERCPU_ARRAY, PUNT_REASON_COUNT, __u32, struct counter, 0);
 TABLE(drops, BPF_MAP_TYPE_PERCPU_ARRAY, DROP_REASON_COUNT, __u32, struct counter, 0);
 TABLE(iface_counters, BPF_MAP_TYPE_PERCPU_HASH, 4096, __u32, struct iface_counters,
       BPF_F_NO_PREALLOC);
+TABLE(iface_cells, BPF_MAP_TYPE_PERCPU_ARRAY, IFACE_CELLS, __u32, struct iface_cell, 0);
 
 /* Tracked connections (adjustable). Writer: ct_apply.h; ct_collect deletes. Reader:
  * conntrack.h. Not preallocated: memory follows use, some 200 bytes each. Full: the new

@@ -18,10 +18,25 @@ static __always_inline void count(struct counter *c, __u32 bytes)
 	}
 }
 
+/* The device's own cell, if it has one on this CPU. */
+static __always_inline struct iface_counters *iface_cell(__u32 ifindex)
+{
+	__u32 index = ifindex % IFACE_CELLS;
+	struct iface_cell *cell = bpf_map_lookup_elem(&iface_cells, &index);
+
+	if (!cell)
+		return 0;
+	if (!cell->ifindex)
+		cell->ifindex = ifindex;
+	return cell->ifindex == ifindex ? &cell->counters : 0;
+}
+
 static __always_inline void count_iface(struct scratch *s)
 {
-	struct iface_counters *c = bpf_map_lookup_elem(&iface_counters, &s->ingress);
+	struct iface_counters *c = iface_cell(s->ingress);
 
+	if (!c)
+		c = bpf_map_lookup_elem(&iface_counters, &s->ingress);
 	if (!c) {
 		struct iface_counters none = {};
 

@@ -44,6 +44,7 @@ export const CACHE_CONNECTIONS = 2;
 export const CACHE_WRITES_ETH = 1;
 export const CACHE_WRITES_IP = 2;
 export const CACHE_WRITES_PORTS = 4;
+export const IFACE_CELLS = 1024;
 export const TRACE_STEPS = 128;
 
 export const flowWord = Object.freeze({
@@ -472,6 +473,11 @@ export const ifaceCounters = struct<IfaceCounters>('iface_counters', 48, {
   punted: { offset: 32, type: counter },
 });
 
+export interface IfaceCell { readonly ifindex: bigint; readonly counters: IfaceCounters }
+export const ifaceCell = struct<IfaceCell>('iface_cell', 56, {
+  ifindex: { offset: 0, type: 'u64' }, counters: { offset: 8, type: ifaceCounters },
+});
+
 export interface TraceStep {
   readonly datapath: number; readonly table: number; readonly stage: number; readonly flow: number;
   readonly tuple: number; readonly outport: number;
@@ -500,5 +506,5 @@ export const structs: readonly Codec<unknown>[] = [
   tuple, stageTuple, stage, dispatchKey, ruleKeyS, ruleKeyM, ruleKeyL, rule, op, program, ifaceKey,
   iface, portKey, port, datapathKey, datapath, tunnel, tunnelSourceKey, macBindingKey, macBinding,
   connKey, conn, ctControl, foreign, ctCollect, ctExpire, cacheKey, outer, cacheDecision,
-  cacheEntry, cacheSet, control, flowUuid, counter, ifaceCounters, traceStep, trace,
+  cacheEntry, cacheSet, control, flowUuid, counter, ifaceCounters, ifaceCell, traceStep, trace,
 ];

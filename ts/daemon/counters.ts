@@ -1,6 +1,6 @@
 /** Counters of the dataplane, summed over CPUs. */
 import {
-  counter as counterCodec, dropReasons, ifaceCounters, puntReasons, type Counter, type Reason,
+  counter as counterCodec, dropReasons, ifaceCell, ifaceCounters, puntReasons, type Counter, type Reason,
 } from '../abi/generated.js';
 import type { BpfMap } from '../libbpf/map.js';
 import { decodeUuid, toWords, words } from '../sync/wire.js';
@@ -44,11 +44,28 @@ function byReason(map: BpfMap, reasons: readonly Reason[]): Map<string, Counter>
   }));
 }
 
+/** Per device, from both places where the programs count (bpf/abi.h, iface_cells). */
+export function readDevices(counters: BpfMap, cells: BpfMap): Map<number, Verdicts> {
+  const devices = new Map<number, Verdicts>();
+  const count = (ifindex: number, one: Verdicts): void => {
+    devices.set(ifindex, addAll(devices.get(ifindex) ?? noVerdicts, one));
+  };
+  for (const [key, value] of counters.entries()) {
+    for (const one of counters.perCpuValues(value)) {
+      count(toWords(key)[0] ?? 0, ifaceCounters.fromBytes(one));
+    }
+  }
+  for (const [, value] of cells.entries(1024)) {
+    for (const one of cells.perCpuValues(value)) {
+      const cell = ifaceCell.fromBytes(one);
+      if (cell.ifindex !== 0n) count(Number(cell.ifindex), cell.counters);
+    }
+  }
+  return devices;
+}
+
 export function readCounters(maps: Maps): Counters {
-  const map = mapOf(maps, 'iface_counters');
-  const devices = new Map([...map.entries()].map(([key, value]) => [toWords(key)[0] ?? 0,
-    map.perCpuValues(value).map((one) => ifaceCounters.fromBytes(one))
-      .reduce<Verdicts>(addAll, noVerdicts)] as const));
+  const devices = readDevices(mapOf(maps, 'iface_counters'), mapOf(maps, 'iface_cells'));
   return {
     devices, total: [...devices.values()].reduce(addAll, noVerdicts),
     drops: byReason(mapOf(maps, 'drops'), dropReasons),

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import * as layout from '../abi/generated.js';
 import { packageRoot } from '../base/package_root.js';
 import { BpfObject, u32Bytes, type BpfMap, type BpfProgram } from '../libbpf/mod.js';
+import { readDevices } from '../daemon/counters.js';
 import { encodeTuple } from '../sync/wire.js';
 import { concat, ip4Bytes, ip6Bytes, mac, type Bytes } from './packet.js';
 
@@ -283,12 +284,10 @@ export class Dataplane {
 
   /** Frames of the ingress device: forwarded, dropped, punted. */
   ifaceCounters(): readonly number[] {
-    const map = this.#map('iface_counters');
-    const value = map.lookup(u32Bytes(INGRESS));
-    const cells = value === undefined ? [] : map.perCpuValues(value)
-      .map((bytes) => layout.ifaceCounters.fromBytes(bytes));
+    const counters = readDevices(this.#map('iface_counters'), this.#map('iface_cells'))
+      .get(INGRESS);
     return (['forwarded', 'dropped', 'punted'] as const).map((kind) =>
-      cells.reduce((sum, cell) => sum + Number(cell[kind].packets), 0));
+      Number(counters?.[kind].packets ?? 0n));
   }
 
   /** Every counted frame by cause: `{ 'punt MTU': 3, forwarded: 1 }`. */
