@@ -9,6 +9,7 @@ import { inTurn, type Figure } from '../harness/figure.js';
 import { compileScene, packets, type Compiled, type Packet, type Phase }
   from '../harness/scenes.js';
 import { Tables } from '../harness/tables.js';
+import { workOf } from '../harness/work.js';
 
 const verdicts: Readonly<Record<Packet['verdict'], number>> = {
   output: verdictKind.VERDICT_OUTPUT, tunnel: verdictKind.VERDICT_TUNNEL,
@@ -52,6 +53,8 @@ async function run(context: Context): Promise<{ figures: Figure[]; notes: string
         notes.push(`${packet.name} is not measured: it is left to OVS (${reason}).`);
         continue;
       }
+      const { steps, tuples, ops } = workOf(tables, scene, packet);
+      notes.push(`${packet.name}: ${steps} steps, ${tuples} tuples looked up, ${ops} ops.`);
       const cached = tables.caches(packet.frame('later', scene.rows));
       for (const phase of cached ? ['first', 'later'] as const : ['first'] as const) {
         figures.push(await measure({ context, tables, scene }, packet, phase,

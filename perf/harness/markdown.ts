@@ -40,6 +40,20 @@ function section(result: BenchResult, image: string | undefined): string[] {
     ...image === undefined ? [] : [`![${result.bench}](${image})`, '']];
 }
 
+/** The short form that is kept in git: what is missed, and the figures that have a target. */
+export function summary(run: Run): string {
+  const rows = run.results.flatMap(({ bench, figures }) => figures.filter(({ target }) => target)
+    .map((figure) => [bench, ...figureRow(figure)]));
+  const { cpu = '', kernel = '', commit = '', ovs = '', ovn = '' } = run.machine;
+  const loads = run.machine['load at start'] ?? '';
+  return ['## Last summary', '', `${run.started.slice(0, 10)}, commit ${commit}, \`${run.command}\`. `
+    + `${cpu}, Linux ${kernel.split(' ')[1] ?? kernel}, ${ovs}, ${ovn}; load at start ${loads}.`, '',
+  ...shortfalls(run).map((text) => `- ${text}`), '',
+  ...table(['Benchmark', ...head], rows), '',
+  ...run.results.flatMap(({ bench, notes }) => notes.map((note) => `- ${bench}: ${note}`)), '',
+  ].join('\n');
+}
+
 /** What a reader must know before any figure. */
 export function shortfalls({ results }: Run): string[] {
   return results.flatMap(({ bench, figures, notes }) => [

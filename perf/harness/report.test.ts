@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Figure } from './figure.js';
-import { html, markdown, shortfalls, shown } from './markdown.js';
+import { html, markdown, shortfalls, shown, summary } from './markdown.js';
 import { plot } from './plots.js';
 import { csvCell, load, save, trialsCsv, type Run } from './store.js';
 
@@ -62,6 +62,14 @@ test('bars and sweeps are drawn; without figures nothing is', async () => {
   const sweep = await plot(run([0, 10, 100].map((x) => figure({ x, series: 's' }))).results[0]!);
   assert.match(sweep ?? '', 'how many');
   assert.is(await plot(run([]).results[0]!), undefined);
+});
+
+test('the summary has the figures with a target, and what is missed', () => {
+  const text = summary(run([figure({ name: 'without target' }), missed], ['as it is']));
+  assert.match(text, '- Not reached: b, too slow');
+  assert.match(text, '| b | too slow | 330 ns |');
+  assert.match(text, '- b: as it is');
+  assert.not.match(text, 'without target');
 });
 
 test('numbers are shown with three digits', () => {
