@@ -1,0 +1,193 @@
+/**
+ * Sequences through two dataplanes of one lab, like differential.ts does with single frames.
+ * Those of a batch go step by step: the next frame of each, then what comes of them. Suspects,
+ * which came out otherwise than with OVS alone, go through both again without the others, as
+ * connections that are new to both, and are differences only if they then differ again.
+ */
+import type { Injection } from './generator.js';
+import type { Lab } from './lab.js';
+import { arrivalText, type Arrival } from './outcome.js';
+import { describe, type Bytes } from './packet.js';
+import { firstClientPort, framesOf, type Sequence } from './sequences.js';
+import type { Wire } from './wire.js';
+
+const batchSize = 96;
+const firstMs = 100;
+const patientMs = 250;
+export const tries = 2;
+export const maxRechecked = 60;
+
+/** By place what came out there, in order. */
+export type Heard = readonly string[];
+/** By index of the sequence, by step. */
+export type Recording = ReadonlyMap<number, readonly Heard[]>;
+
+/** Sequences that are sent together; `policy` is called before each step of them all. */
+export interface Group {
+  readonly indices: readonly number[];
+  readonly policy?: (step: number) => Promise<void>;
+  /** Only steps before this one. */
+  readonly until?: number;
+}
+
+const get16 = (b: Bytes, at: number): number => (b[at] ?? 0) << 8 | (b[at + 1] ?? 0);
+
+/** 16-bit numbers of an IP packet that may be the client's port: also those it quotes. */
+function portsIn(ip: Bytes): number[] {
+  const isV4 = (ip[0] ?? 0) >> 4 === 4;
+  const proto = ip[isV4 ? 9 : 6] ?? 0;
+  const l4 = ip.subarray(isV4 ? 20 : 40);
+  if (proto === 17 && get16(l4, 2) === 6081) return portsIn(l4.subarray(8 + 16 + 14));
+  if (proto !== 1 && proto !== 58) return [get16(l4, 0), get16(l4, 2)];
+  const isError = isV4 ? [3, 11, 12].includes(l4[0] ?? 0) : (l4[0] ?? 0) < 128;
+  return isError ? portsIn(l4.subarray(8)) : [get16(l4, 4), get16(l4, 4) - 1];
+}
+
+/** Two consecutive ports belong to each sequence: see `other` in sequences.ts. */
+const stride = 2;
+const portCount = 65536 - firstClientPort;
+
+export class SequenceRun {
+  /** `round`: sequences of different rounds are different connections. */
+  constructor(
+    private readonly wire: Wire, private readonly lab: Lab, readonly sequences:
+    readonly Sequence[],
+  ) {}
+
+  portOf(index: number, round: number): number {
+    return firstClientPort + (index + round * this.sequences.length) * stride % portCount;
+  }
+
+  /** OVS forgets every connection. */
+  flush(): void {
+    for (const chassis of this.lab.chassis.values()) {
+      chassis.appctl('ovs-vswitchd', 'dpctl/flush-conntrack');
+    }
+  }
+
+  /** `expected`: recordings one of which each step should be like; then it is not waited for. */
+  async record(groups: readonly Group[], round: number, ...expected: readonly Recording[]):
+  Promise<Map<number, Heard[]>> {
+    this.flush();
+    const recording = new Map<number, Heard[]>();
+    for (const group of groups) await this.recordGroup(group, round, expected, recording);
+    return recording;
+  }
+
+  private async recordGroup({ indices, policy, until = Infinity }: Group, round: number,
+    expected: readonly Recording[], into: Map<number, Heard[]>): Promise<void> {
+    const frames = new Map(indices.map((index) =>
+      [index, framesOf(this.sequences[index]!, this.portOf(index, round))] as const));
+    const steps = Math.min(until, Math.max(0, ...[...frames.values()].map((all) => all.length)));
+    const ports = new Map(indices.map((index) => [this.portOf(index, round), index] as const));
+    for (let step = 0; step < steps; step++) {
+      await policy?.(step);
+      const active = indices.filter((index) => step < frames.get(index)!.length);
+      for (let at = 0; at < active.length; at += batchSize) {
+        const batch = active.slice(at, at + batchSize);
+        this.wire.send(batch.map((index) => frames.get(index)![step] as Injection));
+        const matches = (arrivals: readonly Arrival[]): boolean => {
+          const heard = sorted(arrivals, ports);
+          return expected.some((one) => batch.every((index) =>
+            same(heard.get(index), one.get(index)?.[step])));
+        };
+        const arrivals = await this.wire.collect(
+          expected.length === 0 ? firstMs : patientMs, matches);
+        const heard = sorted(arrivals, ports);
+        for (const index of new Set([...batch, ...heard.keys()])) {
+          const list = into.get(index) ?? [];
+          // What is late belongs to the step it came in.
+          list[step] = [...list[step] ?? [], ...heard.get(index) ?? []];
+          into.set(index, list);
+        }
+      }
+    }
+  }
+
+  /** Several times, from this round on: always as connections that are new. */
+  async again(groups: readonly Group[], round: number, expected: readonly Recording[] = []):
+  Promise<Recording[]> {
+    const recordings: Recording[] = [];
+    for (let at = 0; at < tries; at++) {
+      const known = expected[at];
+      recordings.push(await this.record(groups, round + at,
+        ...known === undefined ? [] : [known]));
+    }
+    return recordings;
+  }
+}
+
+function sorted(arrivals: readonly Arrival[], ports: ReadonlyMap<number, number>):
+Map<number, string[]> {
+  const heard = new Map<number, string[]>();
+  for (const arrival of arrivals) {
+    const index = portsIn(arrival.frame.subarray(14)).map((port) => ports.get(port))
+      .find((one) => one !== undefined);
+    if (index === undefined) continue;
+    heard.set(index, [...heard.get(index) ?? [], arrivalText(arrival)]);
+  }
+  return heard;
+}
+
+/** Places are sockets of their own: only the order at one of them means anything. */
+const byPlace = (heard: Heard): string => [...heard].map((line, i) =>
+  [line.split(' ')[0] as string, i, line] as const)
+  .sort(([a, i], [b, j]) => a < b ? -1 : a > b ? 1 : i - j).map(([, , line]) => line).join('\n');
+const same = (a: Heard | undefined, b: Heard | undefined): boolean =>
+  byPlace(a ?? []) === byPlace(b ?? []);
+
+/** The step from which on two recordings of a sequence differ in all; undefined: they agree. */
+export function firstDifference(
+  a: readonly Heard[] | undefined, b: readonly Heard[] | undefined,
+): number | undefined {
+  const [x, y] = [a ?? [], b ?? []];
+  if (same(x.flat(), y.flat())) return undefined;
+  const steps = Math.max(x.length, y.length);
+  for (let step = 0; step < steps; step++) if (!same(x[step], y[step])) return step;
+  return undefined;
+}
+
+export interface SequenceDifference {
+  readonly index: number;
+  /** What is left when all behind the first difference is cut off. */
+  readonly step: number;
+  readonly a: Heard; readonly b: Heard;
+}
+
+/** Sequences that in `b` are like none of `as`. */
+export const suspectsOf = (as: readonly Recording[], b: Recording): number[] =>
+  [...b.keys()].filter((index) =>
+    as.every((a) => firstDifference(a.get(index), b.get(index)) !== undefined))
+    .sort((x, y) => x - y);
+
+/** Of suspects sent again: those no try of which agreed. */
+export function differencesOf(as: readonly Recording[], bs: readonly Recording[],
+  indices: readonly number[]): SequenceDifference[] {
+  return indices.flatMap((index) => {
+    const found = as.map((a, i) => firstDifference(a.get(index), bs[i]?.get(index)));
+    if (found.some((step) => step === undefined)) return [];
+    const step = found[0] as number;
+    return [{ index, step, a: as[0]?.get(index)?.[step] ?? [],
+      b: bs[0]?.get(index)?.[step] ?? [] }];
+  });
+}
+
+const decoded = (frame: Bytes): string =>
+  describe(frame).map((line) => `      ${line}`).join('\n');
+const lines = (side: string, heard: Heard): string[] => heard.length === 0
+  ? [`  ${side}: nothing`] : heard.map((line) => {
+    const [where = '', hex = ''] = line.split(' ');
+    return `  ${side}: at ${where}\n${decoded(Buffer.from(hex, 'hex'))}`;
+  });
+
+export function explainSequence(sequence: Sequence, difference: SequenceDifference): string {
+  const { client, server, family, service, kind, packets } = sequence;
+  const { index, step, a, b } = difference;
+  const frame = framesOf(sequence, firstClientPort)[step];
+  return [`sequence ${index} (${kind}), ${client.port} > ${server.port}:${service} IPv${family}, `
+    + `differs at packet ${step}:`,
+  ...packets.slice(0, step + 1).map((packet, i) => `  ${i}: ${JSON.stringify(packet)}`),
+  ...frame === undefined ? [] : [decoded(frame.frame)],
+  ...lines('OVS', a), ...lines('ovn-xdp', b)].join('\n');
+}
+
