@@ -128,29 +128,6 @@ static __always_inline int key_frame(ctx_t *ctx, struct scratch *s, __u32 *len)
 	return keyed;
 }
 
-/* The frame's place of entry goes into the key. Frames of an uplink are opened first. */
-static __always_inline int key_ingress(ctx_t *ctx, struct scratch *s, __u32 buffer)
-{
-	struct cache_key *key = &s->cache.entry.key;
-	struct iface_key in = { .buffer = buffer, .ifindex = s->ingress };
-	struct iface *iface;
-
-	key->ifindex = s->ingress;
-	key->datapath = key->ports = 0;
-	if (!maybe_tunnel(ctx))
-		return 1;
-	iface = bpf_map_lookup_elem(&ifaces, &in);
-	if (!iface)
-		return 0;
-	if (iface->role != IFACE_UPLINK)
-		return iface->role == IFACE_VIF;
-	if (open_tunnel(ctx, s) || s->marks & MARK_OUTER_CE)
-		return 0;
-	key->datapath = s->w[FW_DATAPATH];
-	key->ports = s->w[FW_INPORT] << 16 | s->w[FW_OUTPORT];
-	return 1;
-}
-
 /* Sum of products of the key's words: the multiplications do not wait for each other. The
  * constants are odd numbers without a pattern. */
 static __always_inline __u32 key_hash(const struct cache_key *key)
@@ -229,25 +206,17 @@ static __always_inline int tunnel_holds(const struct cache_decision *d, __u32 le
 	return t && t->ready && t->ifindex == d->ifindex && tunnel_takes(t, len);
 }
 
-/* The entry that decides about the frame, if there is one; s->cache says why not. */
-static __always_inline struct cache_entry *cache_find(ctx_t *ctx, struct scratch *s)
+/* The entry for the frame as s->pull and the key's first words have it. */
+static __noinline struct cache_entry *find_entry(ctx_t *ctx, struct scratch *s, __u32 sets)
 {
 	struct cache_key *key = &s->cache.entry.key;
-	__u32 zero = 0, len, sets;
-	struct control *c = bpf_map_lookup_elem(&control, &zero);
 	struct cache_entry *e;
 	struct cache_set *set;
+	__u32 len;
 
 	s->cache.keyed = 0;
 	s->cache.state = CACHE_BYPASS;
-	s->marks = s->pull = 0;
-	if (!c || !c->enabled || !c->cache_sets || !ctx_readable(ctx))
-		return 0;
-	s->cache.generation = *(volatile __u32 *)&c->generation;
-	s->ingress = ctx_ingress(ctx);
-	s->frame_len = ctx_len(ctx);
-	sets = c->cache_sets;
-	if (!key_ingress(ctx, s, c->active & 1) || !key_frame(ctx, s, &len))
+	if (!key_frame(ctx, s, &len))
 		return 0;
 	set = cache_set(key, sets);
 	if (!set)
@@ -267,6 +236,59 @@ static __always_inline struct cache_entry *cache_find(ctx_t *ctx, struct scratch
 		return 0;
 	s->cache.state = CACHE_SAME;
 	return e;
+}
+
+static __always_inline __u32 iface_role(struct scratch *s, __u32 buffer)
+{
+	struct iface_key key = { .buffer = buffer, .ifindex = s->ingress };
+	struct iface *in = bpf_map_lookup_elem(&ifaces, &key);
+
+	return in ? in->role : 0;
+}
+
+/* For a frame that an uplink would open. Only uplinks leave such entries, so a hit needs no
+ * look at what the device is. Whether it turned out to be an uplink, or unknown. */
+static __always_inline int find_inside(ctx_t *ctx, struct scratch *s, __u32 sets, __u32 buffer,
+				       struct cache_entry **e)
+{
+	struct cache_key *key = &s->cache.entry.key;
+
+	*e = 0;
+	if (!open_tunnel(ctx, s) && s->w[FW_DATAPATH] && !(s->marks & MARK_OUTER_CE)) {
+		key->datapath = s->w[FW_DATAPATH];
+		key->ports = s->w[FW_INPORT] << 16 | s->w[FW_OUTPORT];
+		*e = find_entry(ctx, s, sets);
+		if (*e)
+			return 1;
+	}
+	if (iface_role(s, buffer) != IFACE_VIF)
+		return 1;
+	s->marks = s->pull = 0;
+	return 0;
+}
+
+/* The entry that decides about the frame, if there is one; s->cache says why not. */
+static __always_inline struct cache_entry *cache_find(ctx_t *ctx, struct scratch *s)
+{
+	struct cache_key *key = &s->cache.entry.key;
+	__u32 zero = 0, sets;
+	struct control *c = bpf_map_lookup_elem(&control, &zero);
+	struct cache_entry *e;
+
+	s->cache.keyed = 0;
+	s->cache.state = CACHE_BYPASS;
+	s->marks = s->pull = 0;
+	if (!c || !c->enabled || !c->cache_sets || !ctx_readable(ctx))
+		return 0;
+	s->cache.generation = *(volatile __u32 *)&c->generation;
+	s->ingress = ctx_ingress(ctx);
+	s->frame_len = ctx_len(ctx);
+	sets = c->cache_sets;
+	key->ifindex = s->ingress;
+	if (maybe_tunnel(ctx) && find_inside(ctx, s, sets, c->active & 1, &e))
+		return e;
+	key->datapath = key->ports = 0;
+	return find_entry(ctx, s, sets);
 }
 
 #endif

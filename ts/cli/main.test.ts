@@ -68,7 +68,7 @@ test('lflow reads lines and prints what OVN prints', () => {
 
 const status: Status = {
   ready: true, reasons: [], version: '1', pid: 1, pin_dir: '/p', chassis: 'c1', generation: 3,
-  enabled: true, ovs: { connected: true },
+  enabled: true, ovs: { connected: true }, cache: { hits: 90, walks: { missed: 10 } },
   sb: { connected: true, in_sync: true, remote: 'unix:sb', nb_cfg: 1, reconnects: {},
     skipped_rows: 0 },
   counters: { forwarded: 97, dropped: 2, punted: 1 }, punted_by_reason: { multicast: 1 },

@@ -33,7 +33,7 @@ export function statusText(status: Status): string {
     ['generation', String(status.generation)],
     ['lflows', `${status.lflows.compiled} compiled, ${status.lflows.unsupported} left to OVS`],
     ['connections', conntrackText(status.conntrack)],
-    ['carried', share],
+    ['carried', share], ['cached', `${status.cache.hits} of ${total} frames`],
     ['forwarded', String(forwarded)], ['dropped', String(dropped)], ['punted', String(punted)],
   ].map(([name = '', value]) => `${name.padEnd(12)} ${value}\n`).join('');
   const punts = Object.entries(status.punted_by_reason).sort(([, a], [, b]) => b - a);

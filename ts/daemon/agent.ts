@@ -331,7 +331,7 @@ export class Agent {
   status(): Status {
     const { status, here } = this.#feed;
     const control = readControl(this.#port);
-    const { total, punts, drops } = this.counters();
+    const { total, punts, drops, cache } = this.counters();
     const reasons = this.#reasons(control.enabled);
     const happened = (list: Counters['punts']): Record<string, number> => Object.fromEntries(
       [...list].filter(([, { packets }]) => packets > 0n)
@@ -341,6 +341,7 @@ export class Agent {
       pin_dir: this.#options.pinDir, chassis: here?.system_id ?? '',
       generation: control.generation, enabled: control.enabled,
       ovs: { connected: this.#feed.ovsConnected },
+      cache: { hits: cache.hits, walks: Object.fromEntries(cache.walks) },
       sb: { connected: status?.connected ?? false, in_sync: status?.inSync ?? false,
         remote: status?.remote ?? '', nb_cfg: this.#nbCfg, reconnects: this.#feed.reconnects(),
         skipped_rows: status?.skippedRows ?? 0 },

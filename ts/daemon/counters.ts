@@ -1,6 +1,7 @@
 /** Counters of the dataplane, summed over CPUs. */
 import {
-  counter as counterCodec, dropReasons, ifaceCell, ifaceCounters, puntReasons, type Counter, type Reason,
+  cacheStat, counter as counterCodec, dropReasons, ifaceCell, ifaceCounters, puntReasons,
+  type Counter, type Reason,
 } from '../abi/generated.js';
 import type { BpfMap } from '../libbpf/map.js';
 import { decodeUuid, toWords, words } from '../sync/wire.js';
@@ -15,6 +16,18 @@ export interface Counters {
   /** By label; every known reason is there, also those that never happened. */
   readonly drops: ReadonlyMap<string, Counter>;
   readonly punts: ReadonlyMap<string, Counter>;
+  readonly cache: CacheCounters;
+}
+
+/** Frames that the connection cache decided, and those that walked, by why. Both together
+ * are all frames, but for those counted between two reads. */
+export interface CacheCounters {
+  readonly hits: number;
+  /** bypassed: never cached, or no cache; missed: no entry; stale: an old one. */
+  readonly walks: ReadonlyMap<string, number>;
+  /** Walks that left an entry, and that may not. */
+  readonly stored: number;
+  readonly unstorable: number;
 }
 
 export const none: Counter = { packets: 0n, bytes: 0n };
@@ -64,10 +77,26 @@ export function readDevices(counters: BpfMap, cells: BpfMap): Map<number, Verdic
   return devices;
 }
 
+function readCache(map: BpfMap, frames: number): CacheCounters {
+  const read = (stat: number): number => {
+    const value = map.lookup(words(stat));
+    return value ? map.perCpuValues(value).reduce((sum, bytes) =>
+      sum + Number(Buffer.from(bytes).readBigUInt64LE()), 0) : 0;
+  };
+  const walks = new Map([['bypassed', read(cacheStat.CACHE_STAT_BYPASSED)],
+    ['missed', read(cacheStat.CACHE_STAT_MISSED)], ['stale', read(cacheStat.CACHE_STAT_STALE)]]);
+  const walked = [...walks.values()].reduce((sum, n) => sum + n, 0);
+  return { hits: Math.max(0, frames - walked), walks,
+    stored: read(cacheStat.CACHE_STAT_STORED), unstorable: read(cacheStat.CACHE_STAT_UNSTORABLE) };
+}
+
 export function readCounters(maps: Maps): Counters {
   const devices = readDevices(mapOf(maps, 'iface_counters'), mapOf(maps, 'iface_cells'));
+  const total = [...devices.values()].reduce(addAll, noVerdicts);
+  const frames = Number(total.forwarded.packets + total.dropped.packets + total.punted.packets);
   return {
-    devices, total: [...devices.values()].reduce(addAll, noVerdicts),
+    cache: readCache(mapOf(maps, 'cache_stats'), frames),
+    devices, total,
     drops: byReason(mapOf(maps, 'drops'), dropReasons),
     punts: byReason(mapOf(maps, 'punts'), puntReasons),
   };

@@ -18,13 +18,14 @@ function tally(texts: Iterable<string>): Map<string, number> {
 
 export function snapshot(agent: Agent): Snapshot {
   const status = agent.status();
-  const { total, drops, punts } = agent.counters();
+  const { total, drops, punts, cache } = agent.counters();
   const unsupported = tally(agent.desired?.unsupported.map(({ stage, reason }) =>
     `${stage}\0${reason}`) ?? []);
   const ports = tally(status.ports.map(({ hook, mode }) => `${hook}\0${mode}`));
   const ct = status.conntrack, ctStats = agent.conntrack.stats();
   const ctStat = (name: string): number => ctStats.get(name) ?? 0;
   return {
+    cache,
     conntrack: {
       mode: ct.mode, entries: ct.entries, capacity: ct.capacity, watermark: ct.watermark,
       foreignEntries: ct.foreign_entries, inserts: ctStat('created') + ctStat('revived'),

@@ -40,6 +40,8 @@ export interface Status {
   /** Only reasons that happened. */
   readonly punted_by_reason: Readonly<Record<string, number>>;
   readonly dropped_by_reason: Readonly<Record<string, number>>;
+  /** Frames that the connection cache decided, and those that walked, by cause. */
+  readonly cache: { readonly hits: number; readonly walks: Readonly<Record<string, number>> };
   readonly conntrack: ConntrackStatus;
   readonly lflows: { readonly compiled: number; readonly unsupported: number };
   /** Stages that punt because a table is full, by what is full. */

@@ -125,7 +125,8 @@ on('TCP with SYN, FIN or RST, ARP and what does not parse always walk', undefine
 on('flags that a flow looks at: such a walk leaves nothing, others do', [
   { match: [[abi.FW_TCP_FLAGS, 8, 8]], priority: 200, ops: [], flow: 5 }, outputTo(2)],
 (plane) => {
-  const plain = frame4(tcp({ ...ports, flags: ACK })), push = frame4(tcp({ ...ports, flags: 0x18 }));
+  const plain = frame4(tcp({ ...ports, flags: ACK }));
+  const push = frame4(tcp({ ...ports, flags: 0x18 }));
   for (let i = 0; i < 2; i += 1) {
     assert.is(pass(plane, plain).action, XDP.redirect);
     assert.is(pass(plane, push).action, XDP.drop);

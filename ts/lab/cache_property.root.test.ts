@@ -29,10 +29,10 @@ const frames = fc.tuple(pick, pick, pick, fc.constantFrom(0, 60, 700), fc.boolea
 // ---- Policies: a switch (1), a router (2), a switch behind it (3) ---------------------------
 
 const word = fc.constantFrom<readonly [number, readonly number[]]>(
-  [abi.FW_ETH_SRC + 1, macs.map((mac) => macWords(mac)[1])], [abi.FW_L4, [1000, 1001, 1002]
-    .map((port) => (port << 16 | 53) >>> 0)], [abi.FW_IP_DST + 3, ['10.0.0.0', '10.0.0.1',
-    '10.0.0.2'].map(ip4Word)], [abi.FW_TCP_FLAGS, [0x10, 0x18, 0]], [abi.FW_PKT_LEN, [42, 102, 742]],
-  [abi.FW_REG0, [0, 1, 2]]);
+  [abi.FW_ETH_SRC + 1, macs.map((mac) => macWords(mac)[1])],
+  [abi.FW_L4, [1000, 1001, 1002].map((port) => (port << 16 | 53) >>> 0)],
+  [abi.FW_IP_DST + 3, ['10.0.0.0', '10.0.0.1', '10.0.0.2'].map(ip4Word)],
+  [abi.FW_TCP_FLAGS, [0x10, 0x18, 0]], [abi.FW_PKT_LEN, [42, 102, 742]], [abi.FW_REG0, [0, 1, 2]]);
 const match = fc.tuple(word, pick).map(([[at, values], i]) => [at, values[i]!] as const);
 const port = fc.integer({ min: 1, max: 5 });
 const action = fc.oneof(

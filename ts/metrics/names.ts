@@ -33,6 +33,8 @@ export interface Snapshot {
     readonly count: number }[];
   readonly tunnels: ReadonlyMap<string, number>;
   readonly conntrack: ConntrackSnapshot;
+  readonly cache: { readonly hits: number; readonly walks: ReadonlyMap<string, number>;
+    readonly stored: number; readonly unstorable: number };
 }
 
 export interface ConntrackSnapshot {
@@ -71,6 +73,18 @@ const sum = (amounts: readonly Amount[], unit: keyof Amount): number =>
 export const prefix = 'ovn_xdp_';
 
 const modes = ['off', 'observe', 'on', 'drain'];
+
+const cache: readonly ScrapedMetric[] = [
+  { name: 'cache_hits_total', type: 'counter',
+    help: 'Frames that the connection cache decided.', read: (s) => one(s.cache.hits) },
+  { name: 'cache_walks_total', type: 'counter', labels: ['cause'],
+    help: 'Frames that walked through the tables: bypassed are never cached, missed had no '
+      + 'entry, stale an old one.', read: (s) => by('cause', s.cache.walks) },
+  { name: 'cache_stores_total', type: 'counter',
+    help: 'Walks that left an entry in the connection cache.', read: (s) => one(s.cache.stored) },
+  { name: 'cache_unstorable_total', type: 'counter',
+    help: 'Walks that depended on what no entry can say.', read: (s) => one(s.cache.unstorable) },
+];
 
 const conntrack: readonly ScrapedMetric[] = [
   { name: 'conntrack_entries', type: 'gauge',
@@ -176,7 +190,7 @@ export const scraped: readonly ScrapedMetric[] = [
   { name: 'tunnels', type: 'gauge', labels: ['state'],
     help: 'Ways to other chassis: ready, or without route or neighbour.',
     read: (s) => by('state', s.tunnels) },
-  ...conntrack,
+  ...cache, ...conntrack,
 ];
 
 export const observed = {
