@@ -360,11 +360,13 @@ export class Agent {
   #ports(): PortStatus[] {
     const names = new Map([...this.#desired?.ports.values() ?? []].flatMap((port) =>
       port.device === undefined ? [] : [[port.device, port.logical_port] as const]));
+    const { drained } = this.conntrack;
     return (this.#placed?.plans ?? []).map(({ role, device, hook, target, reason }) => {
       const on = this.#attacher.on(device.name, device.ifindex);
       return { name: device.name, role, logical_port: names.get(device.name) ?? '',
         hook: on ? hook : 'none', mode: !on ? 'none' : hook === 'xdp' ? 'native' : 'skb', target,
-        reason: this.#attacher.failures.get(device.name) ?? reason };
+        reason: this.#attacher.failures.get(device.name) ??
+          (drained ? 'drained (ovn-xdp undrain brings it back)' : reason) };
     });
   }
 }
