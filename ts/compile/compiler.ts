@@ -152,7 +152,8 @@ export class Compiler {
     const others = excluded.size !== this.excluded.size
       || [...excluded].some((uuid) => !this.excluded.has(uuid));
     this.excluded = excluded;
-    const local = others || !known || known.some((c) => this.movesDatapaths(c)) ? this.localOf(view, chassis) : this.at.local;
+    const moved = others || !known || known.some((c) => this.movesDatapaths(c));
+    const local = moved ? this.localOf(view, chassis) : this.at.local;
     this.release = release;
     this.at = { view, chassis, local };
     this.localChanged = false;

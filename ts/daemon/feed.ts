@@ -153,7 +153,8 @@ export class Feed {
       },
     });
     const view = new View(southbound);
-    const opened: OpenSouthbound = { settings, client, view, changes: [], anew: true, failed: false };
+    const opened: OpenSouthbound =
+      { settings, client, view, changes: [], anew: true, failed: false };
     this.#southbound = opened;
     log('southbound', 'INFO', `following ${here.ovn_remote}`);
   }

@@ -31,7 +31,8 @@ interface Sent { readonly from: TopologyVm; readonly fields: Fields }
 
 /** What ovn-trace leaves out or guesses (ovn-trace(8)); a packet of which one holds is counted
  * by its name and not compared. */
-const deviations: Readonly<Record<string, (sent: Sent, ours: Walked, theirs: string) => boolean>> = {
+type Deviates = (sent: Sent, ours: Walked, theirs: string) => boolean;
+const deviations: Readonly<Record<string, Deviates>> = {
   // It runs what ovn-controller does itself as if nothing could go wrong.
   'left to OVS': (_sent, { verdict }) => verdict.kind === 'punt',
   // Port security of the ingress checks only IP, ARP and ND there.

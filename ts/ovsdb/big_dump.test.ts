@@ -72,7 +72,8 @@ test('a 60 MB dump: the loop stays free, and an echo behind it is answered', asy
   const longest = delay.max / 1e6;
   const heap = process.memoryUsage();
   console.log(`\n  ${(bytes.length / 1e6).toFixed(1)} MB, ${ROWS} rows: longest block `
-    + `${longest.toFixed(0)} ms (processor ${longestCpu.toFixed(0)} ms; 99%: ${(delay.percentile(99) / 1e6).toFixed(0)}), echo after `
+    + `${longest.toFixed(0)} ms (processor ${longestCpu.toFixed(0)} ms; 99%: `
+    + `${(delay.percentile(99) / 1e6).toFixed(0)}), echo after `
     + `${(echoedAt - sentAt).toFixed(0)} ms, in sync after ${(syncedAt - sentAt).toFixed(0)} ms, `
     + `RSS ${(heap.rss / 1e6).toFixed(0)} MB`);
   // The goal is 50 ms (docs/decisions/001); garbage collection is granted some more.

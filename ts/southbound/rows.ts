@@ -7,10 +7,12 @@
 export type Uuid = string;
 export type StringMap = ReadonlyMap<string, string>;
 
-export interface SbGlobal { readonly _uuid: Uuid; readonly nb_cfg: number; readonly options: StringMap;
+export interface SbGlobal { readonly _uuid: Uuid; readonly nb_cfg: number;
+  readonly options: StringMap;
   readonly external_ids: StringMap; readonly ipsec?: boolean | undefined }
 export interface Chassis { readonly _uuid: Uuid; readonly name: string; readonly hostname: string;
-  readonly encaps: readonly Uuid[]; readonly external_ids: StringMap; readonly other_config: StringMap;
+  readonly encaps: readonly Uuid[]; readonly external_ids: StringMap;
+  readonly other_config: StringMap;
   readonly transport_zones: readonly string[] }
 export interface Encap { readonly _uuid: Uuid; readonly type: string; readonly ip: string;
   readonly options: StringMap; readonly chassis_name: string }
@@ -33,7 +35,8 @@ export interface LogicalFlow {
   readonly external_ids: StringMap;
 }
 export interface LogicalDpGroup { readonly _uuid: Uuid; readonly datapaths: readonly Uuid[] }
-export interface MulticastGroup { readonly _uuid: Uuid; readonly datapath: Uuid; readonly name: string;
+export interface MulticastGroup { readonly _uuid: Uuid; readonly datapath: Uuid;
+  readonly name: string;
   readonly tunnel_key: number; readonly ports: readonly Uuid[] }
 export interface DatapathBinding { readonly _uuid: Uuid; readonly tunnel_key: number;
   readonly load_balancers: readonly Uuid[]; readonly external_ids: StringMap;
@@ -61,7 +64,8 @@ export interface PortBinding {
   readonly additional_chassis: readonly Uuid[];
   readonly requested_chassis: Uuid | undefined;
 }
-export interface MacBinding { readonly _uuid: Uuid; readonly logical_port: string; readonly ip: string;
+export interface MacBinding { readonly _uuid: Uuid; readonly logical_port: string;
+  readonly ip: string;
   readonly mac: string; readonly datapath: Uuid }
 export interface StaticMacBinding { readonly _uuid: Uuid; readonly logical_port: string;
   readonly ip: string; readonly mac: string; readonly override_dynamic_mac: boolean;
@@ -74,7 +78,8 @@ export interface HaChassis { readonly _uuid: Uuid; readonly chassis: Uuid | unde
   readonly priority: number }
 export interface HaChassisGroup { readonly _uuid: Uuid; readonly name: string;
   readonly ha_chassis: readonly Uuid[]; readonly ref_chassis: readonly Uuid[] }
-export interface LoadBalancer { readonly _uuid: Uuid; readonly name: string; readonly vips: StringMap;
+export interface LoadBalancer { readonly _uuid: Uuid; readonly name: string;
+  readonly vips: StringMap;
   readonly protocol: string | undefined; readonly datapaths: readonly Uuid[];
   readonly datapath_group: Uuid | undefined; readonly options: StringMap }
 export interface ChassisTemplateVar { readonly _uuid: Uuid; readonly chassis: string;

@@ -143,7 +143,8 @@ test('a cluster: another member takes over with the changes since, no dump', asy
   const first = /(\w)\.sock$/.exec(client.status.remote!)![1]!;
   await end(servers.get(first)!, 'SIGKILL');
   const rest = members.filter((name) => name !== first);
-  await until('other member', () => client.status.inSync && !client.status.remote!.includes(`/${first}.`));
+  await until('other member', () =>
+    client.status.inSync && !client.status.remote!.includes(`/${first}.`));
   transact(rest[0]!, addressSet('two', '10.0.0.2'));
   await until('follows', () => southbound.Address_Set.size === 2);
   assert.is(southbound.Address_Set.get(row!._uuid), row, 'the row stayed the same object');

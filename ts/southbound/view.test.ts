@@ -86,7 +86,8 @@ test('joins: keys, names, peers, and flows by datapath and group', () => {
   assert.not(view.isRouter(view.datapathByKey(1)!));
   assert.is(view.peerOf(view.portByName('sw-lr')!)?._uuid, 'p2');
   assert.is(view.portByKey('lr', 1)?._uuid, 'p2');
-  const flows = (datapath: string): string[] => [...view.flowsOf(datapath)].map((f) => f._uuid).sort();
+  const flows = (datapath: string): string[] =>
+    [...view.flowsOf(datapath)].map((f) => f._uuid).sort();
   assert.equal(flows('sw'), ['f1', 'f2', 'f3']);
   assert.equal(flows('lr'), ['f2', 'f3']);
   view.apply([rows.set('Logical_DP_Group', 'g', { datapaths: ['lr'] })]);
@@ -116,7 +117,8 @@ function topology(): Rows {
   return rows;
 }
 function locals(rows: Rows, chassis = 'hv1'): string[] {
-  return [...localDatapaths(new View(rows.southbound), { _uuid: chassis, name: chassis } as Chassis)]
+  const row = { _uuid: chassis, name: chassis } as Chassis;
+  return [...localDatapaths(new View(rows.southbound), row)]
     .sort();
 }
 
@@ -166,7 +168,8 @@ test('local datapaths: a distributed gateway port whose traffic is always redire
       options: new Map([['peer', 'sw2-lr'], ['chassis-redirect-port', 'cr-lr-sw2']]) });
     // On a datapath without a row, so that the port itself makes nothing local.
     rows.set('Port_Binding', 'cr', { logical_port: 'cr-lr-sw2', type: 'chassisredirect',
-      datapath: 'nowhere', ha_chassis_group: 'group', options: new Map([['always-redirect', always]]) });
+      datapath: 'nowhere', ha_chassis_group: 'group',
+      options: new Map([['always-redirect', always]]) });
     assert.equal(locals(rows), [...expected].sort(), `${always} ${member}`);
     rows.set('Port_Binding', 'cr', undefined);
     assert.equal(locals(rows), ['gw', 'lr', 'sw1'], 'without its chassisredirect port');

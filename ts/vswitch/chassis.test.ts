@@ -13,7 +13,8 @@ function vswitch(ids: Ids, rows: Tables = {}): Vswitch {
   return Object.fromEntries(Object.entries(tables).map(([table, columns]) => [table,
     new Map(Object.entries(all[table] ?? {}).map(([uuid, row]) => [uuid, {
       ...Object.fromEntries(Object.entries(columns).map(([c, shape]) => [c,
-        shape === 'map' ? new Map() : shape.endsWith('*') ? [] : shape.endsWith('?') ? undefined : ''])),
+        shape === 'map' ? new Map() : shape.endsWith('*') ? []
+          : shape.endsWith('?') ? undefined : ''])),
       _uuid: uuid, ...row,
     }]))])) as unknown as Vswitch;
 }
@@ -24,7 +25,8 @@ test('a key for this chassis beats the common one; -n beats the database', () =>
     'system-id': 'hv1', 'ovn-remote': 'tcp:1.1.1.1:6642', 'ovn-remote-hv1': 'ssl:[fd00::1]:6642',
     'ovn-remote-hv2': 'tcp:2.2.2.2:6642', 'ovn-encap-type': 'geneve,vxlan',
     'ovn-encap-ip': '10.0.0.1, 10.0.0.2', 'ovn-monitor-all': 'True', 'ovn-bridge-hv2': 'br-two',
-    'ovn-bridge-mappings': 'physnet1:br-ex,physnet2:br-p', 'ovn-cms-options': 'enable-chassis-as-gw',
+    'ovn-bridge-mappings': 'physnet1:br-ex,physnet2:br-p',
+    'ovn-cms-options': 'enable-chassis-as-gw',
     'ovn-xdp-mode': 'tc', 'ovn-xdp-mode-hv1': 'xdp', 'ovn-xdp-other': '1',
     'ovn-remote-probe-interval': '60000',
   };
@@ -51,7 +53,8 @@ test('too little or wrong is said, never guessed', () => {
   assert.match(readChassis(vswitch({}, { Open_vSwitch: {} })).problems[0]!, 'no row');
   const { value, problems } = readChassis(vswitch({
     'system-id': 'a', 'ovn-bridge-mappings': 'x,y:,:z,ok:br', 'ovn-remote-probe-interval': 'soon',
-  }, { Bridge: { b: { name: 'br-int', external_ids: map({ 'ct-zone-p': '70000', 'ct-zone-q': '4' }) } } }));
+  }, { Bridge: { b: { name: 'br-int',
+    external_ids: map({ 'ct-zone-p': '70000', 'ct-zone-q': '4' }) } } }));
   assert.equal(value?.bridge_mappings, map({ ok: 'br' }));
   assert.equal(value?.ct_zones, new Map([['q', 4]]));
   assert.is(value?.remote_probe_interval_ms, 5000);
@@ -72,7 +75,8 @@ test('interfaces of the integration bridge, bridges, BFD by chassis', () => {
       own: { name: 'br-int', interfaces: ['iown'] }, p1: { name: 'p1', interfaces: ['i1'] },
       p2: { name: 'p2', interfaces: ['i2'] }, p3: { name: 'p3', interfaces: ['i3'] },
       p4: { name: 'p4', interfaces: ['i4'] }, eth: { name: 'eth', interfaces: ['ieth'] },
-      tun: { name: 'tun', interfaces: ['itun'], external_ids: map({ 'ovn-chassis-id': 'hv2@10.0.0.2' }) },
+      tun: { name: 'tun', interfaces: ['itun'],
+        external_ids: map({ 'ovn-chassis-id': 'hv2@10.0.0.2' }) },
     },
     Interface: {
       iown: { name: 'br-int', ofport: 65534, external_ids: map({ 'iface-id': 'own' }) },
