@@ -15,7 +15,9 @@ import type { Status } from './status.js';
 
 const count = Number(process.env['OVN_XDP_TRANSFERS'] ?? 20);
 /** Blocks a second stay the same, whatever the count: OVS in user space carries no more. */
-const pace = count / 100;
+const pace = Math.min(0.5, count / 100);
+/** Every connection has sent by then. */
+const begun = (): Promise<void> => sleep(pace * 1000 + 500);
 const stallSeconds = 3;
 
 let lab: Lab;
@@ -63,7 +65,7 @@ test.after(async () => {
 
 test('what OVS tracks when programs come stays OVS\'s, and does not notice', async () => {
   const before = await transfers(6000), datagrams = await transfers(6000, 'udp');
-  await sleep(500);
+  await begun();
   agents = await startAgents(lab);
   await mode('on');
   await sleep(1000);
@@ -79,7 +81,7 @@ test('what OVS tracks when programs come stays OVS\'s, and does not notice', asy
 test('new connections are ours and go by the fast path', async () => {
   const before = status();
   const four = await transfers(6001), six = await transfers(6002, 'tcp', 6);
-  await sleep(2000);
+  await begun();
   const mine = listed('--port', '6001');
   assert.ok(mine.length >= count && mine.length % count === 0, `${mine.length} entries`);
   assert.ok(mine.every(({ owner, state, packets, zone }) => owner === 'ours' &&
@@ -106,7 +108,7 @@ test('groups say who may connect', async () => {
 
 test('kill -9 and restart keep every connection', async () => {
   const running = await transfers(6003), datagrams = await transfers(6003, 'udp');
-  await sleep(1000);
+  await begun();
   const before = listed('--port', '6003');
   const takenOver = (): number => agent().logTail(1000).split('OVS tracks').length;
   const once = takenOver();
@@ -134,6 +136,7 @@ test('flush ends what it is asked to', async () => {
 
 test('drain leaves new connections to OVS and ends when ours have ended', async () => {
   const owned = await transfers(6004), datagrams = await transfers(6004, 'udp');
+  await begun();
   assert.throws(() => agent().cli('drain', '--timeout', '1'), (error: Error) =>
     error instanceof CommandError && /time is up; draining goes on/.test(error.output));
   await agent().stop();
@@ -141,6 +144,7 @@ test('drain leaves new connections to OVS and ends when ours have ended', async 
   await agent().ready();
   assert.is(status().conntrack.mode, 'drain', 'a restart changes nothing');
   const fresh = await transfers(6005), freshDatagrams = await transfers(6005, 'udp');
+  await begun();
   assert.ok(listed('--port', '6004').length >= 2 * count);
   assert.is(listed('--port', '6005').length, 0);
   await unharmed(owned, 'owned while draining');
