@@ -13,6 +13,7 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { layoutProblems } from '../abi/codec.js';
 import { ABI_VERSION, structs } from '../abi/generated.js';
@@ -63,6 +64,8 @@ export interface LoadOptions {
   readonly dir?: string | undefined;
   /** Entries of `conns`, if it has to be made. */
   readonly connections?: number | undefined;
+  /** Sets of `cache` for each CPU; its size in entries is twice that. */
+  readonly cacheSets?: number | undefined;
 }
 
 const digestOf = (shapes: readonly (readonly unknown[])[]): string => createHash('sha256')
@@ -80,9 +83,15 @@ export function setNames(object: BpfObject): { readonly tables: string; readonly
     ct: `ct-${connectionsVersion}-${digestOf(ct)}` };
 }
 
+/** Sets of the connection cache for each of `count` CPUs: half a million together, at 400 bytes
+ * each, but no fewer than 4096 and no more than 65536. */
+export const setsForCpus = (count: number): number =>
+  Math.max(4096, Math.min(65536, Math.floor(524_288 / count)));
+
 /** Loads the programs over the pinned tables, which are made if they are not there. Nothing
  * is attached. Throws BpfError, for instance when the pin directory is on no BPF file system. */
-export function loadDataplane(pinDir: string, { dir = objectDir, connections }: LoadOptions = {}):
+export function loadDataplane(pinDir: string,
+  { dir = objectDir, connections, cacheSets = setsForCpus(cpus().length) }: LoadOptions = {}):
   Dataplane {
   const objects: (readonly [ProgramKind, BpfObject])[] = [];
   try {
@@ -94,6 +103,7 @@ export function loadDataplane(pinDir: string, { dir = objectDir, connections }: 
       objects.push([kind, BpfObject.open(path)]);
     }
     for (const [, object] of objects) {
+      object.changeMap('cache', { maxEntries: cacheSets });
       if (connections !== undefined) object.changeMap('conns', { maxEntries: connections });
     }
     return load(objects, pinDir);
