@@ -159,7 +159,7 @@ enum op_code {
 				 * (ANSWER_REJECT) */
 	OP_ICMP_REST,		/* last word of the ICMP header of an answer = args[arg] */
 	OP_CT_NEXT,		/* track the packet in zone w[src], then continue at table imm;
-				 * mask: CT_NAT. Ends the program */
+				 * mask: CT_NAT, CT_RELATED. Ends the program */
 	OP_CT_COMMIT,		/* commit the connection in zone w[src]: bits `mask` of ct_mark
 				 * become those of FW_CT_MARK, and with CT_LABEL in imm bits
 				 * args[arg..arg+3] of ct_label those of FW_CT_LABEL. imm: also
@@ -181,6 +181,8 @@ enum answer {
 #define CT_NAT 0x1u		/* translate if the connection is translated; of a commit:
 				 * nat(src) with no address, OVN's way to avoid collisions */
 #define CT_LABEL 0x2u		/* the commit writes ct_label */
+#define CT_RELATED 0x4u		/* of OP_CT_NEXT: ct_commit_nat, which is ours for related
+				 * packets only, as OVN uses it */
 
 /* imm of OP_GET_MAC and OP_LOOKUP_MAC. */
 #define MAC_ANY 0x1u		/* any binding of the address will do */

@@ -306,6 +306,9 @@ static __always_inline int run_ct_op(struct scratch *s)
 		return commit(s, zone);
 	if (track(s, zone, s->ct_op.mask & CT_NAT))
 		return 1;
+	/* ct_commit_nat: a commit of what is related creates nothing. */
+	if (s->ct_op.mask & CT_RELATED && !s->related)
+		return punt(s, PUNT_CONNTRACK);
 	s->table = s->ct_op.imm;
 	return 0;
 }

@@ -14,6 +14,7 @@ export const STAGE_TUPLES = 61;
 export const RULE_ARGS = 16;
 export const CT_NAT = 1;
 export const CT_LABEL = 2;
+export const CT_RELATED = 4;
 export const MAC_ANY = 1;
 export const MAC_IP4 = 2;
 export const PROGRAM_OPS = 32;

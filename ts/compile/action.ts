@@ -4,7 +4,7 @@
  * not the last action where it has to be, refuses the whole list.
  */
 import {
-  answer, CT_LABEL, CT_NAT, flowWord as fw, MAC_ANY, MAC_IP4, opCode, PROGRAM_OPS, RULE_ARGS,
+  answer, CT_LABEL, CT_NAT, CT_RELATED, flowWord as fw, MAC_ANY, MAC_IP4, opCode, PROGRAM_OPS, RULE_ARGS,
   TABLE_EGRESS, TABLE_IN_PORT_SEC, TABLE_OUT_PORT_SEC,
 } from '../abi/generated.js';
 import type { Action, Constant, Field } from '../lflow/ast.js';
@@ -284,6 +284,7 @@ const handlers: Handlers = {
   ct_clear: (b) => { b.ops.push({ code: opCode.OP_CT_CLEAR }); },
   ct_next: (b, a) => { track(b, stageZone(b, a.zone)); },
   ct_commit: (b, a) => { commit(b, a.nested ?? refuse('ct_commit in its old form')); },
+  ct_commit_nat: (b, a) => { track(b, stageZone(b, a.zone), CT_NAT | CT_RELATED); },
   // Without an argument these translate what is translated, and track the rest.
   ct_lb: (b) => { track(b, stageZone(b), CT_NAT); },
   ct_lb_mark: (b) => { track(b, stageZone(b), CT_NAT); },

@@ -19,7 +19,7 @@ test('every logical flow of the corpus compiles or abstains for a known reason',
   const desired = new Compiler().compile(new View(rows), localChassis(rows, 'hv1'));
   assert.is(rows.Logical_Flow.size, 626);
   assert.equal(count(desired.unsupported, (u) => `${u.reason}: ${u.detail}`), {
-    'CONNTRACK: chk_lb_hairpin': 1, 'CONNTRACK: ct_commit_nat': 5, 'CONNTRACK: ct_lb_mark': 1,
+    'CONNTRACK: chk_lb_hairpin': 1, 'CONNTRACK: ct_lb_mark': 1,
     'CONNTRACK: ct_snat_to_vip': 1, 'CONTROLLER: arp': 1, 'CONTROLLER: bind_vport': 1,
     'CONTROLLER: dns_lookup': 1, 'CONTROLLER: handle_dhcpv6_reply': 9,
     'CONTROLLER: handle_svc_check': 1, 'CONTROLLER: log': 16, 'CONTROLLER: nd_ns': 1,

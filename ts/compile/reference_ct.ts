@@ -3,8 +3,8 @@
  * of time, capacity or of several CPUs. Every entry lives for ever.
  */
 import {
-  CT_LABEL, CT_NAT, CT_STATE_DNAT, CT_STATE_EST, CT_STATE_INV, CT_STATE_NEW, CT_STATE_REL,
-  CT_STATE_RPL, CT_STATE_SNAT, CT_STATE_TRK, flowWord as fw, otherState, tcpState as tcp,
+  CT_LABEL, CT_NAT, CT_RELATED, CT_STATE_DNAT, CT_STATE_EST, CT_STATE_INV, CT_STATE_NEW,
+  CT_STATE_REL, CT_STATE_RPL, CT_STATE_SNAT, CT_STATE_TRK, flowWord as fw, otherState, tcpState as tcp,
 } from '../abi/generated.js';
 import type { Op } from './model.js';
 
@@ -95,6 +95,7 @@ export class Tracking {
     if (changed) this.state = 0;
     this.zone = zone;
     const tuple = this.tuple();
+    if (!commit && (op.mask! & CT_RELATED) !== 0 && tuple?.related !== true) return 'CONNTRACK';
     if (!tuple) {
       this.state = CT_STATE_INV | CT_STATE_TRK;
       return this.show(undefined, undefined);
