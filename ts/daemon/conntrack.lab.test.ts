@@ -168,4 +168,16 @@ test('detached in the middle, OVS\'s transfers go on; ours were waited for', asy
   await mode('on');
 });
 
+test('a zone that is given up takes its connections along', async () => {
+  const zone = JSON.parse(lab.chassis.get('c1')!.vsctl('get', 'Bridge', 'br-int',
+    'external_ids:ct-zone-a2')) as string;
+  assert.ok(await lab.vm('a1').ping(lab.vm('a2').ip(4), 1));
+  assert.ok(listed('--zone', zone).length > 0);
+  lab.nb([['lsp-del', 'a2']]);
+  await until('its end', 10_000, () =>
+    new RegExp(`zone ${zone} changed hands: [1-9]`).test(agent().logTail()));
+  assert.is(listed('--zone', zone).length, 0);
+  assert.ok(await lab.vm('a1').ping(lab.vm('b2').ip(4), 1), 'others are not concerned');
+});
+
 test.run();
