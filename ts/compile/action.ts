@@ -4,7 +4,8 @@
  * not the last action where it has to be, refuses the whole list.
  */
 import {
-  answer, CT_LABEL, CT_NAT, CT_RELATED, flowWord as fw, MAC_ANY, MAC_IP4, opCode, PROGRAM_OPS, RULE_ARGS,
+  answer, CT_LABEL, CT_NAT, CT_RELATED, flowWord as fw, MAC_ANY, MAC_IP4, opCode, PROGRAM_OPS,
+  RULE_ARGS,
   TABLE_EGRESS, TABLE_IN_PORT_SEC, TABLE_OUT_PORT_SEC,
 } from '../abi/generated.js';
 import type { Action, Constant, Field } from '../lflow/ast.js';

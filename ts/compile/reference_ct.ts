@@ -4,7 +4,8 @@
  */
 import {
   CT_LABEL, CT_NAT, CT_RELATED, CT_STATE_DNAT, CT_STATE_EST, CT_STATE_INV, CT_STATE_NEW,
-  CT_STATE_REL, CT_STATE_RPL, CT_STATE_SNAT, CT_STATE_TRK, flowWord as fw, otherState, tcpState as tcp,
+  CT_STATE_REL, CT_STATE_RPL, CT_STATE_SNAT, CT_STATE_TRK, flowWord as fw, otherState,
+  tcpState as tcp,
 } from '../abi/generated.js';
 import type { Op } from './model.js';
 

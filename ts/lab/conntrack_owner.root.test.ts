@@ -121,7 +121,7 @@ on('ct_mark and ct_label: written under their masks, read with the next packet',
   assert.equal([conn?.conn.mark, conn?.conn.label], [0xabcd0000, [1, 2, 3, 4]]);
 }, marked, [0x5a, 0x770000, 0xff0000, 0, 0, 0]);
 
-on('a policy change: the mark of an established connection changes, and the packet drops', (lab) => {
+on('a policy change: the mark of an established connection changes, its packet drops', (lab) => {
   lab.say('a', udpOf('a'));
   lab.say('b', udpOf('b'));
   lab.plane.table(1, 2, [{ ops: [set(abi.FW_CT_MARK, 0, 1), ctCommit(1)], args: [1] }]);

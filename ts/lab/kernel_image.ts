@@ -57,8 +57,8 @@ function privateApt(dir: string, suite: string): (...argv: readonly string[]) =>
     'APT::Sandbox::User': 'root', 'APT::Default-Release': '', 'Acquire::Languages': 'none',
   };
   const options = Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
-  return (program, ...args) => run(['env', '-C', dir, program as string, '-qq', ...options, ...args],
-    { timeoutMs: downloadMs });
+  return (program, ...args) => run(
+    ['env', '-C', dir, program as string, '-qq', ...options, ...args], { timeoutMs: downloadMs });
 }
 
 /** Downloads `pkg`, unpacks it into `into`, and returns what it depends on. */

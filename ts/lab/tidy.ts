@@ -5,8 +5,8 @@ export interface Fault { readonly path: string; readonly line: number; readonly 
 
 const limits = { fileLines: 500, functionLines: 70, columns: 100 } as const;
 
-/** Fixtures are parts of tests. */
-export const isTest = (path: string): boolean => /\.(test|fixture)\.ts$/.test(path);
+/** Fixtures are parts of tests; `.guest.ts` runs in an emulated machine. */
+export const isTest = (path: string): boolean => /\.(test|fixture|guest)\.ts$/.test(path);
 const isTypeScript = (path: string): boolean => path.endsWith('.ts');
 
 /** Length of a line as a reader sees it: C sources indent with tabs of eight. */
