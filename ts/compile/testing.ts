@@ -5,11 +5,12 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { packageRoot } from '../base/package_root.js';
 import { codecOf, parseSchema, type Shape } from '../ovsdb/schema.js';
-import type { Json } from '../ovsdb/rpc.js';
 import type { Southbound, TableName, Tables, Uuid } from '../southbound/rows.js';
 import { tables } from '../southbound/tables.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { fieldEquals } from './match.js';
+
+type Json = Parameters<typeof parseSchema>[0];
 
 /**
  * A Southbound database as Neutron 21 (Zed) and ovn-northd 23.03 wrote it: two routers,
