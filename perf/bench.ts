@@ -60,7 +60,8 @@ async function main(): Promise<number> {
     return 0;
   }
   const command = ['npm run bench --', ...process.argv.slice(2)].join(' ');
-  const run = await runBenches(parsed.wanted, { ...parsed, command, progress });
+  const run = await runBenches(parsed.wanted, { ...parsed, command, progress,
+    keep: (sofar) => { save(sofar, parsed.out); } });
   progress('');
   console.log(summary(run));
   console.log(`\n${save(run, parsed.out)}; a report: npm run bench:report`);

@@ -13,6 +13,8 @@ export interface RunOptions {
   readonly rounds: number;
   readonly command: string;
   progress(text: string): void;
+  /** Called with what there is after each benchmark: a run that is cut short leaves that. */
+  keep?(run: Run): void;
 }
 
 /** Projects of the cloud: 85,000 logical flows, and a handful for a smoke run. */
@@ -36,6 +38,9 @@ export async function runBenches(benches: readonly Bench[], options: RunOptions)
   const programs = LabObject.load();
   let cloud: Promise<Cloud> | undefined;
   const results: BenchResult[] = [];
+  const { quick, seed, command } = options;
+  const sofar = (): Run => ({ started: started.toISOString(), command, seed, quick, machine,
+    seconds: Math.round((Date.now() - +started) / 1000), results: [...results] });
   try {
     for (const [i, bench] of benches.entries()) {
       const at = `[${i + 1}/${benches.length}] ${bench.name}`;
@@ -45,14 +50,13 @@ export async function runBenches(benches: readonly Bench[], options: RunOptions)
         progress: (text) => { options.progress(`${at}: ${text}`); },
         cloud: () => cloud ??= buildCloud(projects[options.quick ? 'quick' : 'full']),
       }));
+      options.keep?.(sofar());
     }
   } finally {
     (await cloud?.catch(() => undefined))?.close();
     programs.close();
   }
-  const { quick, seed, command } = options;
-  return { started: started.toISOString(), seconds: Math.round((Date.now() - +started) / 1000),
-    command, seed, quick, machine, results };
+  return sofar();
 }
 
 export const failures = ({ results }: Run): string[] => results.flatMap(({ bench, notes }) =>
