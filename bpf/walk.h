@@ -63,9 +63,9 @@ static __always_inline void keep_rule(struct scratch *s, const struct rule *r)
 		to[i] = from[i];
 }
 
-static long scan_tuple(__u32 i __attribute__((unused)), void *arg)
+/* One tuple, or the step to the next slot; 1: no more of them. */
+static __always_inline long scan_next(struct scan *c)
 {
-	struct scan *c = arg;
 	struct scratch *s = c->s;
 	__u32 slot = c->slot, pos = c->pos, index;
 	struct stage *stage = bpf_map_lookup_elem(&stages, &slot);
@@ -109,6 +109,11 @@ static long scan_tuple(__u32 i __attribute__((unused)), void *arg)
 	return c->ended;
 }
 
+static long scan_tuple(__u32 i __attribute__((unused)), void *arg)
+{
+	return scan_next(arg);
+}
+
 static __noinline int record_step(struct scratch *s, __u32 slot, __u32 tuple)
 {
 	__u32 zero = 0, n = s->nsteps;
@@ -149,7 +154,8 @@ static __noinline int find_rule(struct scratch *s)
 	s->found = 0;
 	if (slot) {
 		c.slot = *slot;
-		bpf_loop(SCAN_TUPLES, scan_tuple, &c, 0);
+		if (!scan_next(&c))	/* most stages have one tuple, and need no loop */
+			bpf_loop(SCAN_TUPLES, scan_tuple, &c, 0);
 	}
 	if (s->marks & MARK_TRACE)
 		record_step(s, slot ? *slot : 0, c.tuple);

@@ -2,13 +2,13 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { cacheState, ctExpire, ctMode } from '../abi/generated.js';
-import { loadCached, pass, type Passed } from './cache.fixture.js';
+import { pass, stayOnOneCpu, type Passed } from './cache.fixture.js';
 import { ctCommit, F, keys, pingOf, tcpOf, timeouts, TrackingSwitch, udpOf, zones, type Side }
   from './conntrack.fixture.js';
 import { abi, hook, next, set, XDP } from './dataplane.fixture.js';
 import type { Bytes } from './packet.js';
 
-/** The walks of a test are quick; nothing may expire between two packets. */
+stayOnOneCpu();
 const test = suite(`dataplane: cached connections (${hook})`);
 function on(name: string, body: (net: TrackingSwitch) => void, commit = [ctCommit()],
   args: readonly number[] = []): void {
@@ -145,17 +145,12 @@ on('a mark that another packet changes is seen by the next one', (net) => {
   assert.match(pass(net.plane, udpOf('b')).by, /stale/);
 }, [set(abi.FW_CT_MARK, 0), ctCommit(0xff)], [5]);
 
-test('many connections at once, with a version counter for several of them', () => {
-  loadCached().close();
-  const net = new TrackingSwitch([ctCommit()], [], { cache: 256 });
-  net.plane.cacheSets = 256;
-  net.plane.control(1);
+on('many connections at once', (net) => {
   for (let round = 0; round < 4; round += 1) {
     for (let port = 1; port <= 100; port += 1) {
       assert.ok(sent(net, 'a', udpOf('a', port)));
       assert.ok(sent(net, 'b', udpOf('b', port)));
     }
   }
-  net.plane.close();
 });
 test.run();
