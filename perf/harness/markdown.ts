@@ -46,8 +46,10 @@ export function summary(run: Run): string {
     .map((figure) => [bench, ...figureRow(figure)]));
   const { cpu = '', kernel = '', commit = '', ovs = '', ovn = '' } = run.machine;
   const loads = run.machine['load at start'] ?? '';
-  return ['## Last summary', '', `${run.started.slice(0, 10)}, commit ${commit}, \`${run.command}\`. `
-    + `${cpu}, Linux ${kernel.split(' ')[1] ?? kernel}, ${ovs}, ${ovn}; load at start ${loads}.`, '',
+  const linux = kernel.split(' ')[1] ?? kernel;
+  return ['## Last summary', '',
+    `${run.started.slice(0, 10)}, commit ${commit}, \`${run.command}\`. ${cpu}, Linux ${linux}, `
+      + `${ovs}, ${ovn}; load at start ${loads}.`, '',
   ...shortfalls(run).map((text) => `- ${text}`), '',
   ...table(['Benchmark', ...head], rows), '',
   ...run.results.flatMap(({ bench, notes }) => notes.map((note) => `- ${bench}: ${note}`)), '',
