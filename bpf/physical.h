@@ -67,7 +67,9 @@ static __always_inline int enter_egress(struct scratch *s, const struct port *po
 	if (s->w[FW_INPORT] == s->w[FW_OUTPORT] && !(s->w[FW_FLAGS] & FLAG_LOOPBACK))
 		return drop(s, DROP_LOOPBACK, FLOW_NONE);
 	clear_words(s, FW_REG0, FW_REG9);
-	s->w[FW_CT_ZONE] = port->zone;
+	/* A patch port has no zone of its own: ovn-controller leaves the sender's in reg13. */
+	if (port->kind != PORT_PATCH || port->zone)
+		s->w[FW_CT_ZONE] = port->zone;
 	s->table = TABLE_EGRESS;
 	return 0;
 }

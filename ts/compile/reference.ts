@@ -221,7 +221,7 @@ class Walk {
       return { kind: 'drop', reason: 'LOOPBACK', flow: '' };
     }
     this.words.fill(0, 0, 10);
-    this.words[fw.FW_CT_ZONE] = port.zone;
+    if (port.kind !== 'patch' || port.zone !== 0) this.words[fw.FW_CT_ZONE] = port.zone;
     return TABLE_EGRESS;
   }
 

@@ -247,6 +247,22 @@ export function generateSequence(
   return { kind, client, server, family, service: random.pick(possible), packets };
 }
 
+/**
+ * A TCP sequence without the packets of an end that has heard nothing when it is its turn: no
+ * host answers a SYN that policy has dropped. `heard`: whether an end got anything before a
+ * step.
+ */
+export function answering(sequence: Sequence, heard: (side: Side, step: number) => boolean):
+Sequence {
+  const { packets } = sequence;
+  if (packets[0]?.what !== 'tcp') return sequence;
+  const speaking = sides.filter((one) => {
+    const turn = packets.findIndex(({ side }) => side === one);
+    return turn === 0 || heard(one, turn);
+  });
+  return { ...sequence, packets: packets.filter(({ side }) => speaking.includes(side)) };
+}
+
 /** A sequence that goes on for as long as it takes to see two changes of policy. */
 export function generateLasting(
   vms: readonly TopologyVm[], services: readonly number[], random: Random,
