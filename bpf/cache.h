@@ -55,7 +55,8 @@ static __always_inline int key_l4(struct cache_key *key, void *l4, void *end, __
 	if (l4 + sizeof(*tcp) > end)
 		return 0;
 	*header = tcp->doff * 4;
-	return tcp->doff >= 5 && *header <= len && (((__u8 *)l4)[13] & TCP_FLAGS_WALK) == TCP_FLAG_ACK;
+	return tcp->doff >= 5 && *header <= len &&
+	       (((__u8 *)l4)[13] & TCP_FLAGS_WALK) == TCP_FLAG_ACK;
 }
 
 static __always_inline int key_ip4(struct cache_key *key, void *l3, void *end, __u32 room,

@@ -33,7 +33,11 @@ function decisions(port: FakePort): Map<number, string> {
   for (const [key, value] of port.entries('ifaces')) {
     if (toWords(key)[0] === active) add(toWords(value)[1]!, `iface ${text(key.subarray(4))}`);
   }
-  return new Map([...found].map(([datapath, texts]) => [datapath, texts.sort().join('\n')]));
+  // No packet gets into a datapath that `datapaths` does not have.
+  const entered = new Set(port.entries('datapaths').map(([key]) => toWords(key))
+    .filter(([buffer]) => buffer === active).map(([, datapath]) => datapath));
+  return new Map([...found].filter(([datapath]) => entered.has(datapath))
+    .map(([datapath, texts]) => [datapath, texts.sort().join('\n')]));
 }
 /** Sum of the counters that an entry of the datapath holds, or undefined while one is odd. */
 function holding(port: FakePort, datapath: number): number | undefined {
