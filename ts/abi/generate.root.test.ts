@@ -1,16 +1,15 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { packageRoot } from '../base/package_root.js';
 import { BpfObject } from '../libbpf/mod.js';
 import { layoutProblems } from './codec.js';
-import { generate, readMacros, readReasons, update } from './generate.js';
+import { generate, readHeader, readMacros, readReasons, update } from './generate.js';
 import { structs } from './generated.js';
 
 const object = BpfObject.open(join(packageRoot, 'build/bpf/abi_btf.bpf.o'));
 const btf = object.btf!;
-const header = readFileSync(join(packageRoot, 'bpf/abi.h'), 'utf8');
+const header = readHeader();
 
 test('generated.ts is what the header says', () => {
   assert.ok(update(true), 'ts/abi/generated.ts is stale: npm run generate');

@@ -166,11 +166,17 @@ export function generate(header: string, btf: Btf): string {
   return out.join('\n') + '\n';
 }
 
+/** The text of bpf/abi.h with the headers of its folder that it includes in their places. */
+export function readHeader(name = 'abi.h'): string {
+  const text = readFileSync(join(packageRoot, 'bpf', name), 'utf8');
+  return text.replace(/^#include "(\w+\.h)"$/gm, (_, part: string) => readHeader(part));
+}
+
 /** `check`: only compare. False: generated.ts was stale. */
 export function update(check: boolean): boolean {
   const path = join(packageRoot, 'ts/abi/generated.ts');
   const object = BpfObject.open(join(packageRoot, 'build/bpf/abi_btf.bpf.o'));
-  const header = readFileSync(join(packageRoot, 'bpf/abi.h'), 'utf8');
+  const header = readHeader();
   if (object.btf === undefined) throw new Error('abi_btf.bpf.o has no BTF');
   const wanted = generate(header, object.btf);
   let found = '';
