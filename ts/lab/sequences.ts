@@ -97,20 +97,24 @@ export function framesOf(sequence: Sequence, port: number): Injection[] {
 /** Both ends of a TCP connection, each of which has seen all that the other sent. */
 class Talk {
   readonly packets: Packet[] = [];
+  private readonly first: Record<Side, number>;
   private readonly next: Record<Side, number>;
 
   constructor(random: Random) {
     // Well apart from 2^32, and some around it: numbers wrap.
     const isn = (): number => random.chance(0.1) ? 0xffffff00 : random.bits();
-    this.next = { client: isn(), server: isn() };
+    this.first = { client: isn(), server: isn() };
+    this.next = { ...this.first };
   }
 
   send(side: Side, flags: number, size = 0): this {
-    const seq = this.next[side];
+    const { [side]: expected } = this.next;
+    // A SYN is the same SYN, however often it is sent.
+    const seq = flags & F.syn ? this.first[side] : expected;
     const ack = flags & F.ack ? this.next[another(side)] : 0;
     this.packets.push({ what: 'tcp', side, flags, seq, ack, size });
     const length = size + Number((flags & (F.syn | F.fin)) !== 0);
-    this.next[side] = (seq + length) % 2 ** 32;
+    if (seq === expected) this.next[side] = (seq + length) % 2 ** 32;
     return this;
   }
 
