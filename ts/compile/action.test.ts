@@ -88,6 +88,8 @@ const goldens: readonly (readonly [string, string])[] = [
   ['ct_next;', 'track w13 then 4'],
   ['reg0[2] = 0; ct_next;', 'w0/4=0; track w13 then 4'],
   ['ct_commit { }; next;', 'commit w13 nat; next 4'],
+  ['ct_commit { ct_mark.blocked = 1; };', 'w45/1=1; commit w13 nat mark 1; end'],
+  ['reg0 = 1;', 'end'],
   ['ct_commit { ct_mark.blocked = 1; }; next;', 'w45/1=1; commit w13 nat mark 1; next 4'],
   ['ct_commit { ct_mark = reg1; ct_label.label = reg3; }; next;',
     'w45=w1; w46=w3; commit w13 nat mark ffffffff label ffffffff.0.0.0; next 4'],

@@ -330,8 +330,12 @@ function run(b: Builder, actions: readonly Action[]): void {
   }
 }
 
+/** Without a way on the packet is dropped; what was committed before stays committed. */
 function finish(b: Builder): Program {
-  if (!b.ended) return drop;
+  if (!b.ended) {
+    if (!b.ops.some(({ code }) => code === opCode.OP_CT_COMMIT)) return drop;
+    b.ops.push({ code: opCode.OP_END });
+  }
   if (b.ops.length > PROGRAM_OPS) refuse(`more than ${PROGRAM_OPS} ops`);
   if (b.args.length > RULE_ARGS) refuse(`more than ${RULE_ARGS} arguments`);
   return intern(b.ops);

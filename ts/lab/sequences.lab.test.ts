@@ -19,7 +19,7 @@ import { applyTopology, type Topology, type TopologyVm } from './topology.js';
 import { Wire } from './wire.js';
 
 const seed = Number(process.env['OVN_XDP_SEED'] ?? Date.now() % 1_000_000);
-const count = Number(process.env['OVN_XDP_SEQUENCES'] ?? 2000);
+const count = Number(process.env['OVN_XDP_SEQUENCES'] ?? 300);
 console.log(`seed ${seed}`);
 
 const vm = (port: string, sw: number, host: number, chassis: string): TopologyVm =>

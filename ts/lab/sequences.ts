@@ -161,12 +161,13 @@ const third = ({ random, vms, ends }: Ground): TopologyVm =>
 /**
  * Any packets in any order: most are nobody's connection, and what they do to one counts. No
  * SYN after a FIN or RST: OVS 3.1 ends in an assertion when a connection that was committed
- * with nat(src), as OVN does, is opened again (conntrack.c, conn_update_state()).
+ * with nat(src), as OVN does, is opened again (conntrack.c, conn_update_state()). No reset and
+ * no second opener: there OVS goes by sequence numbers, which ours does not look at.
  */
 const chaos: Script = tcpScript((talk, random) => {
-  const opening = [F.syn, F.syn | F.ack, F.ack];
-  const flags = [F.syn | F.ack, F.ack, F.ack, F.ack | F.psh, F.fin | F.ack, F.rst,
-    F.rst | F.ack, 0, F.fin, F.syn | F.fin];
+  const opening = [F.syn | F.ack, F.ack];
+  const flags = [F.syn | F.ack, F.ack, F.ack, F.ack | F.psh, F.fin | F.ack, 0, F.fin,
+    F.syn | F.fin];
   talk.send('client', F.syn);
   for (let i = 0; i < 2; i++) talk.send(random.pick(sides), random.pick(opening));
   for (let i = 0; i < 6; i++) talk.send(random.pick(sides), random.pick(flags));
