@@ -200,8 +200,6 @@ export const scripts: readonly (readonly [number, string, Script])[] = [
     .send(another(side), F.fin | F.ack).send(side, F.ack))],
   [2, 'TCP closed together', tcpScript((t) => t.handshake().send('client', F.fin | F.ack)
     .send('server', F.fin | F.ack).send('client', F.ack).send('server', F.ack))],
-  [1, 'TCP opened by both', tcpScript((t) => t.send('client', F.syn).send('server', F.syn)
-    .send('client', F.syn | F.ack).send('server', F.ack).exchange('client'))],
   [1, 'TCP from the middle', tcpScript((t, _, side) => t.exchange(side).exchange('server'))],
   [1, 'TCP wrong side first', tcpScript((t) => t.send('server', F.syn | F.ack)
     .send('client', F.rst).send('server', F.ack))],
