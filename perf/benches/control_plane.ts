@@ -124,18 +124,15 @@ async function enforced(map: BpfMap, change: () => Promise<unknown>): Promise<nu
 }
 
 type Changes = Readonly<Record<string, (sb: Transactor) => Promise<(n: number) => unknown>>>;
-/** An operation for the n-th change of each kind. */
+/** An operation for the n-th change of each kind. The gateway has no VIF, so ACLs and their
+ * address sets are not its business: a route is. */
 const changes: Changes = {
-  'address set member': async (sb) => {
-    const set = await rowOf(sb, 'Address_Set', [['name', '!=', 'svc_monitor_mac']]);
-    return (n) => ({ op: 'mutate', table: 'Address_Set', where: [['_uuid', '==', set._uuid]],
-      mutations: [['addresses', n % 2 === 0 ? 'insert' : 'delete', '10.99.0.1']] });
-  },
-  'ACL': async (sb) => {
-    const acl = await rowOf(sb, 'Logical_Flow', [['pipeline', '==', 'egress'],
-      ['priority', '==', 2002]]);
-    return (n) => ({ op: 'update', table: 'Logical_Flow', where: [['_uuid', '==', acl._uuid]],
-      row: { priority: n % 2 === 0 ? 2003 : 2002 } });
+  'route': async (sb) => {
+    const flow = await rowOf(sb, 'Logical_Flow', [
+      ['external_ids', 'includes', ['map', [['stage-name', 'lr_in_ip_routing']]]]]);
+    const priority = Number(flow['priority']);
+    return (n) => ({ op: 'update', table: 'Logical_Flow', where: [['_uuid', '==', flow._uuid]],
+      row: { priority: n % 2 === 0 ? priority + 1 : priority } });
   },
 };
 
