@@ -3,44 +3,18 @@
  * for the geneve device of OVS's kernel datapath. */
 #include "ctx_skb.h"
 #include "tunnel_md.h"
-#include "pipeline.h"
-#include "verdict.h"
-#include "cache_hit.h"
-#include "ct_collect.h"
-#include "ct_expire.h"
+#include "entry.h"
 
 SEC("tc")
 int tc_forward(struct __sk_buff *ctx)
 {
-	struct scratch *s = scratch_begin(SLOT_LIVE);
-	int action;
-
-	if (!s)
-		return CTX_PASS;
-	action = cache_forward(ctx, s);
-	if (action != CACHE_WALK)
-		return action;
-	scratch_clear(s);
-	decide(ctx, s);
-	cache_store(s);
-	return finish(ctx, s);
+	return forward(ctx);
 }
 
-/* For BPF_PROG_TEST_RUN only: the same decision, nothing counted, nothing changed. */
 SEC("tc")
 int tc_trace(struct __sk_buff *ctx)
 {
-	struct scratch *s = scratch_begin(SLOT_TRACE);
-
-	if (!s)
-		return CTX_PASS;
-	cache_look(ctx, s);
-	scratch_clear(s);
-	s->marks = MARK_TRACE;
-	decide(ctx, s);
-	cache_compare(s);
-	report(s);
-	return CTX_PASS;
+	return trace(ctx);
 }
 
 char LICENSE[] SEC("license") = "GPL";
