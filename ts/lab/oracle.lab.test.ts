@@ -138,6 +138,10 @@ class Arena {
   theirs(sent: Sent): string {
     return this.oracle.minimal(`s${sent.from.switch}`, microflow(sent));
   }
+
+  summary(sent: Sent): string {
+    return this.oracle.summary(`s${sent.from.switch}`, microflow(sent));
+  }
 }
 
 /** Where the packet ends and what it looks like there, as far as a route changes it. */
@@ -166,9 +170,11 @@ function compare(arena: Arena, sent: Sent): Compared {
   // What is left to OVS needs no oracle.
   if (walked.verdict.kind === 'punt') return { deviation: 'left to OVS', ours: '', theirs: '' };
   const text = arena.theirs(sent);
-  const deviation = Object.keys(deviations).find((name) => deviations[name]!(sent, walked, text));
-  return { ...deviation === undefined ? {} : { deviation },
-    ours: ourOutcome(walked), theirs: theirOutcome(sent, text) };
+  const ours = ourOutcome(walked), theirs = theirOutcome(sent, text);
+  // The minimal text leaves an answer out that gets nowhere there.
+  const asked = ours === theirs || text === 'crashed' ? text : `${text}\n${arena.summary(sent)}`;
+  const deviation = Object.keys(deviations).find((name) => deviations[name]!(sent, walked, asked));
+  return { ...deviation === undefined ? {} : { deviation }, ours, theirs };
 }
 const differs = ({ deviation, ours, theirs }: Compared): boolean =>
   deviation === undefined && ours !== theirs;
@@ -194,7 +200,7 @@ function describe(arena: Arena, sent: Sent): string {
   return [`${arena.topology.name}: ${microflow(small)}`, 'ours:',
     ...steps.map(({ datapath, table, rule }) =>
       `  ${datapath}/${table} ${rule ? `${rule.priority} ${rule.flow}` : 'no match'}`),
-    `  ${JSON.stringify(verdict)}`, 'ovn-trace:', arena.theirs(small)].join('\n');
+    `  ${JSON.stringify(verdict)}`, 'ovn-trace:', arena.summary(small)].join('\n');
 }
 
 /** All VMs are on one chassis, which exists in the database alone. */
