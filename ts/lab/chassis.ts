@@ -39,6 +39,8 @@ export class Chassis {
   readonly dir: string;
   readonly encapIp: string;
   private readonly env: Readonly<Record<string, string>>;
+  /** Physical network -> bridge. */
+  private readonly mappings = new Map<string, string>();
 
   constructor(readonly place: ChassisPlace) {
     this.name = place.name;
@@ -85,6 +87,25 @@ export class Chassis {
   addVif(device: string, lport: string): void {
     this.vsctl('--no-wait', '--may-exist', 'add-port', 'br-int', device,
       '--', 'set', 'Interface', device, `external_ids:iface-id=${lport}`);
+  }
+
+  /**
+   * A provider bridge with `nic` as its one physical port, as `ovn-bridge-mappings` has it for
+   * `network`. The NIC leaves VLAN tags in its frames: XDP sees no tag that is taken out.
+   */
+  addProviderBridge(network: string, bridge: string, nic: string): void {
+    const known = this.mappings;
+    known.set(network, bridge);
+    this.vsctl('add-br', bridge, '--', 'set', 'Bridge', bridge,
+      `datapath_type=${this.place.datapath}`, 'fail_mode=standalone',
+      `other_config:hwaddr="${this.link(nic).address}"`, '--', 'add-port', bridge, nic,
+      '--', 'set', 'Open_vSwitch', '.', 'external_ids:ovn-bridge-mappings="'
+        + `${[...known].map((pair) => pair.join(':')).join(',')}"`);
+    this.offloads(this.netns, nic, 'ovs');
+    if (this.place.datapath === 'netdev') {
+      run(['ethtool', '-K', nic, 'rxvlan', 'off', 'txvlan', 'off'], { netns: this.netns });
+    }
+    run(['ip', '-n', this.netns, 'link', 'set', nic, 'up']);
   }
 
   /** ofproto/trace on br-int: what OVS would do with a flow (ovs-vswitchd(8)). */

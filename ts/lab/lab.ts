@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Chassis, quietNetns, underlayMtu, type DatapathType, type Encap } from './chassis.js';
 import { run } from './exec.js';
+import { Provider } from './provider.js';
 import {
   createRunDir, forgetAtExit, keepLab, netnsPrefixOf, removeAtExit, removeLab, sweepStaleLabs,
 } from './run_dir.js';
@@ -18,6 +19,7 @@ export interface LabOptions {
 export class Lab {
   readonly chassis = new Map<string, Chassis>();
   readonly vms = new Map<string, Vm>();
+  readonly providers = new Map<string, Provider>();
   private closed = false;
 
   private constructor(readonly id: string, readonly dir: string) {}
@@ -79,6 +81,16 @@ export class Lab {
     const vm = this.vms.get(port);
     if (vm === undefined) throw new Error(`no VM ${port} in this lab`);
     return vm;
+  }
+
+  /** A physical network (at most 5 letters) that these chassis have a provider bridge on. */
+  addProvider(network: string, chassis: readonly string[]): Provider {
+    const provider = new Provider(network, this.fabricNetns, (name) => this.netns(name),
+      this.rawNetns);
+    provider.start();
+    for (const name of chassis) provider.join(this.chassis.get(name)!);
+    this.providers.set(network, provider);
+    return provider;
   }
 
   fabricPortOf(chassis: string): string { return `p-${chassis}`; }
