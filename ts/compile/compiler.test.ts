@@ -5,7 +5,8 @@ import type { RowChange, TableName, Tables, Uuid } from '../southbound/rows.js';
 import { View } from '../southbound/view.js';
 import { Compiler } from './compiler.js';
 import type { Desired } from './model.js';
-import { corpusFile, localChassis, readDatabase, type MutableSouthbound } from './testing.js';
+import { corpusFile, emptySouthbound, localChassis, readDatabase, type MutableSouthbound }
+  from './testing.js';
 
 const corpus = (): MutableSouthbound => readDatabase(corpusFile);
 const count = <T>(list: Iterable<T>, key: (item: T) => string): Record<string, number> => {
@@ -116,6 +117,26 @@ function enriched(): MutableSouthbound {
   return rows;
 }
 
+const maps = ['dispatch', 'ports', 'macBindings'] as const;
+type Copy = Record<typeof maps[number], Map<string, unknown>> & Pick<Desired, 'name' | 'datapaths'
+  | 'tunnels'>;
+/** What one has who follows `since` alone, where there is one. */
+function follow(copy: Copy | undefined, desired: Desired): Copy {
+  const { since, name, datapaths, tunnels } = desired;
+  const result = { name, datapaths, tunnels } as Copy;
+  for (const map of maps) result[map] = new Map(copy && since ? copy[map] : desired[map]);
+  if (!copy || !since) return result;
+  assert.is(since.from, copy.name);
+  assert.ok(datapaths === copy.datapaths && tunnels === copy.tunnels);
+  for (const map of maps) {
+    for (const key of since[map]) {
+      const value = desired[map].get(key);
+      if (value === undefined) result[map].delete(key); else result[map].set(key, value);
+    }
+  }
+  return result;
+}
+
 test('following changes comes to the same as compiling anew', () => {
   const original = enriched();
   const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
@@ -129,12 +150,14 @@ test('following changes comes to the same as compiling anew', () => {
     const here = localChassis(rows, 'hv1');
     const view = new View(rows);
     const compiler = new Compiler();
-    compiler.compile(view, here);
+    let copy = follow(undefined, compiler.compile(view, here));
     for (const batch of batches) {
       const changes = batch.flatMap((m) => mutate(rows, original, m));
       view.apply(changes);
-      const followed = canonical(compiler.compile(view, here, changes));
-      assert.equal(followed, canonical(new Compiler().compile(new View(rows), here)));
+      const followed = compiler.compile(view, here, changes);
+      copy = follow(copy, followed);
+      for (const map of maps) assert.equal(copy[map], followed[map], `since.${map}`);
+      assert.equal(canonical(followed), canonical(new Compiler().compile(new View(rows), here)));
     }
   }), { seed, numRuns: Number(process.env['RUNS'] ?? 15) });
 });
@@ -143,7 +166,9 @@ test('without changes nothing is new: stages, ports and bindings are the same ob
   const rows = corpus(), here = localChassis(rows, 'hv1');
   const view = new View(rows), compiler = new Compiler();
   const first = compiler.compile(view, here), second = compiler.compile(view, here, []);
-  assert.equal({ ...second }, { ...first });
+  const { from, refused, ...keys } = second.since!;
+  assert.is(from, first.name);
+  assert.equal([refused.length, ...Object.values(keys).map(({ size }) => size)], [0, 0, 0, 0]);
   for (const name of ['dispatch', 'ports', 'tunnels', 'macBindings', 'unsupported'] as const) {
     assert.is(second[name], first[name], name);
   }
@@ -152,7 +177,8 @@ test('without changes nothing is new: stages, ports and bindings are the same ob
 test('a changed flow changes its own stages only', () => {
   const rows = corpus(), here = localChassis(rows, 'hv1');
   const view = new View(rows), compiler = new Compiler();
-  const first = compiler.compile(view, here);
+  const first = { ...compiler.compile(view, here) };
+  const before = new Map(first.dispatch);
   const old = [...rows.Logical_Flow.values()].find((f) => f.logical_datapath !== undefined
     && f.match.startsWith('ip4.dst == 10.10.1.0/24'))!;
   const changed = { ...old, match: 'ip4.dst == 10.10.0.0/16' };
@@ -160,9 +186,85 @@ test('a changed flow changes its own stages only', () => {
   const changes: RowChange[] = [{ table: 'Logical_Flow', uuid: old._uuid, old, new: changed }];
   view.apply(changes);
   const second = compiler.compile(view, here, changes);
-  const differing = [...second.dispatch]
-    .filter(([key, stage]) => first.dispatch.get(key) !== stage);
+  const differing = [...second.dispatch].filter(([key, stage]) => before.get(key) !== stage);
   assert.is(new Set(differing.map(([, stage]) => stage)).size, 1);
+  assert.equal([...second.since!.dispatch].sort(), differing.map(([key]) => key).sort());
+});
+
+/** Counts how often a row is looked at. */
+class Counted<V> extends Map<string, V> {
+  looks = 0;
+  override get(key: string): V | undefined {
+    this.looks += 1;
+    return super.get(key);
+  }
+  override *values(): MapIterator<V> {
+    for (const value of super.values()) {
+      this.looks += 1;
+      yield value;
+    }
+  }
+}
+
+/** The work of one change of an ACL, when there are so many switches like it. */
+function oneChange(switches: number, edit: (rows: MutableSouthbound) => RowChange): number[] {
+  const rows = emptySouthbound();
+  const counted = Object.entries(rows).map(([name]) => {
+    const table = new Counted<never>();
+    (rows as unknown as Record<string, Map<string, never>>)[name] = table;
+    return table;
+  });
+  const map = new Map<string, string>();
+  rows.Chassis.set('hv1', { _uuid: 'hv1', name: 'hv1', hostname: '', encaps: [], external_ids: map,
+    other_config: map, transport_zones: [] });
+  const port = [...corpus().Port_Binding.values()].find((row) => row.type === '')!;
+  const flow = [...corpus().Logical_Flow.values()][0]!;
+  rows.SB_Global.set('global', { _uuid: 'global', nb_cfg: 1, options: map, external_ids: map });
+  rows.Address_Set.set('as', { _uuid: 'as', name: 'as', addresses: ['10.0.0.1'] });
+  for (let n = 1; n <= switches; n++) {
+    rows.Datapath_Binding.set(`dp${n}`, { _uuid: `dp${n}`, tunnel_key: n, load_balancers: [],
+      external_ids: new Map([['logical-switch', '']]) });
+    rows.Port_Binding.set(`port${n}`, { ...port, _uuid: `port${n}`, logical_port: `vm${n}`,
+      datapath: `dp${n}`, tunnel_key: 1, chassis: 'hv1' });
+    for (let i = 0; i < 10; i++) {
+      const uuid = `flow${n}-${i}`;
+      rows.Logical_Flow.set(uuid, { ...flow, _uuid: uuid, logical_datapath: `dp${n}`,
+        logical_dp_group: undefined, pipeline: 'ingress', table_id: i >> 1, priority: i,
+        match: n === 2 && i === 4 ? 'ip4.src == $as'
+          : `inport == "vm${n}" && ip4.src == 10.${i}.0.0/16`, actions: 'next;' });
+    }
+  }
+  const view = new View(rows), compiler = new Compiler(), here = localChassis(rows, 'hv1');
+  assert.is(compiler.compile(view, here).datapaths.size, switches);
+  const before = { ...compiler.work };
+  const change = edit(rows);
+  for (const table of counted) table.looks = 0;
+  view.apply([change]);
+  const { since } = compiler.compile(view, here, [change]);
+  const looks = counted.reduce((sum, table) => sum + table.looks, 0);
+  return [compiler.work.flows - before.flows, compiler.work.stages - before.stages,
+    since!.dispatch.size, looks];
+}
+
+function replaced<T extends TableName>(rows: MutableSouthbound, table: T, uuid: string,
+  columns: Partial<Tables[T]>): RowChange {
+  const old = rows[table].get(uuid)!, row = { ...old, ...columns };
+  (rows[table] as Map<string, Tables[T]>).set(uuid, row);
+  return { table, uuid, old, new: row };
+}
+
+test('the work of one change of policy does not depend on how much else there is', () => {
+  const edits: ((rows: MutableSouthbound) => RowChange)[] = [
+    (rows) => replaced(rows, 'Logical_Flow', 'flow2-5', { priority: 9 }),
+    (rows) => replaced(rows, 'Address_Set', 'as', { addresses: ['10.0.0.2'] }),
+    (rows) => replaced(rows, 'SB_Global', 'global', { nb_cfg: 5 }),
+  ];
+  for (const [i, edit] of edits.entries()) {
+    const [few, many] = [5, 200].map((switches) => oneChange(switches, edit));
+    assert.equal(many, few);
+    assert.equal(few!.slice(0, 3), i < 2 ? [1, 1, 1] : [0, 0, 0]);
+    assert.ok(few![3]! < 20, `${few![3]} rows were looked at`);
+  }
 });
 
 test('a node that is no chassis yet has nothing', () => {

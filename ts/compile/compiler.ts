@@ -9,15 +9,18 @@ import { addressSetConstants } from '../lflow/operand.js';
 import type { Constant } from '../lflow/ast.js';
 import { localDatapaths } from '../southbound/local_datapaths.js';
 import type {
-  AddressSet, DatapathBinding, LogicalFlow, RowChange, TableName, Tables, Uuid,
+  AddressSet, DatapathBinding, LogicalFlow, RowChange, Tables, Uuid,
 } from '../southbound/rows.js';
 import type { View } from '../southbound/view.js';
 import type { LocalChassis } from '../vswitch/local.js';
+import { differing, invisible, localTables, modified, movesEverything, movesMacs, touched }
+  from './changes.js';
 import { compileFlow, tableOf, type Dependency, type FlowResult, type Scope } from './flow.js';
 import { compileMacs } from './macs.js';
 import { isDatapathKey, isPortKey, MULTICAST_KEY } from './limits.js';
-import type { Desired, MacBindingEntry, Stage, Unsupported } from './model.js';
-import { compilePhysical, movePorts, type LocalView, type Physical } from './physical.js';
+import type { Change, Desired, MacBindingEntry, Stage, Unsupported } from './model.js';
+import { compilePhysical, movePorts, type LocalView, type Moved, type Physical }
+  from './physical.js';
 import { portSecurity } from './portsec.js';
 import { buildStage, onlyNext, type Candidate } from './stage.js';
 
@@ -67,45 +70,6 @@ function releaseOf(view: View): string {
 const nowhere = (row: LogicalFlow): Unsupported => ({ flow: row._uuid, stage: '',
   reason: 'UNSUPPORTED_MATCH', detail: `table ${row.table_id}` });
 
-/** Tables that say which datapaths are local. */
-const localTables: ReadonlySet<TableName> = new Set<TableName>(
-  ['Port_Binding', 'Datapath_Binding', 'Chassis', 'HA_Chassis', 'HA_Chassis_Group']);
-/** Tables on which the places of all ports may depend. */
-const physicalTables: ReadonlySet<TableName> = new Set<TableName>(
-  ['Datapath_Binding', 'Chassis', 'Encap', 'SB_Global']);
-const macTables: ReadonlySet<TableName> = new Set<TableName>(
-  ['MAC_Binding', 'Static_MAC_Binding', 'Port_Binding', 'Datapath_Binding']);
-
-/** Names whose meaning a changed row changes. */
-function touched(change: RowChange, chassisName: string | undefined): Dependency[] {
-  const rows = [change.old, change.new];
-  const named = <T extends TableName>(table: T, f: (row: Tables[T]) => Dependency) =>
-    change.table === table
-      ? rows.flatMap((row) => (row ? [f(row as Tables[T])] : [])) : [];
-  const templates = change.table !== 'Chassis_Template_Var' ? []
-    : rows.flatMap((r) => {
-      const row = r as Tables['Chassis_Template_Var'] | undefined;
-      return row && row.chassis === chassisName ? [...row.variables.keys()] : [];
-    });
-  return [
-    ...named('Address_Set', (row) => `set:${row.name}`),
-    ...named('Port_Group', (row) => `group:${row.name}`),
-    ...named('Port_Binding', (row) => `port:${row.logical_port}`),
-    ...named('Multicast_Group', (row) => `multicast:${row.datapath}/${row.name}`),
-    ...templates.map((name): Dependency => `template:${name}`),
-  ];
-}
-
-/** A change of a Port_Binding that no match, action or residency can see. */
-function invisible(change: RowChange): boolean {
-  if (change.table !== 'Port_Binding' || !change.old || !change.new) return false;
-  const a = change.old as Tables['Port_Binding'], b = change.new as Tables['Port_Binding'];
-  return a.logical_port === b.logical_port && a.datapath === b.datapath
-    && a.tunnel_key === b.tunnel_key && a.chassis === b.chassis && a.type === b.type
-    && a.parent_port === b.parent_port
-    && a.additional_chassis.join() === b.additional_chassis.join();
-}
-
 /** Compiled stages and their sources; keeps what one compile() leaves for the next. */
 export class Compiler {
   private readonly flows = new Map<Uuid, Flow>();
@@ -116,6 +80,10 @@ export class Compiler {
   private readonly keys = new Map<Uuid, number>();
   private readonly routers = new Set<Uuid>();
   private dispatch = new Map<string, Stage>();
+  /** Entries of `dispatch` that differ once all is built. */
+  private readonly pending = new Map<string, Stage | undefined>();
+  private refused: Unsupported[] = [];
+  private name: object | undefined;
   private physical: Physical | undefined;
   private macs: ReadonlyMap<string, MacBindingEntry> | undefined;
   /** How many stages say so, by the entry's text. */
@@ -126,6 +94,8 @@ export class Compiler {
   private release = '';
   private excluded = noDatapaths;
   private at!: LocalView;
+  /** How often a flow was compiled, and a stage put together. */
+  readonly work = { flows: 0, stages: 0 };
 
   /**
    * The desired state of `view` for this chassis. `changes` are all rows that differ from
@@ -147,8 +117,6 @@ export class Compiler {
     const dirty: Dirty = new Map();
     const known = this.at !== undefined && view === this.at.view && release === this.release
       && chassis?._uuid === this.at.chassis?._uuid ? changes : undefined;
-    const changed = (tables: ReadonlySet<TableName>) =>
-      !known || known.some((c) => tables.has(c.table));
     const others = excluded.size !== this.excluded.size
       || [...excluded].some((uuid) => !this.excluded.has(uuid));
     this.excluded = excluded;
@@ -157,22 +125,46 @@ export class Compiler {
     this.release = release;
     this.at = { view, chassis, local };
     this.localChanged = false;
+    this.refused = [];
+    this.pending.clear();
     if (known) this.apply(known, dirty);
     else yield* this.reload(dirty);
     yield;
-    yield* this.followLocal(dirty);
+    if (moved) yield* this.followLocal(dirty);
     yield* this.build(dirty);
-    const everywhere = changed(physicalTables) || here !== this.here || this.localChanged;
-    this.physical = everywhere ? compilePhysical(this.at, here) : this.movedPorts(known!, here);
-    if (changed(macTables) || this.localChanged) this.macs = compileMacs(this.at);
+    const before = known && this.physical && this.macs
+      && { ports: this.physical.ports, macs: this.macs };
+    const everywhere = !known || known.some(movesEverything) || here !== this.here
+      || this.localChanged;
+    const { physical, ports } = everywhere
+      ? { physical: compilePhysical(this.at, here), ports: undefined }
+      : this.movedPorts(known, here);
+    this.physical = physical;
+    if (!known || known.some(movesMacs) || this.localChanged) this.macs = compileMacs(this.at);
     this.here = here;
-    this.unsupported ??= [...this.refusals.values()].map(({ entry }) => entry);
-    return { ...this.physical, dispatch: this.dispatch, macBindings: this.macs!,
-      unsupported: this.unsupported };
+    return this.state(before?.macs, ports);
+  }
+
+  /** What is in force once all is built; `ports` undefined: any may differ. */
+  private state(macs: ReadonlyMap<string, MacBindingEntry> | undefined,
+    ports: ReadonlySet<string> | undefined): Desired {
+    for (const [key, stage] of this.pending) {
+      if (this.dispatch.get(key) === stage) this.pending.delete(key);
+      else if (stage) this.dispatch.set(key, stage);
+      else this.dispatch.delete(key);
+    }
+    const since: Change | undefined = this.name && macs && ports && { from: this.name, ports,
+      dispatch: new Set(this.pending.keys()), macBindings: differing(macs, this.macs!),
+      refused: this.refused };
+    this.name = {};
+    const unsupported = (): readonly Unsupported[] =>
+      this.unsupported ??= [...this.refusals.values()].map(({ entry }) => entry);
+    return { ...this.physical!, dispatch: this.dispatch, macBindings: this.macs!,
+      get unsupported() { return unsupported(); }, name: this.name, since };
   }
 
   /** Ports change in their own datapath, and at the other end of a patch. */
-  private movedPorts(changes: readonly RowChange[], here: LocalChassis): Physical {
+  private movedPorts(changes: readonly RowChange[], here: LocalChassis): Moved {
     const { view } = this.at;
     const datapaths = new Set<Uuid>();
     for (const change of changes) {
@@ -186,15 +178,16 @@ export class Compiler {
         }
       }
     }
-    if (datapaths.size === 0) return this.physical!;
+    if (datapaths.size === 0) return { physical: this.physical!, ports: new Set() };
     return movePorts(this.physical!, this.at, here, datapaths);
   }
 
   /** Whether a change may make a datapath local, or no longer so. */
   private movesDatapaths(change: RowChange): boolean {
     if (!localTables.has(change.table)) return false;
-    if (change.table !== 'Port_Binding' || !change.old || !change.new) return true;
-    const a = change.old as Tables['Port_Binding'], b = change.new as Tables['Port_Binding'];
+    const port = modified(change, 'Port_Binding');
+    if (!port) return true;
+    const [a, b] = port;
     const own = this.at.chassis?._uuid;
     const isPlain = (row: typeof a): boolean => row.type === ''
       && row.additional_chassis.length === 0 && (own === undefined || row.chassis !== own);
@@ -322,9 +315,8 @@ export class Compiler {
   private forget(datapath: Uuid): void {
     const key = this.keys.get(datapath);
     if (key === undefined) return;
-    this.dispatch = new Map(this.dispatch);
     for (const [table, built] of this.stages.get(datapath) ?? []) {
-      this.dispatch.delete(`${key}/${table}`);
+      this.pending.set(`${key}/${table}`, undefined);
       this.recount(built.unsupported, -1);
     }
     this.stages.delete(datapath);
@@ -338,19 +330,19 @@ export class Compiler {
       const text = `${entry.flow} ${entry.reason} ${entry.detail}`;
       const counted = this.refusals.get(text) ?? { entry, stages: 0 };
       counted.stages += by;
-      if (counted.stages === by) this.refusals.set(text, counted);
+      if (counted.stages === by) {
+        this.refusals.set(text, counted);
+        this.refused.push(entry);
+      }
       if (counted.stages === 0) this.refusals.delete(text);
       this.unsupported = undefined;
     }
   }
 
   private *build(dirty: Dirty): Steps<void> {
-    let copied = false;
     for (const [datapath, tables] of dirty) {
       const key = this.keys.get(datapath);
       if (key === undefined) continue;
-      if (!copied) this.dispatch = new Map(this.dispatch);
-      copied = true;
       let stages = this.stages.get(datapath);
       if (!stages) this.stages.set(datapath, stages = new Map());
       for (const table of tables) {
@@ -364,13 +356,14 @@ export class Compiler {
   private buildOne(
     datapath: Uuid, key: number, table: number, stages: Map<number, Built>,
   ): void {
+    this.work.stages += 1;
     const old = stages.get(table);
     if (old) this.recount(old.unsupported, -1);
     const refused: Unsupported[] = [];
     const candidates = this.candidates(datapath, key, table, refused);
     if (candidates.length === 0) {
       stages.delete(table);
-      this.dispatch.delete(`${key}/${table}`);
+      this.pending.set(`${key}/${table}`, undefined);
       return;
     }
     const { stage, unsupported } = buildStage(table, candidates);
@@ -405,6 +398,7 @@ export class Compiler {
     const shared = scope.router ? 'routers' : 'switches';
     const known = flow.results.get(shared) ?? flow.results.get(scope.datapath);
     if (known) return known.result;
+    this.work.flows += 1;
     const result = compileFlow(flow.row, scope, this.release);
     const of = result.perDatapath ? scope.datapath : shared;
     const use: Use = { flow, of, result };
@@ -467,7 +461,7 @@ export class Compiler {
         if (!target) break;
         at = target;
       }
-      this.dispatch.set(`${key}/${table}`, at);
+      this.pending.set(`${key}/${table}`, at);
     }
   }
 

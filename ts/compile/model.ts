@@ -65,6 +65,19 @@ export interface Unsupported {
   readonly flow: string; readonly stage: string; readonly reason: string; readonly detail: string;
 }
 
+/** How a state differs from an earlier one, for who has that one in force: keys of what was
+ * added, changed or removed. Both have the same `datapaths` and `tunnels`. */
+export interface Change {
+  /** The `name` of the earlier state. */
+  readonly from: object;
+  readonly dispatch: ReadonlySet<string>;
+  readonly ports: ReadonlySet<string>;
+  readonly macBindings: ReadonlySet<string>;
+  /** What has come to `unsupported`. */
+  readonly refused: readonly Unsupported[];
+}
+
+/** The compiler changes `dispatch` in place: a state is whole until the next is compiled. */
 export interface Desired {
   readonly datapaths: ReadonlyMap<number, Datapath>;
   /** `${datapath}/${table}` -> stage; trivial tables already point at the next real one. */
@@ -76,4 +89,7 @@ export interface Desired {
   /** `${datapath}/${port}/${ip}` */
   readonly macBindings: ReadonlyMap<string, MacBindingEntry>;
   readonly unsupported: readonly Unsupported[];
+  /** This state's own; no other has it. */
+  readonly name?: object;
+  readonly since?: Change | undefined;
 }

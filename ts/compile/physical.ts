@@ -173,15 +173,24 @@ function placePorts(
   }
 }
 
+/** Where all is, and keys of the ports whose place may be another. */
+export interface Moved { readonly physical: Physical; readonly ports: ReadonlySet<string> }
+
 /** `before` with the ports of these datapaths placed anew; nothing else has changed. */
 export function movePorts(
   before: Physical, at: LocalView, here: LocalChassis, datapaths: ReadonlySet<Uuid>,
-): Physical {
+): Moved {
   const places = new Places(at, here);
   const moved = [...datapaths].flatMap((uuid) => at.local.get(uuid) ?? []);
   const keys = new Set(moved.map((row) => row.tunnel_key));
-  const ports = new Map(before.ports);
-  for (const [id, port] of before.ports) if (keys.has(port.datapath)) ports.delete(id);
-  for (const row of moved) placePorts(places, at, here, row, ports);
-  return { ...before, ports };
+  const ports = new Map(before.ports), placed = new Map<string, Port>();
+  for (const row of moved) placePorts(places, at, here, row, placed);
+  const touched = new Set(placed.keys());
+  for (const [id, port] of before.ports) {
+    if (!keys.has(port.datapath)) continue;
+    ports.delete(id);
+    touched.add(id);
+  }
+  for (const [id, port] of placed) ports.set(id, port);
+  return { physical: { ...before, ports }, ports: touched };
 }

@@ -11,6 +11,7 @@ import { dependingOn } from '../compile/missing.js';
 import type { Desired } from '../compile/model.js';
 import { Sync, type Applied } from '../sync/apply.js';
 import { readControl } from '../sync/adopt.js';
+import type { Placement } from '../sync/image.js';
 import type { Uuid } from '../southbound/rows.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { Attacher, detachAll } from './attach.js';
@@ -69,9 +70,13 @@ export class Agent {
   readonly #told = new Set<string>();
   readonly #placer = new Placer();
   #placed: Placed | undefined;
-  #appliedText = '';
+  #appliedPlacement: Placement | undefined;
+  #lookedAt: Placement | undefined;
+  #attached: Placed['plans'] | undefined;
   #appliedDesired: Desired | undefined;
   #applied: Applied | undefined;
+  /** Tables of other sets are gone. */
+  #alone = false;
   #loadedAt: number | undefined;
   #nbCfg = 0;
   #frozen = false;
@@ -165,8 +170,7 @@ export class Agent {
   /** What cannot be decided by the present state must not be decided by an older one. */
   #fail(text: string): void {
     this.#failure = text;
-    this.#appliedText = '';
-    this.#appliedDesired = undefined;
+    this.#appliedPlacement = this.#appliedDesired = undefined;
     try {
       this.#sync.disable();
     } catch (error) {
@@ -195,7 +199,10 @@ export class Agent {
     this.#placed = placed;
     const applied = await this.#attach(placed);
     await this.#endStaleZones();
-    if (!this.#dataplane.adopted) removeOtherSets(this.#options.pinDir, this.#dataplane);
+    if (!this.#dataplane.adopted && !this.#alone) {
+      removeOtherSets(this.#options.pinDir, this.#dataplane);
+      this.#alone = true;
+    }
     this.#failure = '';
     this.#options.onPass?.({ compile: compiled ? (done - began) / 1000 : undefined,
       apply: applied ? (performance.now() - done) / 1000 : undefined });
@@ -252,7 +259,8 @@ export class Agent {
 
   /** Mistakes of ours cost one flow each, and are told once. */
   #tellMistakes(): void {
-    for (const { flow, detail } of this.#desired?.unsupported ?? []) {
+    const fresh = this.#desired?.since?.refused ?? this.#desired?.unsupported ?? [];
+    for (const { flow, detail } of fresh) {
       if (!detail.startsWith(INTERNAL) || this.#told.has(flow) || this.#told.size > 100) continue;
       this.#told.add(flow);
       log('compile', 'ERR', `logical flow ${flow} is left to OVS: ${detail}`);
@@ -266,7 +274,9 @@ export class Agent {
     const expected = !readControl(this.#port).enabled || this.#attacher.lacks(plans);
     if (expected) this.conntrack.observe();
     const applied = await this.#apply(placed);
-    if (this.#attacher.update(plans) && !expected) this.conntrack.observe();
+    const done = plans === this.#attached && this.#attacher.failures.size === 0;
+    if (!done && this.#attacher.update(plans) && !expected) this.conntrack.observe();
+    this.#attached = plans;
     this.conntrack.takeOver();
     return applied;
   }
@@ -283,9 +293,13 @@ export class Agent {
   /** Whether anything was applied. */
   async #apply({ placement }: Placed): Promise<boolean> {
     const desired = this.#desired!;
-    const text = placementText(placement);
-    if (desired === this.#appliedDesired && text === this.#appliedText) return false;
-    const applied = await this.#sync.apply({ desired, placement });
+    // An equal placement stays the same one, which says to sync/ that nothing moved.
+    const same = this.#appliedPlacement !== undefined && (placement === this.#lookedAt
+      || placementText(placement) === placementText(this.#appliedPlacement));
+    this.#lookedAt = placement;
+    if (desired === this.#appliedDesired && same) return false;
+    if (!same) this.#appliedPlacement = placement;
+    const applied = await this.#sync.apply({ desired, placement: this.#appliedPlacement! });
     for (const [what, n] of applied.refused) {
       if (this.#applied?.refused.get(what) !== n) {
         log('sync', 'WARN', `${n} stages are left to OVS: ${what} are full or too many`);
@@ -293,7 +307,6 @@ export class Agent {
     }
     this.#applied = applied;
     this.#appliedDesired = desired;
-    this.#appliedText = text;
     if (applied.flipped) this.#loadedAt = Date.now() / 1000;
     return true;
   }

@@ -1,20 +1,20 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Stage } from '../compile/model.js';
+import type { Datapath, Stage } from '../compile/model.js';
 import { readControl } from './adopt.js';
 import { CapacityError, Sync } from './apply.js';
 import { decodeTables } from './decode.js';
 import { FakePort, Killed } from './fake_port.js';
 import { reasonNumber, type State } from './image.js';
-import { stateArbitrary } from './states.fixture.js';
+import { changed, sequenceArbitrary, stateArbitrary } from './states.fixture.js';
 import { kernelText, stateText } from './texts.fixture.js';
 import { decodeUuid, toWords, words } from './wire.js';
 
 const seed = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 console.log(`  seed ${seed}`);
 const runs = (numRuns: number) => ({ numRuns, seed });
-const sequence = fc.array(stateArbitrary, { minLength: 1, maxLength: 4 });
+const sequence = sequenceArbitrary(4);
 const emptyText = '';
 
 /** Both buffers hold `state`, and nothing else is in the kernel. */
@@ -124,7 +124,10 @@ test('killed at any write, a new agent ends in the new state, consistent on the 
 });
 
 test('killed at every single write of one change, then killed again while adopting', async () => {
-  const [before, during] = fc.sample(stateArbitrary, { seed, numRuns: 2 }) as [State, State];
+  const [before, other] = fc.sample(stateArbitrary, { seed, numRuns: 2 }) as [State, State];
+  for (const during of [other, changed(before, other)]) await killEverywhere(before, during);
+});
+async function killEverywhere(before: State, during: State): Promise<void> {
   for (let at = 0, done = false; !done; at += 1) {
     const port = new FakePort();
     const first = new Sync(port);
@@ -138,6 +141,29 @@ test('killed at every single write of one change, then killed again while adopti
     await last.apply(during);
     assertInForce(port, last, during);
   }
+}
+
+test('a change writes what differs, and no more when there is more besides', async () => {
+  const writes = await Promise.all([10, 1000].map(async (datapaths) => {
+    const stages = Array.from({ length: datapaths }, (_, i): [string, Stage] =>
+      [`${i + 1}/1`, stageOf([ruleOf(i), ruleOf(i + 1)])]);
+    const port = new FakePort({ stages: 2000, rules_s: 4000, dispatch: 4000, datapaths: 2000 });
+    const sync = new Sync(port);
+    const before = simple([]);
+    const first: State = { ...before, desired: { ...before.desired, name: {},
+      dispatch: new Map(stages), datapaths: new Map(stages.map((_, i): [number, Datapath] =>
+        [i + 1, { key: i + 1, uuid: '', name: '', router: false, dnatZone: 0, snatZone: 0 }])) } };
+    await sync.apply(first);
+    const one = { ...first, desired: { ...first.desired,
+      dispatch: new Map(stages).set('5/1', stageOf([ruleOf(4), ruleOf(7)])) } };
+    const asked = port.asked;
+    const { writes, flipped } = await sync.apply(changed(first, one));
+    assert.ok(flipped);
+    return [writes, port.asked - asked];
+  }));
+  // A stage and its two rules; dispatch and generation in both buffers, control; the old stage.
+  assert.equal(writes[0], [9, writes[0]![1]]);
+  assert.equal(writes[1], writes[0]);
 });
 
 test('flow and tunnel indexes survive a restart, so counters keep their meaning', async () => {
@@ -178,10 +204,12 @@ test('a tunnel changes only while it is not ready', async () => {
   }), runs(15));
 });
 
+const stageOf = (rules: Stage['rules'], table = 1): Stage =>
+  ({ digest: JSON.stringify(rules), table, rules });
 const simple = (rules: Stage['rules'], table = 1): State => ({
   desired: {
     datapaths: new Map(), ports: new Map(), tunnels: new Map(), macBindings: new Map(),
-    unsupported: [], dispatch: new Map([['1/1', { digest: JSON.stringify(rules), table, rules }]]),
+    unsupported: [], dispatch: new Map([['1/1', stageOf(rules, table)]]),
   },
   placement: { devices: new Map(), uplinks: [], nextHops: new Map() },
 });

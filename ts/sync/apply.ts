@@ -5,14 +5,16 @@
  * period the other buffer follows and what nobody refers to is deleted. A crash between any
  * two writes leaves a whole old or a whole new state in force, and adopt.ts sorts it out.
  */
-import type { Stage } from '../compile/model.js';
-import { addressWords, parseAddress, parseMac } from './addresses.js';
+import type { Change, Stage } from '../compile/model.js';
 import { adopt, readControl, tunnelId, type Found, type Pause } from './adopt.js';
+import { deltasOf, makeEdit, setGeneration, type Deltas } from './edit.js';
 import { bufferedMaps, diff, makeImage, setGenerations, tunnelValue, type BufferedMap,
-  type Image, type Rows, type State } from './image.js';
+  type Delta, type Image, type Indexes, type Rows, type State } from './image.js';
+import { macEdit, macRows } from './macs.js';
 import type { Bytes, HashMap, MapName, MapPort } from './port.js';
 import { Slots } from './slots.js';
 import { barrier, ruleMaps, stageId, StageStore, type Refusal, type Writes } from './stages.js';
+import { Uses } from './uses.js';
 import { datapathsOf, touched, Versions } from './versions.js';
 import { bytesOf, idOf, words } from './wire.js';
 
@@ -34,6 +36,17 @@ export class CapacityError extends Error {
 
 const batchEntries = 1024;
 
+/** What a change begins with: the state in force, when all of it is. */
+interface Last { readonly state: State; readonly indexes: Indexes; readonly uses: Uses }
+/** Stages given slots, by the `dispatch` entries that lead to them. */
+interface Placed {
+  readonly writes: Writes;
+  readonly slots: Map<string, number>;
+  /** Names of the stages that got a place. */
+  readonly stages: Map<string, string>;
+  readonly refused: Map<Refusal, number>;
+}
+
 export class Sync {
   readonly #port: MapPort;
   /** Lets other work run between batches. */
@@ -43,6 +56,7 @@ export class Sync {
   #found: Found | undefined;
   #heldTunnels = new Map<string, string>();
   #adoptedVersions: Versions | undefined;
+  #last: Last | undefined;
   /** Whether the next state that comes into force may be cached. */
   cache = true;
   #writes = 0;
@@ -74,6 +88,8 @@ export class Sync {
    */
   async apply(state: State): Promise<Applied> {
     try {
+      const changed = await this.#applyChange(state);
+      if (changed) return changed;
       const first = await this.#applyOnce(state);
       // What did not fit beside the state before may fit now that it is gone.
       return first.refused.size > 0 ? await this.#applyOnce(state) : first;
@@ -91,7 +107,7 @@ export class Sync {
   get #versions(): Versions { return this.#adoptedVersions ??= new Versions(this.#port); }
 
   #forget(): void {
-    this.#found = undefined;
+    this.#found = this.#last = undefined;
     this.#adoptedVersions = undefined;
     this.#store = new StageStore(this.#port);
     this.#tunnelSlots = new Slots(this.#port.capacity('tunnels'));
@@ -106,36 +122,67 @@ export class Sync {
   async #applyOnce(state: State): Promise<Applied> {
     const found = await this.#adopted();
     this.#writes = 0;
-    const wanted = await this.#planStages(state);
-    await this.#writeAll(wanted.writes);
+    this.#last = undefined;
+    const placed = await this.#place(state.desired.dispatch);
+    await this.#writeAll(placed.writes);
     const tunnels = this.#planTunnels(state);
     this.#updateTunnels(found, tunnels);
     const targets = await this.#createTargets(found, state);
-    const macs = macRows(state);
-    const newMacs = diff(found.macBindings, macs).put;
-    await this.#versions.around(datapathsOf(newMacs.map(([key]) => key)), () =>
-      this.#putRows('mac_bindings', found.macBindings, newMacs));
-    const image = makeImage(state, { stages: wanted.slots, tunnels: tunnels.index, targets });
+    const macs = macRows(state.desired);
+    const indexes: Indexes = { stages: placed.slots, tunnels: tunnels.index, targets };
+    const image = makeImage(state, indexes);
     this.#checkCapacity(image, macs);
-    await this.#pause();
-    const flipped = await this.#enforce(found, image);
-    const oldMacs = diff(found.macBindings, macs).remove;
-    await this.#versions.around(datapathsOf(oldMacs), () =>
-      this.#removeRows('mac_bindings', found.macBindings, oldMacs));
+    const generation = found.control.generation + 1;
+    setGenerations(image, found.buffers[found.control.active], generation);
+    const flipped = await this.#change(found, diff(found.macBindings, macs), (buffer) =>
+      Object.fromEntries(bufferedMaps.map((map) =>
+        [map, diff(found.buffers[buffer][map], image[map])])) as unknown as Deltas);
     await this.#removeRows('devmap', found.devmap,
       [...found.devmap.keys()].filter((key) => !targets.has(words0(bytesOf(key)))));
-    await this.#cleanUp(found, wanted.live, tunnels);
-    return { generation: found.control.generation, flipped, refused: wanted.refused,
+    const uses = new Uses(placed.stages);
+    await this.#cleanUp(found, uses, tunnels);
+    if (placed.refused.size === 0) this.#last = { state, indexes, uses };
+    return { generation: found.control.generation, flipped, refused: placed.refused,
       writes: this.#writes };
   }
 
-  async #planStages(state: State): Promise<{ writes: Writes; slots: Map<string, number>;
-    live: Set<string>; refused: Map<Refusal, number>; }> {
-    const writes: Writes = new Map();
-    const slots = new Map<string, number>();
-    const live = new Set<string>([stageId(barrier)]);
-    const refused = new Map<Refusal, number>();
-    const heads = new Map<Stage, number>();
+  /** Does as #applyOnce, at the cost of what differs from the state in force, when `state` says
+   * what that is. Undefined: everything has to be looked at. */
+  async #applyChange(state: State): Promise<Applied | undefined> {
+    const last = this.#last, found = this.#found, { desired } = state;
+    const before = last?.state.desired;
+    if (!last || !before || !found?.control.enabled || !desired.since
+      || desired.since.from !== before.name || last.state.placement !== state.placement
+      || desired.datapaths !== before.datapaths || desired.tunnels !== before.tunnels) {
+      return undefined;
+    }
+    this.#last = undefined;
+    this.#writes = 0;
+    const { since } = desired;
+    const placed = await this.#place(entriesOf(since, desired.dispatch));
+    await this.#writeAll(placed.writes);
+    const targets = await this.#createTargets(found, state);
+    const { indexes, uses } = last;
+    const same = targets.size === indexes.targets.size
+      && [...targets].every((target) => indexes.targets.has(target));
+    if (placed.refused.size > 0 || !same) return undefined;
+    const edit = makeEdit(state, since, before.ports, { ...indexes, stages: placed.slots });
+    setGeneration(edit, found.buffers[found.control.active], found.control.generation + 1);
+    const flipped = await this.#change(found, macEdit(found.macBindings, desired, since),
+      (buffer) => deltasOf(found.buffers[buffer], edit));
+    const left = new Set<string>();
+    for (const key of since.dispatch) left.add(uses.set(key, placed.stages.get(key)) ?? '');
+    for (const id of left) if (id !== '' && !uses.has(id)) await this.#removeStage(id);
+    this.#last = { state, indexes, uses };
+    return { generation: found.control.generation, flipped, refused: placed.refused,
+      writes: this.#writes };
+  }
+
+  async #place(entries: Iterable<readonly [string, Stage]>): Promise<Placed> {
+    const placed: Placed = { writes: new Map(), slots: new Map(), stages: new Map(),
+      refused: new Map() };
+    const { writes, slots, stages, refused } = placed;
+    const heads = new Map<Stage, number | Refusal>();
     const head = (stage: Stage, datapath: number): number | Refusal => {
       const known = this.#store.records.get(stageId(stage)) ??
         this.#store.place(stage, datapath, writes);
@@ -144,13 +191,11 @@ export class Sync {
     const wall = head(barrier, 0);
     if (typeof wall === 'string') throw new CapacityError('stages', 1, 0);
     let planned = 0;
-    for (const [key, stage] of state.desired.dispatch) {
+    for (const [key, stage] of entries) {
       let slot = heads.get(stage);
       if (slot === undefined) {
-        const result = head(stage, parseInt(key, 10));
-        if (typeof result === 'string') refused.set(result, (refused.get(result) ?? 0) + 1);
-        else live.add(stageId(stage));
-        slot = typeof result === 'string' ? wall : result;
+        slot = head(stage, parseInt(key, 10));
+        if (typeof slot === 'string') refused.set(slot, (refused.get(slot) ?? 0) + 1);
         heads.set(stage, slot);
         planned += stage.rules.length;
         if (planned > batchEntries) {
@@ -158,9 +203,10 @@ export class Sync {
           await this.#pause();
         }
       }
-      slots.set(key, slot);
+      if (typeof slot !== 'string') stages.set(key, stageId(stage));
+      slots.set(key, typeof slot === 'string' ? wall : slot);
     }
-    return { writes, slots, live, refused };
+    return placed;
   }
 
   /** `held`: remote IP -> name under which its index is held. */
@@ -233,32 +279,35 @@ export class Sync {
     if (macs.size > have) throw new CapacityError('mac_bindings', macs.size, have);
   }
 
-  /** Brings `image` into force: inactive buffer, flip, grace, other buffer. */
-  async #enforce(found: Found, image: Image): Promise<boolean> {
+  /** Brings rows into force that `deltas` has for each buffer: inactive buffer, flip, grace,
+   * other buffer. New MAC bindings are there before, old ones until after. */
+  async #change(found: Found, macs: Delta, deltas: (buffer: 0 | 1) => Deltas): Promise<boolean> {
+    await this.#versions.around(datapathsOf(macs.put.map(([key]) => key)), () =>
+      this.#putRows('mac_bindings', found.macBindings, macs.put));
+    await this.#pause();
     const { active, generation, enabled } = found.control;
-    const enforced = found.buffers[active];
-    const next = generation + 1;
-    setGenerations(image, enforced, next);
-    const changed = bufferedMaps.some((map) => {
-      const { put, remove } = diff(enforced[map], image[map]);
-      return put.length + remove.length > 0;
-    });
-    if (changed || !enabled) {
+    const inForce = deltas(active);
+    const changed = !enabled || bufferedMaps.some((map) =>
+      inForce[map].put.length + inForce[map].remove.length > 0);
+    if (changed) {
       const inactive = active === 0 ? 1 : 0;
-      await this.#fill(found, inactive, image);
-      await this.#versions.around(touched(enforced, image), () =>
-        this.#setControl({ active: inactive, generation: next, enabled: true }));
+      await this.#fill(found, inactive, deltas(inactive));
+      await this.#versions.around(touched(found.buffers[active], inForce), () =>
+        this.#setControl({ active: inactive, generation: generation + 1, enabled: true }));
       this.#port.grace();
     }
     // Also when nothing changed: an earlier agent may have died before it did this.
-    await this.#fill(found, found.control.active === 0 ? 1 : 0, image);
-    return changed || !enabled;
+    const other = found.control.active === 0 ? 1 : 0;
+    await this.#fill(found, other, deltas(other));
+    await this.#versions.around(datapathsOf(macs.remove), () =>
+      this.#removeRows('mac_bindings', found.macBindings, macs.remove));
+    return changed;
   }
 
-  async #fill(found: Found, buffer: 0 | 1, image: Image): Promise<void> {
+  async #fill(found: Found, buffer: 0 | 1, deltas: Deltas): Promise<void> {
     const prefix = idOf(words(buffer));
     for (const map of bufferedMaps) {
-      const { put, remove } = diff(found.buffers[buffer][map], image[map]);
+      const { put, remove } = deltas[map];
       // Deletions first: the buffer is not in use, and a full table needs the room.
       await this.#removeRows(map, found.buffers[buffer][map], remove, prefix);
       await this.#putRows(map, found.buffers[buffer][map], put, prefix);
@@ -273,13 +322,10 @@ export class Sync {
   }
 
   /** Deletes what the state in force does not refer to, and frees the indexes. */
-  async #cleanUp(found: Found, live: ReadonlySet<string>,
+  async #cleanUp(found: Found, uses: Uses,
     tunnels: { rows: Rows; held: Map<string, string> }): Promise<void> {
     for (const id of [...this.#store.records.keys()]) {
-      if (live.has(id)) continue;
-      this.#store.remove(id);
-      this.#writes += 1;
-      await this.#pause();
+      if (!uses.has(id) && id !== stageId(barrier)) await this.#removeStage(id);
     }
     for (const [i, map] of ruleMaps.entries()) {
       const keys = found.foreignRules[i] ?? [];
@@ -297,6 +343,12 @@ export class Sync {
     for (const id of this.#heldTunnels.values()) this.#tunnelSlots.release(id);
     this.#heldTunnels = tunnels.held;
     this.#store.release(found.held.splice(0));
+  }
+
+  async #removeStage(id: string): Promise<void> {
+    this.#store.remove(id);
+    this.#writes += 1;
+    await this.#pause();
   }
 
   async #writeAll(writes: Writes): Promise<void> {
@@ -346,16 +398,11 @@ const words0 = (bytes: Bytes): number =>
 const writingOrder: readonly MapName[] = ['flow_drops', 'flow_uuids', 'tuples', 'programs',
   ...ruleMaps, 'stages'];
 
-/** struct mac_binding_key -> struct mac_binding. Rows with bad addresses are left out: a
- * lookup of them misses, which goes to OVS. */
-function macRows(state: State): Rows {
-  const rows: Rows = new Map();
-  for (const { datapath, port, ip, mac } of state.desired.macBindings.values()) {
-    const address = parseAddress(ip);
-    const bytes = parseMac(mac);
-    if (!address || !bytes) continue;
-    rows.set(idOf(words(datapath, port, ...addressWords(address))),
-      words(bytes.readUInt16BE(0), bytes.readUInt32BE(2)));
+/** Entries of `dispatch` that a change adds or alters. */
+function* entriesOf(change: Change, dispatch: ReadonlyMap<string, Stage>):
+  Generator<readonly [string, Stage], void> {
+  for (const key of change.dispatch) {
+    const stage = dispatch.get(key);
+    if (stage) yield [key, stage];
   }
-  return rows;
 }

@@ -28,6 +28,8 @@ export class FakePort implements MapPort {
   /** Writes until the agent dies; each entry of a batch is one. */
   writesLeft = Infinity;
   graces = 0;
+  /** Entries read, written or deleted. */
+  asked = 0;
   /** Called after each single write. */
   onWrite: () => void = () => {};
   readonly badDevices = new Set<number>();
@@ -43,6 +45,7 @@ export class FakePort implements MapPort {
   }
 
   get(map: MapName, key: Bytes): Bytes | undefined {
+    this.asked += 1;
     if (isArray(map) && (toWords(key)[0] ?? 0) >= this.capacity(map)) return undefined;
     const found = this.#map(map).get(idOf(key));
     return found ?? (isArray(map) ? Buffer.alloc(valueBytes[map]) : undefined);
@@ -101,6 +104,7 @@ export class FakePort implements MapPort {
   }
 
   #write(): void {
+    this.asked += 1;
     if (this.writesLeft <= 0) throw new Killed('killed');
     this.writesLeft -= 1;
   }

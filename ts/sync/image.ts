@@ -92,7 +92,7 @@ const sameWhere = (a: Where, b: Where): boolean => a.kind === b.kind
   && a.ifindex === b.ifindex && a.mtu === b.mtu && a.tunnel === b.tunnel
   && a.peer_datapath === b.peer_datapath && a.peer_port === b.peer_port && a.reason === b.reason;
 
-function portRow(port: Port, state: State, indexes: Indexes): PortRow {
+export function portRow(port: Port, state: State, indexes: Indexes): PortRow {
   const where = lowerPort[port.kind](port, state, indexes);
   const known = portRows.get(port);
   if (known && sameWhere(known.where, where)) return known;
@@ -114,11 +114,18 @@ function remembered<K, V>(what: (key: K) => V): (key: K) => V {
     return value;
   };
 }
-const dispatchId = remembered((key: string) => {
+export const dispatchId = remembered((key: string) => {
   const [datapath = 0, table = 0] = key.split('/').map(Number);
   return idOf(words(datapath, table));
 });
 const slotBytes = remembered((slot: number): Bytes => words(slot));
+
+/** Row of the device of a port that has one here. */
+export function ifaceRow(port: Port, { placement }: State): [string, Bytes] | undefined {
+  const device = port.kind === 'local' ? placement.devices.get(port.device ?? '') : undefined;
+  return device && [idOf(words(device.ifindex)), ifaceCodec.toBytes({ role: ifaceRole.IFACE_VIF,
+    datapath: port.datapath, port: port.port, mtu: device.mtu, zone: port.zone })];
+}
 
 /** `generation` of every datapath is left zero: see setGenerations. */
 export function makeImage(state: State, indexes: Indexes): Image {
@@ -130,12 +137,8 @@ export function makeImage(state: State, indexes: Indexes): Image {
   for (const port of desired.ports.values()) {
     const { id, bytes } = portRow(port, state, indexes);
     image.ports.set(id, bytes);
-    const device = port.kind === 'local' ? placement.devices.get(port.device ?? '') : undefined;
-    if (device) {
-      image.ifaces.set(idOf(words(device.ifindex)),
-        ifaceCodec.toBytes({ role: ifaceRole.IFACE_VIF, datapath: port.datapath, port: port.port,
-          mtu: device.mtu, zone: port.zone }));
-    }
+    const iface = ifaceRow(port, state);
+    if (iface) image.ifaces.set(...iface);
   }
   for (const uplink of placement.uplinks) {
     image.ifaces.set(idOf(words(uplink.ifindex)), ifaceCodec.toBytes({
@@ -176,6 +179,9 @@ export function tunnelValue(tunnel: Tunnel, hop: NextHop | undefined): Bytes | u
 
 export interface Delta { readonly put: [string, Bytes][]; readonly remove: string[] }
 
+export const differ = (old: Bytes | undefined, value: Bytes): boolean =>
+  !old || (old !== value && Buffer.compare(old, value) !== 0);
+
 /** What makes `actual` equal to `wanted`. */
 export function diff(actual: Rows, wanted: Rows): Delta {
   const put: [string, Bytes][] = [];
@@ -184,7 +190,7 @@ export function diff(actual: Rows, wanted: Rows): Delta {
     const old = actual.get(key);
     if (old === value) continue;
     if (!old) fresh += 1;
-    if (!old || Buffer.compare(old, value) !== 0) put.push([key, value]);
+    if (differ(old, value)) put.push([key, value]);
   }
   // As many as wanted, and none else: looking for others is half of the work.
   if (actual.size + fresh === wanted.size) return { put, remove: [] };
@@ -192,7 +198,8 @@ export function diff(actual: Rows, wanted: Rows): Delta {
 }
 
 const generationAt = datapathCodec.fields['generation']?.offset ?? 0;
-const datapathOf = (key: string): string => key.slice(0, 4);
+/** The datapath that a key begins with, as the key of `datapaths`. */
+export const datapathOf = (key: string): string => key.slice(0, 4);
 
 /** Gives each datapath its generation: `generation` where any row of it differs from the
  * enforced image, else the one it has. */
@@ -210,6 +217,11 @@ export function setGenerations(image: Image, enforced: Image, generation: number
     Buffer.from(value.buffer, value.byteOffset).writeUInt32LE(
       same ? toGeneration(old) : generation, generationAt);
   }
+}
+export function withGeneration(row: Bytes, generation: number): Bytes {
+  const copy = Buffer.from(row);
+  copy.writeUInt32LE(generation, generationAt);
+  return copy;
 }
 const toGeneration = (value: Bytes): number =>
   Buffer.from(value.buffer, value.byteOffset, value.byteLength).readUInt32LE(generationAt);

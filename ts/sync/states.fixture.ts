@@ -1,6 +1,6 @@
 /** For tests: random desired states over a small world, so that states share and collide. */
 import fc from 'fast-check';
-import type { Datapath, Desired, MacBindingEntry, Port, Program, Rule, Stage, Tunnel }
+import type { Change, Datapath, Desired, MacBindingEntry, Port, Program, Rule, Stage, Tunnel }
   from '../compile/model.js';
 import type { Device, NextHop, State } from './image.js';
 
@@ -93,10 +93,34 @@ export const stateArbitrary: fc.Arbitrary<State> = fc.record({
     tunnels: new Map([...tunnels].map(([ip, csum]): [string, Tunnel] =>
       [ip, { chassis: ip, remoteIp: ip, localIp: '192.0.2.100', csum }])),
     macBindings: new Map([...macs].map(([ip, n]): [string, MacBindingEntry] =>
-      [ip, { datapath: 1, port: 1, ip, mac: `02:00:00:00:00:0${n}` }])),
+      [`1/1/${ip}`, { datapath: 1, port: 1, ip, mac: `02:00:00:00:00:0${n}` }])),
   };
   return { desired, placement: {
     devices: new Map([...devices.keys()].map((name) => [name, device(name)])),
     uplinks: [{ ifindex: 20, mtu: 1500, target: true }], nextHops: hops,
   } };
 });
+
+/** As `state`, but said to differ from `before`, in as much as such a change can. */
+export function changed(before: State, state: State): State {
+  const { datapaths, tunnels, name } = before.desired;
+  const differing = <V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): Set<string> =>
+    new Set([...a.keys(), ...b.keys()].filter((key) =>
+      JSON.stringify(a.get(key)) !== JSON.stringify(b.get(key))));
+  const { dispatch, ports, macBindings } = state.desired;
+  const since: Change = { from: name ?? {}, refused: [],
+    dispatch: differing(before.desired.dispatch, dispatch),
+    ports: differing(before.desired.ports, ports),
+    macBindings: differing(before.desired.macBindings, macBindings) };
+  return { placement: before.placement,
+    desired: { ...state.desired, datapaths, tunnels, name: {}, since } };
+}
+
+/** States of which some follow from the one before. */
+export const sequenceArbitrary = (maxLength: number): fc.Arbitrary<readonly State[]> =>
+  fc.array(fc.tuple(stateArbitrary, fc.boolean()), { minLength: 1, maxLength })
+    .map((list) => list.reduce<readonly State[]>((states, [state, follows]) => {
+      const last = states.at(-1);
+      const next = { ...state, desired: { ...state.desired, name: {} } };
+      return [...states, last && follows ? changed(last, next) : next];
+    }, []));

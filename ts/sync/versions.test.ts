@@ -4,8 +4,7 @@ import * as assert from 'uvu/assert';
 import { readControl } from './adopt.js';
 import { Sync } from './apply.js';
 import { FakePort } from './fake_port.js';
-import type { State } from './image.js';
-import { stateArbitrary } from './states.fixture.js';
+import { sequenceArbitrary, stateArbitrary } from './states.fixture.js';
 import { toWords, words } from './wire.js';
 
 const seed = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
@@ -47,8 +46,8 @@ function holding(port: FakePort, datapath: number): number | undefined {
 }
 
 test('between any two writes, what a cached entry goes by is still what decides', async () => {
-  await fc.assert(fc.asyncProperty(fc.array(stateArbitrary, { minLength: 2, maxLength: 4 }),
-    async (states: readonly State[]) => {
+  await fc.assert(fc.asyncProperty(sequenceArbitrary(4),
+    async (states) => {
       const port = new FakePort();
       const sync = new Sync(port);
       const made = new Map<string, string>();

@@ -5,7 +5,8 @@
  * An agent that dies in between leaves them odd: those datapaths walk until the next one.
  */
 import { CACHE_VERSIONS } from '../abi/generated.js';
-import { diff, type Image } from './image.js';
+import type { Deltas } from './edit.js';
+import type { Image } from './image.js';
 import type { MapPort } from './port.js';
 import { bytesOf, toWords, words } from './wire.js';
 
@@ -49,22 +50,18 @@ export class Versions {
 
 const firstWord = (key: string): number => toWords(bytesOf(key.slice(0, 4)))[0] ?? 0;
 
-/** Datapaths whose packets `image` treats otherwise than `enforced`, after setGenerations;
- * 0: any. */
-export function touched(enforced: Image, image: Image): Set<number> {
+/** Datapaths whose packets are treated otherwise after `deltas` than by `enforced`; 0: any. */
+export function touched(enforced: Image, { datapaths, ifaces, tunnel_sources }: Deltas):
+  Set<number> {
   const found = new Set<number>();
-  const datapaths = diff(enforced.datapaths, image.datapaths);
-  for (const key of [...datapaths.put.map(([each]) => each), ...datapaths.remove]) {
-    found.add(firstWord(key));
+  for (const [key] of datapaths.put) found.add(firstWord(key));
+  for (const key of datapaths.remove) found.add(firstWord(key));
+  const before = [...ifaces.put.map(([key]) => key), ...ifaces.remove]
+    .flatMap((key) => enforced.ifaces.get(key) ?? []);
+  for (const row of [...ifaces.put.map(([, row]) => row), ...before]) {
+    found.add(toWords(row)[1] ?? 0);
   }
-  const ifaces = diff(enforced.ifaces, image.ifaces);
-  for (const key of [...ifaces.put.map(([each]) => each), ...ifaces.remove]) {
-    for (const row of [enforced.ifaces.get(key), image.ifaces.get(key)]) {
-      if (row) found.add(toWords(row)[1] ?? 0);
-    }
-  }
-  const sources = diff(enforced.tunnel_sources, image.tunnel_sources);
-  if (sources.put.length + sources.remove.length > 0) found.add(0);
+  if (tunnel_sources.put.length + tunnel_sources.remove.length > 0) found.add(0);
   return found;
 }
 
