@@ -57,6 +57,8 @@ enum flow_word {
 	FW_PKT_LEN = 56,	/* frame length in bytes without tunnel headers */
 	FW_RESULT = 57,		/* result word of OP_CALL, lookups and checks */
 	FW_TMP = 58,		/* 58..63: scratch of one action program (exchange, push/pop) */
+	FW_NAT_ADDRESS = 58,	/* 58..61, for OP_CT_NAT: the new address, as FW_IP_SRC */
+	FW_NAT_PORTS = 62,	/* the new port: lowest << 16 | highest; 0: any */
 	FW_WORDS = 64,
 };
 
@@ -165,6 +167,9 @@ enum op_code {
 				 * args[arg..arg+3] of ct_label those of FW_CT_LABEL. imm: also
 				 * CT_NAT. Afterwards all conntrack words are zero */
 	OP_CT_CLEAR,		/* all conntrack words become zero */
+	OP_CT_NAT,		/* commit the connection in zone w[src], translated as FW_NAT_*
+				 * and mask say (CT_NAT_*) unless it is known already, then
+				 * continue at table imm. Ends the program */
 	OP_CODES,
 };
 
@@ -183,6 +188,14 @@ enum answer {
 #define CT_LABEL 0x2u		/* the commit writes ct_label */
 #define CT_RELATED 0x4u		/* of OP_CT_NEXT: ct_commit_nat, which is ours for related
 				 * packets only, as OVN uses it */
+
+/* Flags of OP_CT_NAT: which end is translated. */
+#define CT_NAT_SRC 0x10u
+#define CT_NAT_DST 0x20u
+#define CT_NAT_KEEP 0x40u	/* of CT_NAT_SRC: the address stands for one host alone, whose
+				 * ports stay as they are; else ports come from `nat_pools` */
+#define CT_NAT_MARKS 0x80u	/* bits args[arg] of ct_mark and args[arg + 1] of the last word
+				 * of ct_label are set */
 
 /* imm of OP_GET_MAC and OP_LOOKUP_MAC. */
 #define MAC_ANY 0x1u		/* any binding of the address will do */
@@ -310,7 +323,8 @@ struct control {
 	X(CT_MODE, "new connection while observing or draining") \
 	X(CT_FULL, "connection table full or at its watermark") \
 	X(CT_RACE, "connection entry that another CPU is removing or changing") \
-	X(CT_INNER, "ICMP error about a packet that is not understood")
+	X(CT_INNER, "ICMP error about a packet that is not understood") \
+	X(NAT_PORTS, "translation for which no port of ours is free")
 
 #define DROP_REASONS(X) \
 	X(NONE, "none") \

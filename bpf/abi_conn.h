@@ -21,7 +21,10 @@
 /* The two ends of a connection, the smaller one (address, then port) as a, so that both
  * directions have the same key. port: TCP, UDP; ICMP echo and the like: identifier << 8 |
  * type that this end sends; else 0. In `foreign` zone is 0; with end b zero it stands for
- * every connection of end a. */
+ * every connection of end a.
+ *
+ * A translated connection has two entries, each for the packets of one direction: that of
+ * its first packet holds the connection, that of the replies leads to it. */
 struct conn_key {
 	__u32 a[4];		/* as FW_IP_SRC */
 	__u32 b[4];
@@ -29,8 +32,11 @@ struct conn_key {
 	__u32 b_port;
 	__u16 zone;
 	__u8 proto;
-	__u8 family;		/* 4 or 6 */
+	__u8 family;		/* 4 or 6, and KEY_FROM_* */
 };
+#define KEY_FROM_A 0x10u	/* packets of end a only, */
+#define KEY_FROM_B 0x20u	/* of end b only; neither: of both */
+#define KEY_FROM (KEY_FROM_A | KEY_FROM_B)
 
 /* conn.life: everything that changes at once and decides who owns the entry, so that it
  * can be exchanged in one step. Time is CLOCK_MONOTONIC. */
@@ -39,7 +45,11 @@ struct conn_key {
 #define CONN_DEAD 0x100u	/* the collector will delete it */
 #define CONN_BUSY 0x200u	/* another CPU is taking it over */
 #define CONN_FROM_B 0x400u	/* end b began the connection */
-#define CONN_NAT_SRC 0x800u	/* committed with nat(src) */
+#define CONN_NAT_SRC 0x800u	/* committed with nat(src), */
+#define CONN_NAT_DST 0x1000u	/* with nat(dst) */
+#define CONN_TWIN 0x2000u	/* `twin` is the key of the replies */
+#define CONN_ALIAS 0x4000u	/* the entry of replies: `twin` is the connection's key, and
+				 * nothing else holds but that it is not expired itself */
 #define CONN_EXPIRES_SHIFT 16	/* the upper 48 bits: milliseconds; later it is absent */
 
 struct conn {
@@ -49,7 +59,7 @@ struct conn {
 	__u64 bytes[2];
 	__u32 mark;
 	__u32 label[4];
-	__u32 pad;
+	struct conn_key twin;
 };
 
 /* As in OVS's lib/ct-dpif.h: the order has a meaning. */
@@ -82,12 +92,29 @@ enum ct_mode {
 	CT_ON = 2,
 	CT_DRAIN = 3,		/* as CT_OBSERVE: owned ones live on to their end */
 };
+/* Ports from which translations may choose; low 0: none. */
+struct nat_block { __u16 low; __u16 high; };
+
+/* nat_pools, by external address (docs/nat.md). The first connection of an address makes the
+ * pool. Ports of any protocol; user space adds blocks. */
+#define NAT_BLOCKS 4
+struct nat_pool_key { __u32 address[4]; };	/* as FW_IP_SRC */
+struct nat_pool {
+	struct nat_block blocks[NAT_BLOCKS];
+	__u32 cursor;
+	__u32 pad;
+	__u64 taken;		/* ports given to connections */
+	__u64 tries;		/* candidates looked at for them */
+	__u64 failed;		/* connections that got none */
+};
+
 /* ct_control[0] */
 struct ct_control {
 	__u32 mode;		/* enum ct_mode */
 	__u32 watermark;	/* entries; at it new connections are OVS's */
 	__u32 foreign_age;	/* seconds that an entry of `foreign` holds */
 	__u32 timeouts[CT_TM_COUNT];	/* seconds */
+	struct nat_block ports;	/* that a new pool begins with */
 };
 
 /* A connection, or all of one end, that is OVS's. */
@@ -138,7 +165,7 @@ struct ct_expire {
 /* ct_versions: counters that follow every change of a connection but to its time-out. The
  * slot follows from its key without the zone. */
 #define CT_VERSIONS 32768
-#define CACHE_CONNECTIONS 2	/* that one entry may depend on */
+#define CACHE_CONNECTIONS 4	/* tuples that one entry may depend on */
 
 /* Whose packet it is: all that a walk may look at without more ado. In the byte order of the
  * frame, but for `head` and the words of the tunnel. */
@@ -199,7 +226,6 @@ struct cache_entry {
 	__u32 ct_mode;		/* of ct_control, and 1; 0: has not to do with connections */
 	__u32 ct_version;	/* sum of the counters of `ct_slots` */
 	__u16 ct_slots[CACHE_CONNECTIONS];	/* of ct_versions, and 1; 0 ends */
-	__u32 pad;
 };
 struct cache_set { struct cache_entry way[CACHE_WAYS]; };
 

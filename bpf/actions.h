@@ -173,6 +173,7 @@ static __always_inline int run_other_op(struct scratch *s, const struct op *op)
 		return op_answer(s, op->imm);
 	case OP_CT_NEXT:
 	case OP_CT_COMMIT:
+	case OP_CT_NAT:
 		s->ct_op = *op;
 		s->done = DONE_CT;
 		return 1;

@@ -197,7 +197,6 @@ static __noinline int cache_put(struct scratch *s)
 			e->ct_slots[i] = 0;
 	e->len_min = s->len_min;
 	e->len_max = s->len_over && s->len_over <= 0xffff ? s->len_over - 1 : 0xffff;
-	e->pad = 0;
 	*cache_victim(s, set) = *e;
 	return 0;
 }

@@ -302,6 +302,8 @@ static __always_inline int run_ct_op(struct scratch *s)
 	/* Zone 0: ovn-controller has not told us one (yet). */
 	if (!c || c->mode == CT_OFF || !zone)
 		return punt(s, PUNT_CONNTRACK);
+	if (s->ct_op.code == OP_CT_NAT)
+		return punt(s, PUNT_CONNTRACK);
 	if (s->ct_op.code == OP_CT_COMMIT)
 		return commit(s, zone);
 	if (track(s, zone, s->ct_op.mask & CT_NAT))

@@ -123,6 +123,11 @@ TABLE(foreign, BPF_MAP_TYPE_LRU_HASH, 262144, struct conn_key, struct foreign, 0
 /* Whether and how connections are tracked. Writer: user. Reader: conntrack.h. */
 TABLE(ct_control, BPF_MAP_TYPE_ARRAY, 1, __u32, struct ct_control, READ_ONLY);
 
+/* Ports for translations to an address (docs/nat.md). Writer: nat.h, which makes pools and
+ * takes from them; user adds blocks. Full: new connections to be translated are OVS's. */
+TABLE(nat_pools, BPF_MAP_TYPE_HASH, 16384, struct nat_pool_key, struct nat_pool,
+      BPF_F_NO_PREALLOC);
+
 /* By enum ct_stat. Writer: programs. Reader: metrics. */
 TABLE(ct_stats, BPF_MAP_TYPE_PERCPU_ARRAY, CT_STAT_COUNT, __u32, __u64, 0);
 

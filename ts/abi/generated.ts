@@ -15,6 +15,10 @@ export const RULE_ARGS = 16;
 export const CT_NAT = 1;
 export const CT_LABEL = 2;
 export const CT_RELATED = 4;
+export const CT_NAT_SRC = 16;
+export const CT_NAT_DST = 32;
+export const CT_NAT_KEEP = 64;
+export const CT_NAT_MARKS = 128;
 export const MAC_ANY = 1;
 export const MAC_IP4 = 2;
 export const PROGRAM_OPS = 32;
@@ -27,13 +31,20 @@ export const CT_STATE_INV = 16;
 export const CT_STATE_TRK = 32;
 export const CT_STATE_SNAT = 64;
 export const CT_STATE_DNAT = 128;
+export const KEY_FROM_A = 16;
+export const KEY_FROM_B = 32;
+export const KEY_FROM = 48;
 export const CONN_ORIG_STATE = 15;
 export const CONN_REPLY_STATE = 240;
 export const CONN_DEAD = 256;
 export const CONN_BUSY = 512;
 export const CONN_FROM_B = 1024;
 export const CONN_NAT_SRC = 2048;
+export const CONN_NAT_DST = 4096;
+export const CONN_TWIN = 8192;
+export const CONN_ALIAS = 16384;
 export const CONN_EXPIRES_SHIFT = 16;
+export const NAT_BLOCKS = 4;
 export const CACHE_LOOKS_LABEL = 1;
 export const CACHE_LOOKS_FLAGS = 2;
 export const CACHE_LOOKS_LENGTH = 4;
@@ -41,7 +52,7 @@ export const CACHE_VERSIONS = 4096;
 export const CACHE_DATAPATHS = 6;
 export const CACHE_WAYS = 2;
 export const CT_VERSIONS = 32768;
-export const CACHE_CONNECTIONS = 2;
+export const CACHE_CONNECTIONS = 4;
 export const CACHE_WRITES_ETH = 1;
 export const CACHE_WRITES_IP = 2;
 export const CACHE_WRITES_PORTS = 4;
@@ -54,7 +65,7 @@ export const flowWord = Object.freeze({
   FW_ETH_TYPE: 22, FW_IP: 23, FW_IP_SRC: 24, FW_IP_DST: 28, FW_IP6_LABEL: 32, FW_L4: 33,
   FW_TCP_FLAGS: 34, FW_ARP_OP: 35, FW_ND_TARGET: 36, FW_SHA: 40, FW_THA: 42, FW_CT_STATE: 44,
   FW_CT_MARK: 45, FW_CT_LABEL: 46, FW_CT_ORIG_DST: 50, FW_CT_ORIG_L4: 54, FW_CT_ORIG_PROTO: 55,
-  FW_PKT_LEN: 56, FW_RESULT: 57, FW_TMP: 58, FW_WORDS: 64,
+  FW_PKT_LEN: 56, FW_RESULT: 57, FW_TMP: 58, FW_NAT_ADDRESS: 58, FW_NAT_PORTS: 62, FW_WORDS: 64,
 });
 
 export const keyClass = Object.freeze({ KEY_S: 0, KEY_M: 1, KEY_L: 2 });
@@ -62,7 +73,7 @@ export const keyClass = Object.freeze({ KEY_S: 0, KEY_M: 1, KEY_L: 2 });
 export const opCode = Object.freeze({
   OP_END: 0, OP_SET: 1, OP_MOVE: 2, OP_NEXT: 3, OP_OUTPUT: 4, OP_PUNT: 5, OP_DEC_TTL: 6, OP_CALL: 7,
   OP_RETURN: 8, OP_GET_MAC: 9, OP_LOOKUP_MAC: 10, OP_PKT_LARGER: 11, OP_ND_NA: 12, OP_ANSWER: 13,
-  OP_ICMP_REST: 14, OP_CT_NEXT: 15, OP_CT_COMMIT: 16, OP_CT_CLEAR: 17, OP_CODES: 18,
+  OP_ICMP_REST: 14, OP_CT_NEXT: 15, OP_CT_COMMIT: 16, OP_CT_CLEAR: 17, OP_CT_NAT: 18, OP_CODES: 19,
 });
 
 export const answer = Object.freeze({
@@ -113,7 +124,7 @@ export const puntReason = Object.freeze({
   PUNT_UNSUPPORTED_ACTION: 17, PUNT_CONNTRACK: 18, PUNT_CONTROLLER: 19, PUNT_TTL: 20, PUNT_MTU: 21,
   PUNT_NO_NEXT_HOP: 22, PUNT_BUDGET: 23, PUNT_REWRITE: 24, PUNT_INTERNAL: 25, PUNT_CAPACITY: 26,
   PUNT_TUNNEL_ECN: 27, PUNT_CT_FOREIGN: 28, PUNT_CT_MIDSTREAM: 29, PUNT_CT_MODE: 30,
-  PUNT_CT_FULL: 31, PUNT_CT_RACE: 32, PUNT_CT_INNER: 33, PUNT_REASON_COUNT: 34,
+  PUNT_CT_FULL: 31, PUNT_CT_RACE: 32, PUNT_CT_INNER: 33, PUNT_NAT_PORTS: 34, PUNT_REASON_COUNT: 35,
 });
 
 export const dropReason = Object.freeze({
@@ -163,6 +174,7 @@ export const puntReasons: readonly Reason[] = Object.freeze([
   { name: 'CT_FULL', text: 'connection table full or at its watermark' },
   { name: 'CT_RACE', text: 'connection entry that another CPU is removing or changing' },
   { name: 'CT_INNER', text: 'ICMP error about a packet that is not understood' },
+  { name: 'NAT_PORTS', text: 'translation for which no port of ours is free' },
 ]);
 
 export const dropReasons: readonly Reason[] = Object.freeze([
@@ -352,20 +364,43 @@ export const connKey = struct<ConnKey>('conn_key', 44, {
 export interface Conn {
   readonly life: bigint; readonly created: bigint; readonly packets: readonly bigint[];
   readonly bytes: readonly bigint[]; readonly mark: number; readonly label: readonly number[];
+  readonly twin: ConnKey;
 }
-export const conn = struct<Conn>('conn', 72, {
+export const conn = struct<Conn>('conn', 112, {
   life: { offset: 0, type: 'u64' }, created: { offset: 8, type: 'u64' },
   packets: { offset: 16, type: 'u64', length: 2 }, bytes: { offset: 32, type: 'u64', length: 2 },
   mark: { offset: 48, type: 'u32' }, label: { offset: 52, type: 'u32', length: 4 },
+  twin: { offset: 68, type: connKey },
+});
+
+export interface NatBlock { readonly low: number; readonly high: number }
+export const natBlock = struct<NatBlock>('nat_block', 4, {
+  low: { offset: 0, type: 'u16' }, high: { offset: 2, type: 'u16' },
+});
+
+export interface NatPoolKey { readonly address: readonly number[] }
+export const natPoolKey = struct<NatPoolKey>('nat_pool_key', 16, {
+  address: { offset: 0, type: 'u32', length: 4 },
+});
+
+export interface NatPool {
+  readonly blocks: readonly NatBlock[]; readonly cursor: number; readonly taken: bigint;
+  readonly tries: bigint; readonly failed: bigint;
+}
+export const natPool = struct<NatPool>('nat_pool', 48, {
+  blocks: { offset: 0, type: natBlock, length: 4 }, cursor: { offset: 16, type: 'u32' },
+  taken: { offset: 24, type: 'u64' }, tries: { offset: 32, type: 'u64' },
+  failed: { offset: 40, type: 'u64' },
 });
 
 export interface CtControl {
   readonly mode: number; readonly watermark: number; readonly foreign_age: number;
-  readonly timeouts: readonly number[];
+  readonly timeouts: readonly number[]; readonly ports: NatBlock;
 }
-export const ctControl = struct<CtControl>('ct_control', 52, {
+export const ctControl = struct<CtControl>('ct_control', 56, {
   mode: { offset: 0, type: 'u32' }, watermark: { offset: 4, type: 'u32' },
   foreign_age: { offset: 8, type: 'u32' }, timeouts: { offset: 12, type: 'u32', length: 10 },
+  ports: { offset: 52, type: natBlock },
 });
 
 export interface Foreign { readonly seen: bigint; readonly reason: number }
@@ -439,7 +474,7 @@ export const cacheEntry = struct<CacheEntry>('cache_entry', 196, {
   version: { offset: 68, type: 'u32' }, slots: { offset: 72, type: 'u16', length: 6 },
   len_min: { offset: 84, type: 'u16' }, len_max: { offset: 86, type: 'u16' },
   decision: { offset: 88, type: cacheDecision }, ct_mode: { offset: 180, type: 'u32' },
-  ct_version: { offset: 184, type: 'u32' }, ct_slots: { offset: 188, type: 'u16', length: 2 },
+  ct_version: { offset: 184, type: 'u32' }, ct_slots: { offset: 188, type: 'u16', length: 4 },
 });
 
 export interface CacheSet { readonly way: readonly CacheEntry[] }
@@ -506,6 +541,7 @@ export const trace = struct<Trace>('trace', 3356, {
 export const structs: readonly Codec<unknown>[] = [
   tuple, stageTuple, stage, dispatchKey, ruleKeyS, ruleKeyM, ruleKeyL, rule, op, program, ifaceKey,
   iface, portKey, port, datapathKey, datapath, tunnel, tunnelSourceKey, macBindingKey, macBinding,
-  connKey, conn, ctControl, foreign, ctCollect, ctExpire, cacheKey, outer, cacheDecision,
-  cacheEntry, cacheSet, control, flowUuid, counter, ifaceCounters, ifaceCell, traceStep, trace,
+  connKey, conn, natBlock, natPoolKey, natPool, ctControl, foreign, ctCollect, ctExpire, cacheKey,
+  outer, cacheDecision, cacheEntry, cacheSet, control, flowUuid, counter, ifaceCounters, ifaceCell,
+  traceStep, trace,
 ];

@@ -7,7 +7,7 @@ import { decodeConn, decodeForeign, type Connection, type Moment } from './entry
 import { matches, mayMatch, parseFilter } from './filter.js';
 import { duration, jsonConnection, listHead, listRow, tupleText } from './format.js';
 import { readCtSettings } from './settings.js';
-import { canonical, keyBytes, type Tuple } from './tuple.js';
+import { canonical, keyBytes, noKey, type Tuple } from './tuple.js';
 
 const now = 5_000_000;
 const at: Moment = { now, timeouts: readCtSettings(new Map(), 10).value.timeouts,
@@ -19,7 +19,7 @@ const ping: Tuple = { family: 6, proto: 58, src: [0xfd000000, 0, 0, 1], dst: [0x
 
 const value = (flags: number, expires: number, more: Partial<Conn> = {}): Uint8Array =>
   conn.toBytes({ life: BigInt(expires) << 16n | BigInt(flags), created: BigInt(now - 90_000),
-    packets: [3n, 2n], bytes: [300n, 200n], mark: 1, label: [0, 0, 1, 2], ...more });
+    packets: [3n, 2n], bytes: [300n, 200n], mark: 1, label: [0, 0, 1, 2], twin: noKey, ...more });
 
 function decoded(tuple: Tuple, flags: number, expires: number, zone = 5): Connection | undefined {
   const { key, fromB } = canonical(tuple, zone);

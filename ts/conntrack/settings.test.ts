@@ -22,6 +22,7 @@ test('what is set holds', () => {
   assert.equal([value.capacity, value.watermark], [200, 100]);
   assert.is(value.timeouts[ctTimeout.CT_TM_UDP_SINGLE], 7);
   assert.is(value.timeouts[ctTimeout.CT_TM_TCP_ESTABLISHED], 86400);
+  assert.equal(read({ 'nat-ports': '2000-65535' }).value.ports, { low: 2000, high: 65535 });
   assert.is(read({ 'ct-capacity': '1', 'ct-watermark': '.1' }).value.watermark, 1);
 });
 
@@ -29,7 +30,8 @@ test('what cannot be is said, and the default holds', () => {
   for (const [name, bad] of [['ct-timeout-udp', '0'], ['ct-timeout-udp', '1.5'],
     ['ct-timeout-udp', '-1'], ['ct-timeout-udp', '4294967296'], ['ct-watermark', '0'],
     ['ct-watermark', '1.1'], ['ct-watermark', 'x'], ['ct-capacity', ''],
-    ['ct-timeout-upd', '5'], ['ct-capacity', '1001']] as const) {
+    ['ct-timeout-upd', '5'], ['ct-capacity', '1001'], ['nat-ports', '80-2000'],
+    ['nat-ports', '3000-2000'], ['nat-ports', '1024-65536'], ['nat-ports', '1024']] as const) {
     const { value, problems } = read({ [name]: bad });
     assert.is(problems.length, 1, `${name}=${bad}`);
     assert.match(problems[0]!, `ovn-xdp-${name}`);

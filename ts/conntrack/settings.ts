@@ -6,8 +6,9 @@
  *   ovn-xdp-ct-capacity       entries; the table's size is fixed when it is made, a smaller
  *                             number is in force at once
  *   ovn-xdp-ct-watermark      part of the capacity, 0.9; beyond it new connections are OVS's
+ *   ovn-xdp-nat-ports         ports that source NAT begins with (docs/nat.md), 1024-32767
  */
-import { ctTimeout } from '../abi/generated.js';
+import { ctTimeout, type NatBlock } from '../abi/generated.js';
 
 interface Timeout { readonly name: string; readonly index: number; readonly seconds: number }
 
@@ -35,11 +36,22 @@ export interface CtSettings {
   readonly watermark: number;
   /** Seconds by enum ct_timeout. */
   readonly timeouts: readonly number[];
+  /** For translations: what each address begins with. */
+  readonly ports: NatBlock;
 }
 
 export const timeoutPrefix = 'ct-timeout-';
 export const capacitySetting = 'ct-capacity';
 const watermarkSetting = 'ct-watermark';
+const portsSetting = 'nat-ports';
+
+/** Below the ports that Linux clients choose, which are what OVS translates to if it can. */
+export const defaultPorts: NatBlock = { low: 1024, high: 32767 };
+function portRange(text: string): NatBlock | undefined {
+  const [, low, high] = /^(\d{1,5})-(\d{1,5})$/.exec(text)?.map(Number) ?? [];
+  if (low === undefined || high === undefined) return undefined;
+  return low >= 1024 && low <= high && high <= 0xffff ? { low, high } : undefined;
+}
 
 /** A whole number from `low` to `high`. */
 function whole(text: string | undefined, low: number, high: number): number | undefined {
@@ -72,6 +84,7 @@ export function readCtSettings(settings: ReadonlyMap<string, string>, tableSize:
     problems.push(`ovn-xdp-${capacitySetting}=${wanted} is more than the table's ${tableSize}; ` +
       'a new size needs new tables: drain, detach, start');
   }
+  const ports = read(portsSetting, portRange, defaultPorts, 'a range of ports from 1024 on');
   const capacity = Math.min(wanted, tableSize);
   const seconds: number[] = [];
   for (const timeout of timeouts) {
@@ -85,5 +98,5 @@ export function readCtSettings(settings: ReadonlyMap<string, string>, tableSize:
     }
   }
   return { value: { capacity, watermark: Math.max(1, Math.floor(capacity * ratio)),
-    timeouts: seconds }, problems };
+    timeouts: seconds, ports }, problems };
 }

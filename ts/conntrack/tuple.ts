@@ -57,6 +57,10 @@ export function canonical(tuple: Tuple, zone = 0): { key: ConnKey; fromB: boolea
     family: tuple.family } };
 }
 
+/** No connection's: `twin` of what is not translated. */
+export const noKey: ConnKey = { a: [], b: [], a_port: 0, b_port: 0, zone: 0, proto: 0,
+  family: 0 };
+
 /** The tuple of packets that end a sends, or end b. */
 export function tupleOf(key: ConnKey, fromB: boolean): Tuple {
   const tuple: Tuple = { family: key.family === 6 ? 6 : 4, proto: key.proto, src: key.a,

@@ -11,7 +11,7 @@ import { monotonicMs, type Connection } from '../conntrack/entry.js';
 import { ours, parseFilter, type Filter } from '../conntrack/filter.js';
 import { connectionCount, connections, expire, flush, foreignCount, mapOf, readCtControl,
   readCtStats } from '../conntrack/table.js';
-import { canonical, keyBytes, type Tuple } from '../conntrack/tuple.js';
+import { canonical, keyBytes, noKey, type Tuple } from '../conntrack/tuple.js';
 import { until } from '../lab/exec.js';
 import { u32Bytes } from '../libbpf/map.js';
 import type { LocalChassis } from '../vswitch/local.js';
@@ -61,7 +61,7 @@ function insert(count: number, zone: number, lifeMs = 100_000, created = 7n): vo
     const life = BigInt(monotonicMs() + lifeMs) << 16n |
       BigInt(tcpState.TCPS_ESTABLISHED * 17 + (fromB ? CONN_FROM_B : 0));
     values.push(conn.toBytes({ life, created, packets: [1n, 1n], bytes: [1n, 1n], mark: 0,
-      label: [] }));
+      label: [], twin: noKey }));
   }
   mapOf(dataplane.maps, 'conns').updateBatch(Buffer.concat(keys), Buffer.concat(values), count);
   const total = new BigInt64Array([BigInt(connectionCount(dataplane.maps) + count)]);

@@ -106,7 +106,7 @@ export class Conntrack {
     this.#problems = text;
     this.#capacity = value.capacity;
     this.#write({ ...this.#control, watermark: value.watermark, timeouts: value.timeouts,
-      foreign_age: foreignAgeSeconds });
+      ports: value.ports, foreign_age: foreignAgeSeconds });
   }
 
   /** Before programs come to devices whose packets OVS alone has seen: until OVS's connections

@@ -4,6 +4,7 @@
  * sees of a packet: the verdict and `ct_state` in the sender's and the receiver's zone.
  */
 import * as layout from '../abi/generated.js';
+import { defaultPorts } from '../conntrack/settings.js';
 import { u32Bytes } from '../libbpf/mod.js';
 import {
   abi, Dataplane, macWords, move, next, output, set, XDP, type TestOp, type TestRule,
@@ -122,7 +123,7 @@ export class TrackingSwitch {
 
   mode(mode: number, watermark = 1000, seconds: readonly number[] = timeouts): void {
     this.plane.map('ct_control').update(u32Bytes(0), layout.ctControl.toBytes({
-      mode, watermark, foreign_age: 600, timeouts: seconds }));
+      mode, watermark, foreign_age: 600, timeouts: seconds, ports: defaultPorts }));
   }
 
   /** Traces the frame, then sends it. */
