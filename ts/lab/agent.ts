@@ -4,6 +4,8 @@ import { join, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ChildProcess } from 'node:child_process';
 import type { Chassis } from './chassis.js';
+import { call } from '../daemon/control_client.js';
+import { readAgentFile } from '../daemon/run_files.js';
 import { attempt, run, start, until } from './exec.js';
 import { pinDirOf } from './run_dir.js';
 
@@ -60,6 +62,13 @@ export class Agent {
     const text = attempt([process.execPath, cliPath, 'status', '-o', 'json', '--run-dir',
       this.runDir], { netns: this.chassis.netns });
     return text === undefined ? undefined : JSON.parse(text) as AgentStatus;
+  }
+
+  /** The same without a process of its own; throws when the agent does not answer. */
+  async ask(): Promise<AgentStatus> {
+    const file = readAgentFile(this.runDir);
+    if (file === undefined) throw new Error(`no agent has run on ${this.chassis.name}`);
+    return JSON.parse(await call(file.control, 'status')) as AgentStatus;
   }
 
   /** Waits for `ready` and, when given, for what else the caller wants of the status. */

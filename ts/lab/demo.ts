@@ -6,13 +6,16 @@
  */
 import { parseArgs } from 'node:util';
 import { Report } from './demo_report.js';
+import { demoOpenstack } from './demo_openstack.js';
 import { stateless } from './demo_stateless.js';
 import { removeLab } from './run_dir.js';
 
 export interface DemoOptions { readonly keep: boolean }
 export type Scenario = (report: Report, options: DemoOptions) => Promise<void>;
 
-const scenarios: Readonly<Record<string, Scenario>> = { stateless };
+const scenarios: Readonly<Record<string, Scenario>> = {
+  stateless, openstack: demoOpenstack,
+};
 
 const usage = `usage: npm run demo [-- SCENARIO] [-- --keep] [-- --json] [-- --remove ID]
 scenarios: ${Object.keys(scenarios).join(', ')}`;

@@ -1,9 +1,13 @@
 /** What a demo tells: progress lines as it goes, and one object at its end. */
+import { shareOf, tallyText, type Tally } from './shares.js';
+
 export interface Check { readonly name: string; readonly ok: boolean; readonly detail?: string }
 
 export interface PacketRates {
   readonly ovs: number; readonly ovn_xdp: number; readonly ratio: number;
 }
+
+const leastShare = 0.99;
 
 export class Report {
   private readonly checks: Check[] = [];
@@ -21,8 +25,16 @@ export class Report {
 
   check(name: string, ok: boolean, detail?: string): boolean {
     this.checks.push({ name, ok, ...detail === undefined ? {} : { detail } });
-    this.step(`${ok ? 'ok    ' : 'FAILED'} ${name}${detail === undefined ? '' : `: ${detail}`}`);
+    this.step(`${ok ? 'ok    ' : 'FAILED'} ${name}${(detail ?? '') === '' ? '' : `: ${detail}`}`);
     return ok;
+  }
+
+  /** Checks the goal: of these packets on the chassis, 99 % take the fast path. */
+  share(what: string, tally: Tally): void {
+    const share = shareOf(tally) ?? 0;
+    this.fastpathShare = Math.min(share, this.fastpathShare ?? 1);
+    this.check(`at least ${leastShare * 100} % of ${what} take the fast path on ${tally.chassis}`,
+      share >= leastShare, `${(share * 100).toFixed(2)} %: ${tallyText(tally)}`);
   }
 
   get ok(): boolean {

@@ -2,13 +2,14 @@
  * Two chassis, two switches, a router, stateless ACLs: the traffic works as before, the fast
  * path carries it, goes on without its agent, and OVS takes over when it is detached.
  */
-import { startAgents, type Agent, type AgentStatus } from './agent.js';
+import { startAgents, type Agent } from './agent.js';
 import type { DemoOptions } from './demo.js';
 import type { Report } from './demo_report.js';
 import { run } from './exec.js';
 import { measureFlood, type Load } from './flood.js';
 import { ethernet, ipPacket, PROTO, typeOf, udp } from './frames.js';
 import { Lab } from './lab.js';
+import { Ledger } from './shares.js';
 import { applyTopology, routerMac, type Topology, type TopologyVm } from './topology.js';
 import type { Vm } from './vm.js';
 
@@ -95,50 +96,14 @@ async function packetRate(lab: Lab, report: Report, by: string): Promise<number>
   return best;
 }
 
-/** Punts that are no unicast tenant packets. */
-const notUnicast = /multicast|not[ _]geneve|underlay frame|controller|unknown[ _]iface|no known/i;
-
-interface Share { readonly chassis: string; readonly forwarded: number; readonly left: number }
-
-function shareOf(agent: Agent, before: AgentStatus, after: AgentStatus): Share {
-  const left = Object.entries(after.punted_by_reason)
-    .filter(([reason]) => !notUnicast.test(reason))
-    .reduce((sum, [reason, n]) => sum + n - (before.punted_by_reason[reason] ?? 0), 0);
-  return {
-    chassis: agent.chassis.name, left,
-    forwarded: after.counters.forwarded - before.counters.forwarded,
-  };
-}
-
-function reportShares(report: Report, shares: readonly Share[]): void {
-  for (const { chassis, forwarded, left } of shares) {
-    const share = forwarded / Math.max(1, forwarded + left);
-    report.fastpathShare = Math.min(share, report.fastpathShare ?? 1);
-    report.check(`at least 99 % of unicast tenant packets take the fast path on ${chassis}`,
-      forwarded > 0 && share >= 0.99,
-      `${(share * 100).toFixed(2)} %: ovn-xdp ${forwarded}, OVS ${left}`);
-  }
-}
-
-const statusOf = (agents: readonly Agent[]): AgentStatus[] => agents.map((agent) => {
-  const status = agent.status();
-  if (status === undefined) throw new Error(`no status from ${agent.chassis.name}`);
-  return status;
-});
-
 async function fastPath(lab: Lab, report: Report, agents: readonly Agent[]): Promise<number> {
-  const before = statusOf(agents);
-  for (const [i, agent] of agents.entries()) {
-    const on = before[i]?.ports.map((port) => `${port.name} (${port.hook}, ${port.mode})`);
-    report.step(`ovn-xdp on ${agent.chassis.name}: ${on?.join(', ')}`);
+  for (const agent of agents) {
+    const on = (await agent.ask()).ports.map((port) => `${port.name} (${port.hook}, ${port.mode})`);
+    report.step(`ovn-xdp on ${agent.chassis.name}: ${on.join(', ')}`);
   }
+  const ledger = await Ledger.open(agents);
   await traffic(lab, report, 'with ovn-xdp', 20);
-  const shares = agents.map((agent, i) => {
-    const [was, is] = [before[i], agent.status()];
-    if (was === undefined || is === undefined) throw new Error('an agent stopped answering');
-    return shareOf(agent, was, is);
-  });
-  reportShares(report, shares);
+  for (const tally of await ledger.take()) report.share('unicast tenant packets', tally);
   return packetRate(lab, report, 'with ovn-xdp');
 }
 

@@ -1,6 +1,20 @@
 /** A host of the lab with an IP stack: a VM, or one outside OVN. */
 import { runAsync, type Finished } from './exec.js';
 
+export interface Exchange {
+  readonly protocol: 'tcp' | 'udp';
+  readonly bytes: number;
+  readonly family?: 4 | 6;
+  /** Where to ask, when it is not the server's own address; and the server's port. */
+  readonly address?: string; readonly port?: number;
+}
+
+export interface Exchanged {
+  readonly ok: boolean;
+  /** Who asked, as the server saw it. */
+  readonly peer: string;
+}
+
 export class Host {
   /** `ips`: with prefix length. */
   constructor(readonly name: string, readonly netns: string, private readonly ips:
@@ -33,17 +47,25 @@ export class Host {
 
   /** The message arrives at `to` over TCP or UDP, and its echo here. */
   async exchange(to: Host, family: 4 | 6, protocol: 'tcp' | 'udp', bytes: number):
-    Promise<boolean> {
-    const port = 5000 + Math.floor(Math.random() * 10_000);
+  Promise<boolean> {
+    return (await this.reach(to, { family, protocol, bytes })).ok;
+  }
+
+  /** The same, at another address than the server's own. */
+  async reach(to: Host, { protocol, bytes, family = 4, ...more }: Exchange): Promise<Exchanged> {
+    const port = more.port ?? 5000 + Math.floor(Math.random() * 10_000);
     const server = to.run('python3', '-c', echoServer, protocol, to.ip(family), `${port}`);
-    const client = await this.run('python3', '-c', echoClient, protocol, to.ip(family),
-      `${port}`, `${bytes}`);
+    const client = await this.run('python3', '-c', echoClient, protocol,
+      more.address ?? to.ip(family), `${port}`, `${bytes}`);
     const served = await server;
-    return client.status === 0 && served.status === 0;
+    return { ok: client.status === 0 && served.status === 0, peer: served.stdout.trim() };
   }
 }
 
-/** argv: tcp|udp address port. Echoes one connection or one datagram, gives up after 10 s. */
+/**
+ * argv: tcp|udp address port. Echoes one connection or one datagram, prints from whom it was,
+ * gives up after 10 s.
+ */
 const echoServer = `
 import socket, sys
 kind, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -55,9 +77,11 @@ s.bind((host, port))
 if kind == 'udp':
     data, peer = s.recvfrom(65536)
     s.sendto(data, peer)
+    print(peer[0])
 else:
     s.listen()
-    c, _ = s.accept()
+    c, peer = s.accept()
+    print(peer[0])
     c.settimeout(10)
     while True:
         data = c.recv(65536)

@@ -97,7 +97,8 @@ export class Lab {
 
   /** Waits for the VIFs to be bound and for every chassis to carry it out. */
   settle(): void {
-    const ports = [...this.vms.keys()];
+    const ports = [...this.vms.values()].filter(({ spec }) => spec.everywhere !== true)
+      .map(({ lport }) => lport);
     if (ports.length > 0) {
       run(['ovn-nbctl', `--db=${this.northbound}`, '--timeout=30',
         ...ports.flatMap((port) => ['--', 'wait-until', 'Logical_Switch_Port', port, 'up=true'])

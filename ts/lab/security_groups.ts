@@ -8,20 +8,23 @@ export interface GroupRule { readonly direction: Acl['direction']; readonly matc
 
 const inOut = { 'from-lport': 'inport', 'to-lport': 'outport' } as const;
 
-const allow = (group: string, { direction, match }: GroupRule): Acl => ({ on: group, direction,
-  priority: 1002, action: 'allow-related', match: `${inOut[direction]} == @${group} && ${match}` });
+const allow = (group: string, { direction, match }: GroupRule, action: Acl['action']): Acl => ({
+  on: group, direction, priority: 1002, action,
+  match: `${inOut[direction]} == @${group} && ${match}` });
 
 /** What Neutron's default group allows: all from within, everything out; and `more`. */
-export function groupAcls(group: string, more: readonly GroupRule[] = []): Acl[] {
+export function groupAcls(
+  group: string, more: readonly GroupRule[] = [], action: Acl['action'] = 'allow-related',
+): Acl[] {
   return [
     ...(['ip4', 'ip6'] as const).flatMap((ip): GroupRule[] => [
       { direction: 'from-lport', match: ip },
       { direction: 'to-lport', match: `${ip} && ${ip}.src == $${group}_${ip}` },
     ]), ...more,
-  ].map((rule) => allow(group, rule));
+  ].map((rule) => allow(group, rule, action));
 }
 
-const dropAcls = (['from-lport', 'to-lport'] as const).map((direction): Acl => ({
+export const dropAcls = (['from-lport', 'to-lport'] as const).map((direction): Acl => ({
   on: dropGroup, direction, priority: 1001, action: 'drop',
   match: `${inOut[direction]} == @${dropGroup} && ip` }));
 

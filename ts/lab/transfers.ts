@@ -4,7 +4,7 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { start, until } from './exec.js';
-import type { Vm } from './vm.js';
+import type { Host } from './host.js';
 
 export interface TransferReport {
   readonly connections: number;
@@ -115,7 +115,8 @@ export class Transfers {
     private readonly output: () => string) {}
 
   /** Returns when all connections are open. `pace`: seconds between two blocks of one. */
-  static async start(from: Vm, to: Vm, { kind = 'tcp', family = 4, connections, port, pace = 0.1 }:
+  static async start(from: Host, to: Host,
+    { kind = 'tcp', family = 4, connections, port, pace = 0.1 }:
     { readonly kind?: 'tcp' | 'udp'; readonly family?: 4 | 6; readonly connections: number;
       readonly port: number; readonly pace?: number }): Promise<Transfers> {
     const serving = start(['python3', '-c', server, kind, to.ip(family), `${port}`],

@@ -5,12 +5,18 @@ import { Host } from './host.js';
 
 export interface VmSpec {
   readonly chassis: string;
-  /** Logical switch port; also the name of the device on the chassis (at most 15 bytes). */
+  /** Name of the device on the chassis (at most 15 bytes), and of the logical switch port. */
   readonly port: string;
+  /** The logical switch port, when it has another name than the device. */
+  readonly lport?: string;
   readonly mac: string;
   /** With prefix length: 10.0.1.11/24, fd00:1::11/64. Empty for a raw VM. */
   readonly ips: readonly string[];
   readonly gateways?: readonly string[];
+  /** Destination to next hop, beside the default routes. */
+  readonly routes?: Readonly<Record<string, string>>;
+  /** A localport, such as Neutron's metadata agent has on every chassis; never `up`. */
+  readonly everywhere?: boolean;
   /**
    * No IP stack at all, and the device sits in the lab's one namespace for raw devices under
    * the port's name, so that what arrives is what was sent and nothing else.
@@ -29,6 +35,7 @@ export class Vm extends Host {
   }
 
   get port(): string { return this.spec.port; }
+  get lport(): string { return this.spec.lport ?? this.spec.port; }
 
   start(): void {
     const { spec, chassis, netns, device } = this;
@@ -48,7 +55,7 @@ export class Vm extends Host {
     run(['ip', '-n', netns, 'link', 'set', device,
       ...spec.raw === true ? ['arp', 'off'] : [], 'up']);
     if (spec.raw !== true) this.configureAddresses();
-    chassis.addVif(spec.port, spec.port);
+    chassis.addVif(spec.port, this.lport);
   }
 
   private configureAddresses(): void {
@@ -60,6 +67,9 @@ export class Vm extends Host {
     }
     for (const gateway of spec.gateways ?? []) {
       run(['ip', '-n', netns, 'route', 'add', 'default', 'via', gateway]);
+    }
+    for (const [to, via] of Object.entries(spec.routes ?? {})) {
+      run(['ip', '-n', netns, 'route', 'add', to, 'via', via]);
     }
   }
 }
