@@ -59,6 +59,7 @@ enum flow_word {
 	FW_TMP = 58,		/* 58..63: scratch of one action program (exchange, push/pop) */
 	FW_NAT_ADDRESS = 58,	/* 58..61, for OP_CT_NAT: the new address, as FW_IP_SRC */
 	FW_NAT_PORTS = 62,	/* the new port: lowest << 16 | highest; 0: any */
+	FW_CHOICE = 58,		/* 58..62: what OP_SELECT chose */
 	FW_WORDS = 64,
 };
 
@@ -170,6 +171,10 @@ enum op_code {
 	OP_CT_NAT,		/* commit the connection in zone w[src], translated as FW_NAT_*
 				 * and mask say (CT_NAT_*) unless it is known already, then
 				 * continue at table imm. Ends the program */
+	OP_SELECT,		/* w[FW_CHOICE..] = the words of one of args[arg] buckets, which
+				 * stand in the buckets that args[arg + 1] and those after it
+				 * name, BUCKETS in each. mask: HASH_*, or 0: the choice is that
+				 * of the connection, in both directions */
 	OP_CODES,
 };
 
@@ -201,6 +206,18 @@ enum answer {
 #define MAC_ANY 0x1u		/* any binding of the address will do */
 #define MAC_IP4 0x2u		/* the address is w[dst] alone, an IPv4 address */
 
+/* Flags of OP_SELECT: the fields by which it chooses, in the order in which they are hashed. */
+#define HASH_ETH_SRC 0x001u
+#define HASH_ETH_DST 0x002u
+#define HASH_IP4_SRC 0x004u
+#define HASH_IP4_DST 0x008u
+#define HASH_IP6_SRC 0x010u
+#define HASH_IP6_DST 0x020u
+#define HASH_TCP_SRC 0x040u
+#define HASH_TCP_DST 0x080u
+#define HASH_UDP_SRC 0x100u
+#define HASH_UDP_DST 0x200u
+
 struct op {
 	__u8 code;
 	__u8 dst;
@@ -216,6 +233,16 @@ struct op {
 struct program {
 	__u32 nops;
 	struct op ops[PROGRAM_OPS];
+};
+
+/* What OP_SELECT chooses from. Words: of a load balancer as FW_NAT_ADDRESS and FW_NAT_PORTS; of
+ * select() the number that is stored; of fwd_group() the port. */
+#define BUCKET_WORDS 5
+struct bucket { __u32 words[BUCKET_WORDS]; };
+#define BUCKETS 32
+struct buckets {
+	__u32 count;		/* of those here: one that is in use is never all zero */
+	struct bucket bucket[BUCKETS];
 };
 
 /* ---- What is not a logical flow ---------------------------------------------- */

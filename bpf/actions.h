@@ -11,11 +11,11 @@
 #include "scratch.h"
 #include "wire.h"
 #include "answer.h"
+#include "select.h"
 #include "ct_foreign.h"
 #include "cache_note.h"
 
 #define WORD(i) ((i) & (FW_WORDS - 1))
-#define ARG(i) ((i) & (RULE_ARGS - 1))
 #define NA_LEN (ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct nd_message) + \
 		sizeof(struct nd_option))
 
@@ -180,6 +180,8 @@ static __always_inline int run_other_op(struct scratch *s, const struct op *op)
 	case OP_CT_CLEAR:
 		ct_clear(s);
 		return 0;
+	case OP_SELECT:
+		return op_select(s, op->arg, op->mask);
 	case OP_ICMP_REST:
 		s->icmp_rest = s->rule.args[ARG(op->arg)];
 		return 0;

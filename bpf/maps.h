@@ -19,6 +19,7 @@
 #define FLOWS_MAX 262144
 #define TUPLES_MAX 4096
 #define PROGRAMS_MAX 4096
+#define BUCKETS_MAX 16384
 #define TUNNELS_MAX 1024
 #define CONNS_MAX (1024 * 1024)
 
@@ -77,6 +78,11 @@ TABLE(rules_l, BPF_MAP_TYPE_HASH, RULES_MAX, struct rule_key_l, struct rule, SPA
 /* Action shapes. Writer: user. Reader: actions.h. A big OpenStack has some 64. Full:
  * flows of the new shape punt (CAPACITY). */
 TABLE(programs, BPF_MAP_TYPE_ARRAY, PROGRAMS_MAX, __u32, struct program, READ_ONLY);
+
+/* What load balancers and ECMP routes choose from, content-addressed (adjustable; 640 bytes
+ * each). Writer: user. Reader: select.h. Full: the stage cannot be completed and punts
+ * (CAPACITY). */
+TABLE(buckets, BPF_MAP_TYPE_ARRAY, BUCKETS_MAX, __u32, struct buckets, READ_ONLY);
 
 /* Ways to remote chassis. Writer: user. Reader: physical.h, tunnel.h. Full: ports there
  * punt. */

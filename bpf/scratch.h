@@ -149,6 +149,7 @@ struct {
 #define GLOBAL __noinline
 
 #define FLOW_NONE 0xffffffffu
+#define ARG(i) ((i) & (RULE_ARGS - 1))
 
 /* Another CPU changed an entry that this packet updates, or made the one it creates. */
 enum { RETRY_UPDATE = 1, RETRY_CREATE = 2 };

@@ -21,7 +21,19 @@ export const CT_NAT_KEEP = 64;
 export const CT_NAT_MARKS = 128;
 export const MAC_ANY = 1;
 export const MAC_IP4 = 2;
+export const HASH_ETH_SRC = 1;
+export const HASH_ETH_DST = 2;
+export const HASH_IP4_SRC = 4;
+export const HASH_IP4_DST = 8;
+export const HASH_IP6_SRC = 16;
+export const HASH_IP6_DST = 32;
+export const HASH_TCP_SRC = 64;
+export const HASH_TCP_DST = 128;
+export const HASH_UDP_SRC = 256;
+export const HASH_UDP_DST = 512;
 export const PROGRAM_OPS = 32;
+export const BUCKET_WORDS = 5;
+export const BUCKETS = 32;
 export const DATAPATH_ROUTER = 1;
 export const CT_STATE_NEW = 1;
 export const CT_STATE_EST = 2;
@@ -65,7 +77,8 @@ export const flowWord = Object.freeze({
   FW_ETH_TYPE: 22, FW_IP: 23, FW_IP_SRC: 24, FW_IP_DST: 28, FW_IP6_LABEL: 32, FW_L4: 33,
   FW_TCP_FLAGS: 34, FW_ARP_OP: 35, FW_ND_TARGET: 36, FW_SHA: 40, FW_THA: 42, FW_CT_STATE: 44,
   FW_CT_MARK: 45, FW_CT_LABEL: 46, FW_CT_ORIG_DST: 50, FW_CT_ORIG_L4: 54, FW_CT_ORIG_PROTO: 55,
-  FW_PKT_LEN: 56, FW_RESULT: 57, FW_TMP: 58, FW_NAT_ADDRESS: 58, FW_NAT_PORTS: 62, FW_WORDS: 64,
+  FW_PKT_LEN: 56, FW_RESULT: 57, FW_TMP: 58, FW_NAT_ADDRESS: 58, FW_NAT_PORTS: 62, FW_CHOICE: 58,
+  FW_WORDS: 64,
 });
 
 export const keyClass = Object.freeze({ KEY_S: 0, KEY_M: 1, KEY_L: 2 });
@@ -73,7 +86,8 @@ export const keyClass = Object.freeze({ KEY_S: 0, KEY_M: 1, KEY_L: 2 });
 export const opCode = Object.freeze({
   OP_END: 0, OP_SET: 1, OP_MOVE: 2, OP_NEXT: 3, OP_OUTPUT: 4, OP_PUNT: 5, OP_DEC_TTL: 6, OP_CALL: 7,
   OP_RETURN: 8, OP_GET_MAC: 9, OP_LOOKUP_MAC: 10, OP_PKT_LARGER: 11, OP_ND_NA: 12, OP_ANSWER: 13,
-  OP_ICMP_REST: 14, OP_CT_NEXT: 15, OP_CT_COMMIT: 16, OP_CT_CLEAR: 17, OP_CT_NAT: 18, OP_CODES: 19,
+  OP_ICMP_REST: 14, OP_CT_NEXT: 15, OP_CT_COMMIT: 16, OP_CT_CLEAR: 17, OP_CT_NAT: 18, OP_SELECT: 19,
+  OP_CODES: 20,
 });
 
 export const answer = Object.freeze({
@@ -264,6 +278,16 @@ export const op = struct<Op>('op', 16, {
 export interface Program { readonly nops: number; readonly ops: readonly Op[] }
 export const program = struct<Program>('program', 516, {
   nops: { offset: 0, type: 'u32' }, ops: { offset: 4, type: op, length: 32 },
+});
+
+export interface Bucket { readonly words: readonly number[] }
+export const bucket = struct<Bucket>('bucket', 20, {
+  words: { offset: 0, type: 'u32', length: 5 },
+});
+
+export interface Buckets { readonly count: number; readonly bucket: readonly Bucket[] }
+export const buckets = struct<Buckets>('buckets', 644, {
+  count: { offset: 0, type: 'u32' }, bucket: { offset: 4, type: bucket, length: 32 },
 });
 
 export interface IfaceKey { readonly buffer: number; readonly ifindex: number }
@@ -539,9 +563,9 @@ export const trace = struct<Trace>('trace', 3356, {
 
 /** All of them, for layoutProblems(). */
 export const structs: readonly Codec<unknown>[] = [
-  tuple, stageTuple, stage, dispatchKey, ruleKeyS, ruleKeyM, ruleKeyL, rule, op, program, ifaceKey,
-  iface, portKey, port, datapathKey, datapath, tunnel, tunnelSourceKey, macBindingKey, macBinding,
-  connKey, conn, natBlock, natPoolKey, natPool, ctControl, foreign, ctCollect, ctExpire, cacheKey,
-  outer, cacheDecision, cacheEntry, cacheSet, control, flowUuid, counter, ifaceCounters, ifaceCell,
-  traceStep, trace,
+  tuple, stageTuple, stage, dispatchKey, ruleKeyS, ruleKeyM, ruleKeyL, rule, op, program, bucket,
+  buckets, ifaceKey, iface, portKey, port, datapathKey, datapath, tunnel, tunnelSourceKey,
+  macBindingKey, macBinding, connKey, conn, natBlock, natPoolKey, natPool, ctControl, foreign,
+  ctCollect, ctExpire, cacheKey, outer, cacheDecision, cacheEntry, cacheSet, control, flowUuid,
+  counter, ifaceCounters, ifaceCell, traceStep, trace,
 ];

@@ -13,14 +13,16 @@ import {
   type Handler, type Handlers, type Stand,
 } from './builder.js';
 import { controllerActions, refuseAction, type Refusal } from './limits.js';
-import type { Program } from './model.js';
+import type { Buckets, Program } from './model.js';
 import { drop, intern } from './program.js';
+import { forward, select } from './choice.js';
 
 export type { ActionTarget, Stand } from './builder.js';
 
 export interface Compiled {
   readonly program: Program;
   readonly args: readonly number[];
+  readonly buckets?: Buckets | undefined;
   /** The list is `drop;` or empty: another flow with the same match is preferred to it. */
   readonly drop: boolean;
 }
@@ -167,6 +169,7 @@ const handlers: Handlers = {
   ct_lb_mark: (b) => { track(b, stageZone(b), CT_NAT); },
   ct_dnat: (b) => { track(b, fw.FW_DNAT_ZONE, CT_NAT); },
   ct_snat: (b) => { track(b, fw.FW_SNAT_ZONE, CT_NAT); },
+  select, fwd_group: forward,
   get_arp: getMac, get_nd: getMac,
   lookup_arp: lookupMac, lookup_nd: lookupMac,
   lookup_arp_ip: lookupMacIp, lookup_nd_ip: lookupMacIp,
@@ -239,7 +242,7 @@ export function compileActions(
   try {
     run(b, actions);
     const program = finish(b);
-    return { program, args: program === drop ? [] : b.args, drop: isDrop };
+    return { program, args: program === drop ? [] : b.args, buckets: b.buckets, drop: isDrop };
   } catch (e) {
     if (e instanceof Refused) return e.refusal;
     throw e;

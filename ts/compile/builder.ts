@@ -3,7 +3,7 @@ import { flowWord as fw, MAC_IP4, opCode, TABLE_EGRESS } from '../abi/generated.
 import type { Action, Field } from '../lflow/ast.js';
 import { bitsAt, ones, part, placeOf, segments, wordMask, type Place } from './fields.js';
 import { TABLES_PER_PIPELINE, type Refusal } from './limits.js';
-import type { Op } from './model.js';
+import type { Buckets, Op } from './model.js';
 
 /** What actions refer to outside their text. */
 export interface ActionTarget {
@@ -60,6 +60,8 @@ export class Builder {
   ended = false;
   /** The action whose answer the packet has become. */
   answer: string | undefined;
+  /** What the one OP_SELECT chooses from. */
+  buckets: Buckets | undefined;
   private temps = 0;
   private zeroArg: number | undefined;
   constructor(readonly target: ActionTarget, readonly stand?: Stand) {}

@@ -126,12 +126,12 @@ function matchOf(
 function candidates(
   row: FlowText, terms: readonly Term[], effect: Compiled | Refusal, widened: boolean,
 ): Candidate[] {
-  const { program, args, drop } = 'reason' in effect
+  const { program, args, buckets, drop }: Compiled = 'reason' in effect
     ? { program: punt(effect.reason), args: [], drop: false } : effect;
   const { _uuid: flow } = row;
   const priority = Math.max(0, Math.min(row.priority, PRIORITIES));
   return terms.map((term) =>
-    candidate({ term, priority, program, args, drop, flow, widened }));
+    candidate({ term, priority, program, args, buckets, drop, flow, widened }));
 }
 
 /** How the detail of a refusal begins that is a mistake of ours: the agent logs it. */

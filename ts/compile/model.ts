@@ -17,6 +17,12 @@ export interface Op {
 /** An action shape. Equal programs are one object (interned by the compiler). */
 export interface Program { readonly ops: readonly Op[] }
 
+/**
+ * What OP_SELECT chooses from, one as likely as the other: words as in struct bucket. Equal
+ * ones are one object (interned by the compiler).
+ */
+export interface Buckets { readonly words: readonly (readonly number[])[] }
+
 /** One rule: a masked key in a tuple. key[i] belongs to shape.words[i], masked. */
 export interface Rule {
   readonly shape: TupleShape;
@@ -24,6 +30,8 @@ export interface Rule {
   readonly priority: number;
   readonly program: Program;
   readonly args: readonly number[];
+  /** Of a program with OP_SELECT. sync/ puts where they stand into the arguments. */
+  readonly buckets?: Buckets | undefined;
   /** UUID of the Logical_Flow; "" for rules made from other rows (port security). */
   readonly flow: string;
 }

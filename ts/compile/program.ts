@@ -1,6 +1,6 @@
 /** Interning: equal action programs and equal tuple shapes are one object each. */
 import { opCode, puntReason } from '../abi/generated.js';
-import type { Op, Program, TupleShape } from './model.js';
+import type { Buckets, Op, Program, TupleShape } from './model.js';
 import type { PuntReason } from './limits.js';
 import type { Term } from './match.js';
 
@@ -34,6 +34,27 @@ export function intern(ops: readonly Op[]): Program {
   programs.set(text, program);
   return program;
 }
+
+const bucketsByText = new Map<string, Buckets>();
+const bucketTexts = new WeakMap<Buckets, string>();
+
+/** A text that is equal for equal buckets. */
+export const bucketsText = (buckets: Buckets | undefined): string =>
+  buckets ? bucketTexts.get(buckets) ?? buckets.words.join(';') : '';
+
+/** The one object for these buckets. */
+export function internBuckets(words: Buckets['words']): Buckets {
+  const buckets: Buckets = { words };
+  const text = bucketsText(buckets);
+  const known = bucketsByText.get(text);
+  if (known) return known;
+  if (bucketsByText.size >= BUCKETS_KNOWN) bucketsByText.clear();
+  bucketsByText.set(text, buckets);
+  bucketTexts.set(buckets, text);
+  return buckets;
+}
+/** Unlike programs these come and go with every backend; then anew. */
+const BUCKETS_KNOWN = 100_000;
 
 /** The one object for a term's shape. */
 export function shapeOf(term: Term): TupleShape {

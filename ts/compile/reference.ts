@@ -7,6 +7,7 @@ import {
 } from '../abi/generated.js';
 import { formatNumber } from '../lflow/literal.js';
 import type { Desired, Op, Port, Program, Rule, Stage } from './model.js';
+import { select } from './reference_select.js';
 import { Connections, Tracking, type IcmpRest } from './reference_ct.js';
 
 export interface Step {
@@ -114,6 +115,7 @@ class Walk {
       case opCode.OP_ND_NA: this.advertise(); return undefined;
       case opCode.OP_ANSWER: return this.answer(imm, flow);
       case opCode.OP_ICMP_REST: return undefined;
+      case opCode.OP_SELECT: select(this.words, mask, rule.buckets!); return undefined;
       case opCode.OP_CT_CLEAR: this.tracking.clear(); return undefined;
       case opCode.OP_CT_NEXT: return this.left(this.tracking.track(op), flow) ?? { next: imm };
       case opCode.OP_CT_COMMIT: return this.left(this.tracking.commit(op, args), flow);

@@ -3,9 +3,11 @@
  * Also which stages are trivial: those that all packets leave for the same next table.
  */
 import { hash } from 'node:crypto';
-import type { Program, Rule, Stage, TupleShape, Unsupported } from './model.js';
+import type { Buckets, Program, Rule, Stage, TupleShape, Unsupported } from './model.js';
 import { overlap, termText, type Term } from './match.js';
-import { isPunt, plainNext, programText, punt, shapeOf, shapeText } from './program.js';
+import {
+  bucketsText, isPunt, plainNext, programText, punt, shapeOf, shapeText,
+} from './program.js';
 
 /** What a flow says about the packets of one term. */
 export interface Claim {
@@ -13,6 +15,7 @@ export interface Claim {
   readonly priority: number;
   readonly program: Program;
   readonly args: readonly number[];
+  readonly buckets?: Buckets | undefined;
   readonly flow: string;
   /** From a flow whose actions are `drop;`. */
   readonly drop: boolean;
@@ -24,10 +27,10 @@ export interface Claim {
 export interface Candidate extends Claim, Rule {}
 
 export function candidate(
-  { term, priority, program, args, flow, drop, widened }: Claim,
+  { term, priority, program, args, buckets, flow, drop, widened }: Claim,
 ): Candidate {
   const shape = shapeOf(term);
-  return { shape, key: term.values, priority, program, args, flow, term, drop, widened };
+  return { shape, key: term.values, priority, program, args, buckets, flow, term, drop, widened };
 }
 
 export interface BuiltStage { readonly stage: Stage; readonly unsupported: readonly Unsupported[] }
@@ -35,7 +38,8 @@ export interface BuiltStage { readonly stage: Stage; readonly unsupported: reado
 const abstain = punt('UNSUPPORTED_MATCH');
 
 /** The candidate's effect as text; equal effects do not conflict. */
-const effect = (c: Candidate): string => programText(c.program) + ':' + c.args.join();
+const effect = (c: Candidate): string => programText(c.program) + ':' + c.args.join()
+  + bucketsText(c.buckets);
 
 function abstaining(c: Candidate, program: Program, widened = c.widened): Candidate {
   const { term, priority, flow } = c;
@@ -115,8 +119,9 @@ function inWalkOrder(rules: readonly Candidate[]): readonly Candidate[] {
 
 function digest(table: number, rules: readonly Candidate[]): string {
   let text = `${table}`;
-  for (const { priority, term, program, args, flow } of rules) {
-    text += `\n${priority} ${termText(term)} ${programText(program)} ${args.join()} ${flow}`;
+  for (const { priority, term, program, args, buckets, flow } of rules) {
+    text += `\n${priority} ${termText(term)} ${programText(program)} ${args.join()} ${flow}`
+      + bucketsText(buckets);
   }
   return hash('sha1', text);
 }

@@ -99,7 +99,7 @@ const bindVport: ActionParser = (state, spec) => {
 const handleBfdMsg: ActionParser = ({ lexer }, spec) =>
   lexer.forceMatch('(') && lexer.forceMatch(')') ? other(spec, '') : undefined;
 
-const fwdGroup: ActionParser = ({ lexer }, spec) => {
+const fwdGroup: ActionParser = ({ lexer }) => {
   let liveness: boolean | undefined = false;
   const ports: string[] = [];
   if (lexer.match('(')) {
@@ -113,13 +113,12 @@ const fwdGroup: ActionParser = ({ lexer }, spec) => {
       while (!lexer.match(')')) {
         const port = quoted(lexer, 'expecting logical switch port');
         if (port === undefined) return undefined;
-        ports.push(`"${port}"`);
+        ports.push(port);
         lexer.match(',');
       }
     }
   }
-  return other(spec, (liveness ? 'liveness="true", ' : '')
-    + (ports.length > 0 ? `childports=${ports.join(', ')}` : ''));
+  return { name: 'fwd_group', liveness, ports };
 };
 
 const protocols = ['tcp', 'udp', 'sctp'] as const;

@@ -107,6 +107,8 @@ const special: { readonly [N in Action['name']]?: Formatter<Named<N>> } = {
   get_remote_fdb: ({ port, mac }) => `${formatField(port)} = get_remote_fdb(${formatField(mac)});`,
   set_queue: ({ queue }) => `set_queue(${queue});`,
   set_meter: formatMeter,
+  fwd_group: ({ liveness, ports }) => `fwd_group(${liveness ? 'liveness="true", ' : ''}`
+    + `${ports.length > 0 ? `childports=${ports.map((p) => `"${p}"`).join(', ')}` : ''});`,
   mirror: ({ port }) => `mirror("${port}");`,
   log: ({ text }) => text,
   other: ({ text }) => text,

@@ -146,6 +146,7 @@ export type Action =
   /** kbit/s and kbit; burst 0: OVN's default. */
   | { readonly name: 'set_meter'; readonly rate: bigint; readonly burst: bigint }
   | { readonly name: 'mirror'; readonly port: string }
+  | { readonly name: 'fwd_group'; readonly liveness: boolean; readonly ports: readonly string[] }
   /** `dst` is the field that the action writes. */
   | { readonly name: 'other'; readonly keyword: string; readonly text: string;
       readonly dst?: Field };

@@ -100,6 +100,7 @@ export async function adopt(port: MapPort, store: StageStore, tunnels: Slots, pa
   };
   await each(port, 'tuples', pause, hold(store.tuples, idOf));
   await each(port, 'programs', pause, hold(store.programs, idOf));
+  await each(port, 'buckets', pause, hold(store.buckets, idOf));
   await each(port, 'flow_uuids', pause, hold(store.flows, decodeUuid));
   for (const [key, value] of tunnelRows) hold(tunnels, tunnelId)(bytesOf(key), value);
   return { control, buffers, foreignRules, held, tunnels: tunnelRows,

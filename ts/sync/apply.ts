@@ -72,9 +72,10 @@ export class Sync {
   /** Flow index -> UUID are in the kernel (`flow_uuids`); this is the other direction. */
   flowIndex(uuid: string): number | undefined { return this.#store.flows.indexOf(uuid); }
   usage(): ReadonlyMap<MapName, number> {
-    const { slots, tuples, programs, flows, ruleCount } = this.#store;
+    const { slots, tuples, programs, buckets, flows, ruleCount } = this.#store;
     return new Map<MapName, number>([['stages', slots.size], ['tuples', tuples.size],
-      ['programs', programs.size], ['flow_uuids', flows.size], ['tunnels', this.#tunnelSlots.size],
+      ['programs', programs.size], ['buckets', buckets.size],
+      ['flow_uuids', flows.size], ['tunnels', this.#tunnelSlots.size],
       ...ruleMaps.map((map, i) => [map, ruleCount[i as 0 | 1 | 2]] as const),
       ...bufferedMaps.map((map) => [map, this.#found ? this.#found.buffers[0][map].size +
         this.#found.buffers[1][map].size : 0] as const),
@@ -396,7 +397,7 @@ const words0 = (bytes: Bytes): number =>
 
 /** An order in which nothing refers to what is not there. */
 const writingOrder: readonly MapName[] = ['flow_drops', 'flow_uuids', 'tuples', 'programs',
-  ...ruleMaps, 'stages'];
+  'buckets', ...ruleMaps, 'stages'];
 
 /** Entries of `dispatch` that a change adds or alters. */
 function* entriesOf(change: Change, dispatch: ReadonlyMap<string, Stage>):

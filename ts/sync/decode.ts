@@ -1,12 +1,15 @@
 /** The kernel's tables read back: for `ovn-xdp flows` and for tests. */
-import { RULE_ARGS, flowUuid, opCode, program as programCodec, tuple as tupleCodec }
-  from '../abi/generated.js';
-import type { Program, TupleShape } from '../compile/model.js';
+import {
+  BUCKETS, buckets as bucketsCodec, RULE_ARGS, flowUuid, opCode, program as programCodec,
+  tuple as tupleCodec,
+} from '../abi/generated.js';
+import type { Buckets, Program, TupleShape } from '../compile/model.js';
 import { reachableStages, readControl } from './adopt.js';
 import type { ArrayMap, Bytes, MapPort } from './port.js';
 import { ruleMaps } from './stages.js';
-import { decodeProgram, decodeRule, decodeStage, decodeTuple, decodeUuid, toWords, words }
-  from './wire.js';
+import {
+  decodeBuckets, decodeProgram, decodeRule, decodeStage, decodeTuple, decodeUuid, toWords, words,
+} from './wire.js';
 
 export interface DecodedRule {
   readonly shape: TupleShape;
@@ -14,6 +17,7 @@ export interface DecodedRule {
   readonly priority: number;
   readonly program: Program;
   readonly args: readonly number[];
+  readonly buckets?: Buckets | undefined;
   readonly flow: string;
 }
 export interface DecodedStage {
@@ -59,6 +63,7 @@ class Reader {
   readonly #tuple: (index: number) => TupleShape;
   readonly #program: (index: number) => Program;
   readonly #flow: (index: number) => string;
+  readonly #part: (index: number) => number[][];
 
   constructor(readonly port: MapPort) {
     const bytes = (map: ArrayMap, index: number, size: number): Bytes =>
@@ -66,6 +71,7 @@ class Reader {
     this.#tuple = once((index) => decodeTuple(bytes('tuples', index, tupleCodec.size)));
     this.#program = once((index) => decodeProgram(bytes('programs', index, programCodec.size)));
     this.#flow = once((index) => decodeUuid(bytes('flow_uuids', index, flowUuid.size)));
+    this.#part = once((index) => decodeBuckets(bytes('buckets', index, bucketsCodec.size)));
     for (const map of ruleMaps) {
       for (const [key, value] of port.entries(map)) {
         const [slot = 0, tuple = 0, ...rest] = toWords(key);
@@ -94,8 +100,16 @@ class Reader {
 
   #decode(shape: TupleShape, key: readonly number[], value: Bytes): DecodedRule {
     const { priority, program, args, flow } = decodeRule(value);
-    return { shape, key: key.slice(0, shape.words.length), priority, args,
-      program: this.#withCalls(program, args), flow: this.#flow(flow) };
+    const whole = this.#withCalls(program, args);
+    return { shape, key: key.slice(0, shape.words.length), priority, args, program: whole,
+      buckets: this.#buckets(whole, args), flow: this.#flow(flow) };
+  }
+
+  #buckets(program: Program, args: readonly number[]): Buckets | undefined {
+    const at = program.ops.find(({ code }) => code === opCode.OP_SELECT)?.arg;
+    if (at === undefined) return undefined;
+    const parts = Math.ceil((args[at] ?? 0) / BUCKETS);
+    return { words: args.slice(at + 1, at + 1 + parts).flatMap(this.#part) };
   }
 
   /** A program with the ones its calls go on with. Garbage that calls itself ends at the

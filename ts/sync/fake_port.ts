@@ -6,7 +6,8 @@ import { bytesOf, idOf, toWords, words } from './wire.js';
 
 const valueBytes: { readonly [M in MapName]: number } = {
   control: abi.control.size, tuples: abi.tuple.size, stages: abi.stage.size,
-  programs: abi.program.size, tunnels: abi.tunnel.size, flow_uuids: abi.flowUuid.size,
+  programs: abi.program.size, buckets: abi.buckets.size, tunnels: abi.tunnel.size,
+  flow_uuids: abi.flowUuid.size,
   flow_drops: abi.counter.size, cache_versions: 4, dispatch: 4, ports: abi.port.size,
   ifaces: abi.iface.size,
   datapaths: abi.datapath.size, tunnel_sources: 4, rules_s: abi.rule.size, rules_m: abi.rule.size,

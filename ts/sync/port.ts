@@ -2,8 +2,8 @@
  * The kernel's tables as sync/ sees them: named maps of bytes. The daemon implements
  * this over libbpf, `fake_port.ts` in memory.
  */
-export const arrayMaps = ['control', 'tuples', 'stages', 'programs', 'tunnels', 'flow_uuids',
-  'flow_drops', 'cache_versions'] as const;
+export const arrayMaps = ['control', 'tuples', 'stages', 'programs', 'buckets', 'tunnels',
+  'flow_uuids', 'flow_drops', 'cache_versions'] as const;
 export const hashMaps = ['dispatch', 'ports', 'ifaces', 'datapaths', 'tunnel_sources', 'rules_s',
   'rules_m', 'rules_l', 'mac_bindings', 'devmap'] as const;
 export type ArrayMap = (typeof arrayMaps)[number];

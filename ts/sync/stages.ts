@@ -3,12 +3,14 @@
  * refer to, as the entries to write and later to delete. A stage is immutable; what changes
  * is a new stage in new slots.
  */
-import { STAGE_TUPLES, opCode, puntReason } from '../abi/generated.js';
-import type { Program, Rule, Stage, TupleShape } from '../compile/model.js';
+import { BUCKETS, STAGE_TUPLES, opCode, puntReason } from '../abi/generated.js';
+import type { Buckets, Program, Rule, Stage, TupleShape } from '../compile/model.js';
 import type { Bytes, HashMap, MapName, MapPort } from './port.js';
 import { Slots } from './slots.js';
-import { argsFit, encodeProgram, encodeRule, encodeRuleKey, encodeStage, encodeTuple, encodeUuid,
-  idOf, keyClass, keyWords, words } from './wire.js';
+import {
+  argsFit, encodeBuckets, encodeProgram, encodeRule, encodeRuleKey, encodeStage, encodeTuple,
+  encodeUuid, idOf, keyClass, keyWords, words,
+} from './wire.js';
 
 export const ruleMaps = ['rules_s', 'rules_m', 'rules_l'] as const satisfies readonly HashMap[];
 export type Entry = readonly [Bytes, Bytes];
@@ -27,7 +29,7 @@ export interface StageRecord {
   readonly held: readonly (readonly [Slots, string])[];
 }
 /** Why a stage could not be placed; it becomes a punt barrier. */
-export type Refusal = 'stages' | 'tuples' | 'programs' | (typeof ruleMaps)[number] |
+export type Refusal = 'stages' | 'tuples' | 'programs' | 'buckets' | (typeof ruleMaps)[number] |
   'words of one tuple' | 'ops of one program' | 'arguments of one rule';
 
 class Refused extends Error { constructor(readonly what: Refusal) { super(what); } }
@@ -53,6 +55,7 @@ export class StageStore {
   readonly slots: Slots;
   readonly tuples: Slots;
   readonly programs: Slots;
+  readonly buckets: Slots;
   readonly flows: Slots;
   readonly records = new Map<string, StageRecord>();
   /** Rules in the kernel or planned, by rule map. */
@@ -64,6 +67,7 @@ export class StageStore {
     // Indexes are 16 bits wide in the rules, whatever the maps hold.
     this.tuples = new Slots(Math.min(port.capacity('tuples'), 65536));
     this.programs = new Slots(Math.min(port.capacity('programs'), 65536));
+    this.buckets = new Slots(port.capacity('buckets'));
     this.flows = new Slots(port.capacity('flow_uuids'));
     // The tuple that looks at nothing is all zero like an unused one, and rules without an
     // lflow have index 0: both are fixed.
@@ -175,6 +179,7 @@ export class StageStore {
   #rule(rule: Rule, out: Writes, held: [Slots, string][]): Bytes {
     const args = [...rule.args];
     const program = this.#program(rule.program, args, out, held);
+    if (rule.buckets) this.#buckets(rule.buckets, rule.program, args, out, held);
     if (!argsFit(args)) throw new Refused('arguments of one rule');
     return encodeRule({ priority: rule.priority, program, flow: this.#flow(rule.flow, out, held),
       args });
@@ -193,6 +198,18 @@ export class StageStore {
       args[at] = this.#program(op.then, args, out, held);
     }
     return index;
+  }
+
+  /** Writes the parts that are new and puts their indexes behind OP_SELECT's argument. */
+  #buckets({ words: all }: Buckets, program: Program, args: number[], out: Writes,
+    held: [Slots, string][]): void {
+    const at = program.ops.find(({ code }) => code === opCode.OP_SELECT)?.arg ?? 0;
+    for (let i = 0; i * BUCKETS < all.length; i++) {
+      const bytes = encodeBuckets(all.slice(i * BUCKETS, (i + 1) * BUCKETS));
+      const { index, fresh } = this.#acquire(this.buckets, idOf(bytes), 'buckets', held);
+      if (fresh) add(out, 'buckets', [[words(index), bytes]]);
+      args[at + 1 + i] = index;
+    }
   }
 
   #encoded(program: Program): { id: string; bytes: Bytes | undefined } {

@@ -1,7 +1,9 @@
 /** For tests: random desired states over a small world, so that states share and collide. */
 import fc from 'fast-check';
-import type { Change, Datapath, Desired, MacBindingEntry, Port, Program, Rule, Stage, Tunnel }
-  from '../compile/model.js';
+import { BUCKETS, opCode } from '../abi/generated.js';
+import type {
+  Buckets, Change, Datapath, Desired, MacBindingEntry, Port, Program, Rule, Stage, Tunnel,
+} from '../compile/model.js';
 import type { Device, NextHop, State } from './image.js';
 
 const uuid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
@@ -12,6 +14,14 @@ const programs: readonly Program[] = [
   { ops: [{ code: 2, dst: 3, src: 4, shift: -8, mask: 0xffff0000 }, { code: 4 }] },
   { ops: [{ code: 7, imm: 128, arg: 0, then }] },
   { ops: [{ code: 3, imm: 6 }] },
+];
+/** Of groups that share a part, and one whose parts are two. */
+const choosing: Program = { ops: [{ code: opCode.OP_SELECT, arg: 1 }, { code: 3, imm: 7 }] };
+const bucket = (n: number): number[] => [n, 0, 0, 0, n << 16];
+const full = Array.from({ length: BUCKETS }, (_, n) => bucket(n));
+const groups: readonly Buckets[] = [
+  { words: [bucket(0)] }, { words: [bucket(1), bucket(2)] }, { words: full },
+  { words: [...full, bucket(2)] },
 ];
 const shapes = [
   { words: [], masks: [] }, { words: [14], masks: [0xffffffff] },
@@ -24,11 +34,14 @@ const manyShapes = Array.from({ length: 70 }, (_, i) => ({ words: [27], masks: [
 
 const rule: fc.Arbitrary<Rule> = fc.record({
   shape: fc.constantFrom(...shapes), value: fc.nat(3), priority: fc.nat(5),
-  program: fc.constantFrom(...programs), arg: fc.nat(2), flow: fc.nat(6),
-}).map(({ shape, value, priority, program, arg, flow }) => ({
-  shape, key: shape.words.map((_, i) => value + i), priority: priority * 100, program,
-  args: [0, arg], flow: flow === 0 ? '' : uuid(flow),
-}));
+  program: fc.constantFrom(...programs, ...groups), arg: fc.nat(2), flow: fc.nat(6),
+}).map(({ shape, value, priority, program: what, arg, flow }) => {
+  const buckets = 'words' in what ? what : undefined;
+  const program = 'words' in what ? choosing : what;
+  return { shape, key: shape.words.map((_, i) => value + i), priority: priority * 100, program,
+    args: buckets ? [arg, buckets.words.length, 0, 0] : [0, arg], buckets,
+    flow: flow === 0 ? '' : uuid(flow) };
+});
 /** Of rules with equal keys and priorities only one can be told apart from outside. */
 const stage = fc.tuple(fc.nat(4), fc.nat(19).map((n) => n === 0), fc.uniqueArray(rule, {
   maxLength: 8, selector: ({ shape, key, priority }) => `${shape.words}/${key}/${priority}`,

@@ -1,4 +1,5 @@
 /** For tests: one text for a desired state, and the same text read back from the kernel. */
+import { BUCKETS, opCode } from '../abi/generated.js';
 import type { Desired, Op, Program } from '../compile/model.js';
 import { decodeTables, type DecodedRule } from './decode.js';
 import { bufferedMaps, emptyImage, type Image, type State } from './image.js';
@@ -29,7 +30,14 @@ function callArgs(program: Program): number[] {
   return program.ops.flatMap((op) => op.then ? [op.arg ?? 0, ...callArgs(op.then)] : []);
 }
 
-type AnyRule = Pick<DecodedRule, 'shape' | 'key' | 'priority' | 'program' | 'args' | 'flow'>;
+/** Nor do those that say where buckets stand. */
+function bucketArgs({ program, buckets }: AnyRule): number[] {
+  const at = program.ops.find(({ code }) => code === opCode.OP_SELECT)?.arg ?? 0;
+  return Array.from({ length: Math.ceil((buckets?.words.length ?? 0) / BUCKETS) }, (_, i) =>
+    at + 1 + i);
+}
+
+type AnyRule = DecodedRule;
 function rulesText(rules: readonly AnyRule[]): string {
   const best = new Map<string, AnyRule>();
   for (const rule of rules) {
@@ -37,10 +45,12 @@ function rulesText(rules: readonly AnyRule[]): string {
     const other = best.get(id);
     if (!other || other.priority < rule.priority) best.set(id, rule);
   }
-  return [...best].map(([id, { priority, program, args, flow }]) => {
-    const calls = callArgs(program);
+  return [...best].map(([id, rule]) => {
+    const { priority, program, args, buckets, flow } = rule;
+    const calls = [...callArgs(program), ...bucketArgs(rule)];
     const shown = Array.from({ length: 16 }, (_, i) => calls.includes(i) ? 'P' : args[i] ?? 0);
-    return `${id} ${priority} ${programText(program)} ${shown} ${flow}`;
+    return `${id} ${priority} ${programText(program)} ${shown} ${flow} `
+      + (buckets?.words.join(';') ?? '');
   }).sort().join('\n');
 }
 

@@ -3,8 +3,9 @@
  * (the loader refuses others); byte arrays marked so in abi.h are in network order.
  */
 import {
-  CACHE_LOOKS_FLAGS, CACHE_LOOKS_LABEL, CACHE_LOOKS_LENGTH, KEY_WORDS_L, KEY_WORDS_M, KEY_WORDS_S,
-  PROGRAM_OPS, RULE_ARGS, flowWord, opCode, program as programCodec, rule as ruleCodec,
+  BUCKETS, buckets as bucketsCodec, CACHE_LOOKS_FLAGS, CACHE_LOOKS_LABEL, CACHE_LOOKS_LENGTH,
+  KEY_WORDS_L, KEY_WORDS_M, KEY_WORDS_S, PROGRAM_OPS, RULE_ARGS, flowWord, opCode,
+  program as programCodec, rule as ruleCodec,
   stage as stageCodec, tuple as tupleCodec,
 } from '../abi/generated.js';
 import type { Op, Program, TupleShape } from '../compile/model.js';
@@ -105,6 +106,16 @@ export function encodeProgram(program: Program): Uint8Array | undefined {
   if (ops.length > PROGRAM_OPS) return undefined;
   return programCodec.toBytes({ nops: ops.length, ops: ops.map(opBytes) });
 }
+
+/** Some of a group's buckets. */
+export const encodeBuckets = (list: readonly (readonly number[])[]): Uint8Array =>
+  bucketsCodec.toBytes({ count: list.length, bucket: Array.from({ length: BUCKETS }, (_, i) =>
+    ({ words: (list[i] ?? []).map(unsigned) })) });
+export function decodeBuckets(bytes: Bytes): number[][] {
+  const { count, bucket } = bucketsCodec.fromBytes(bytes);
+  return bucket.slice(0, count).map((each) => [...each.words]);
+}
+
 export function decodeProgram(bytes: Bytes): Program {
   const { nops, ops } = programCodec.fromBytes(bytes);
   return { ops: ops.slice(0, nops) };
