@@ -229,6 +229,8 @@ GLOBAL int track(struct scratch *s, __u32 zone, __u32 flags)
 		s->md_state = 0;
 	s->md_zone = zone;
 	key = packet_tuple(s);
+	if ((s->marks & (MARK_WRONG_SUM | MARK_ANSWER)) == MARK_WRONG_SUM)
+		key = KEY_INVALID;
 	s->ct_at = CT_PENDING;
 	if (key == KEY_UNKNOWN)
 		return punt(s, PUNT_CT_INNER);

@@ -4,8 +4,8 @@
  *
  * Semantics: OVS v3.1.0, lib/conntrack.c, conn_key_extract(). Ports of TCP and UDP, type
  * and identifier of ICMP queries; an ICMP error belongs to the connection of the packet it
- * quotes; anything else to its addresses and protocol. Differences: layer 4 checksums are
- * not verified, and what parse.h abstains from never gets here.
+ * quotes; anything else to its addresses and protocol. Layer 4 checksums are l4_sum.h's matter,
+ * and what parse.h abstains from never gets here.
  */
 #ifndef OVN_XDP_CT_KEY_H
 #define OVN_XDP_CT_KEY_H

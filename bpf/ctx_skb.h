@@ -114,6 +114,22 @@ static __always_inline int ctx_composable(ctx_t *ctx)
 	return composable6((void *)(eth + 1), ctx_end(ctx));
 }
 
+/* Whether the checksum of layer 4 has been verified, or will be made by a device; else all of
+ * the frame can be read afterwards. */
+static __always_inline int ctx_summed(ctx_t *ctx)
+{
+	return ctx->gso_size || bpf_csum_level(ctx, BPF_CSUM_LEVEL_QUERY) >= 0 ||
+	       bpf_skb_pull_data(ctx, ctx->len);
+}
+
+/* Whether a sum says that a checksum is wrong. `partial`: the field holds that of the
+ * pseudo-header, so a device will complete it. UDP may carry a protocol whose checksum a device
+ * completes, which makes its own right. */
+static __always_inline int ctx_judges(__u32 proto, int partial)
+{
+	return proto != IPPROTO_UDP && !partial;
+}
+
 static __always_inline __u32 csum_fold32(__u64 sum)
 {
 	sum = (sum & 0xffffffff) + (sum >> 32);

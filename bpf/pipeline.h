@@ -12,6 +12,7 @@
 #include "walk.h"
 #include "rewrite.h"
 #include "ct_apply.h"
+#include "l4_sum.h"
 
 /* After parse(): a congestion mark outside becomes one inside. */
 static __always_inline int inherit_ecn(struct scratch *s)
@@ -86,6 +87,21 @@ GLOBAL int decide_once(ctx_t *ctx, struct scratch *s)
 	return 0;
 }
 
+/* Decides; what is tracked with a wrong checksum is decided again as what it is. */
+static __noinline int decide_checked(ctx_t *ctx, struct scratch *s)
+{
+	__u32 marks = s->marks & MARK_TRACE;
+
+	decide_once(ctx, s);
+	if (!s->npending || s->verdict == VERDICT_PUNT || l4_sum_right(ctx, s))
+		return 0;
+	scratch_clear(s);
+	s->marks = marks | MARK_WRONG_SUM;
+	decide_once(ctx, s);
+	s->unstorable = 1;
+	return 0;
+}
+
 struct again {
 	ctx_t *ctx;
 	struct scratch *s;
@@ -106,7 +122,7 @@ static __always_inline void decide(ctx_t *ctx, struct scratch *s)
 {
 	struct again a = { .ctx = ctx, .s = s };
 
-	decide_once(ctx, s);
+	decide_checked(ctx, s);
 	if (s->marks & MARK_TRACE)
 		return;
 	ct_apply(s);

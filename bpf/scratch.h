@@ -26,6 +26,7 @@ enum frame_kind { FRAME_ARP = 1, FRAME_IP4 = 4, FRAME_IP6 = 6 };
 #define MARK_OUTER_CE 0x40u	/* outer header carries ECN CE */
 #define MARK_CONTINUE 0x100u	/* next step: the program goes on at op_start */
 #define MARK_ANSWER 0x80u	/* the frame is an answer made by OP_ANSWER */
+#define MARK_WRONG_SUM 0x200u	/* the packet came with a wrong checksum of layer 4 */
 
 /* What identifies a connection, as the packet has it. */
 struct ct_tuple {

@@ -3,6 +3,7 @@ import './dataplane_tc.fixture.js';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { abi, Dataplane, outputTo, UNDERLAY, XDP } from './dataplane.fixture.js';
+import './conntrack_sums.root.test.js';
 import './dataplane_insns.root.test.js';
 import './dataplane_nd.root.test.js';
 import './dataplane_parse.root.test.js';

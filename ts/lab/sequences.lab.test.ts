@@ -18,9 +18,8 @@ import { withSecurityGroups } from './security_groups.js';
 import { applyTopology, type Topology, type TopologyVm } from './topology.js';
 import { Wire } from './wire.js';
 
-/** The ordinary run repeats one seed: OVS's tracker still has surprises in others. */
-const seed = Number(process.env['OVN_XDP_SEED'] ?? 7);
-const count = Number(process.env['OVN_XDP_SEQUENCES'] ?? 300);
+const seed = Number(process.env['OVN_XDP_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const count = Number(process.env['OVN_XDP_SEQUENCES'] ?? 2000);
 console.log(`seed ${seed}`);
 
 const vm = (port: string, sw: number, host: number, chassis: string): TopologyVm =>

@@ -7,7 +7,7 @@
  */
 import type { Injection } from './generator.js';
 import {
-  concat, eth, icmp, icmp6, ip4, ip6, raw4, tcp, udp, type Bytes, type Layer3, type Layer4,
+  concat, eth, icmp, icmp6, ip4, ip6, PROTO, raw4, tcp, udp, type Bytes, type Layer3, type Layer4,
 } from './packet.js';
 import type { Random } from './random.js';
 import { routerMac, vmIp, vmMac, type TopologyVm } from './topology.js';
@@ -16,7 +16,8 @@ import { routerMac, vmIp, vmMac, type TopologyVm } from './topology.js';
 export type Side = 'client' | 'server';
 export const F = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16 } as const;
 
-export type Packet = { readonly side: Side } & (
+/** `wrong`: with a wrong checksum of layer 4. */
+export type Packet = { readonly side: Side; readonly wrong?: boolean } & (
   | { readonly what: 'tcp'; readonly flags: number; readonly seq: number; readonly ack: number;
     readonly size: number }
   | { readonly what: 'udp'; readonly size: number }
@@ -44,6 +45,16 @@ export const firstClientPort = 16384;
 const data = (size: number): Bytes => Uint8Array.from({ length: size }, (_, i) => i * 7);
 const another = (side: Side): Side => side === 'client' ? 'server' : 'client';
 
+/** Where its checksum is. */
+const sumAt: ReadonlyMap<number, number> = new Map(
+  [[PROTO.tcp, 16], [PROTO.udp, 6], [PROTO.icmp, 2], [PROTO.icmp6, 2]]);
+export const withWrongSum = ({ proto, build }: Layer4): Layer4 => ({ proto, build: (pseudo) => {
+  const bytes = build(pseudo), at = sumAt.get(proto);
+  // Neither the same nor, of UDP, zero for none.
+  if (at !== undefined) bytes[at] = (bytes[at] ?? 0) === 0x55 ? 0x56 : (bytes[at] ?? 0) ^ 0x55;
+  return bytes;
+} });
+
 class Frames {
   private readonly layers: Layer3[] = [];
   constructor(private readonly sequence: Sequence, private readonly port: number) {}
@@ -56,7 +67,9 @@ class Frames {
     const ports = packet.side === 'client' ? { src: this.port, dst: service }
       : { src: service, dst: this.port };
     const header = { src: vmIp(from, family), dst: vmIp(to, family), id: this.layers.length + 1 };
-    const layer3 = (family === 4 ? ip4 : ip6)(header, this.layer4(packet, ports));
+    const right = this.layer4(packet, ports);
+    const layer3 = (family === 4 ? ip4 : ip6)(header,
+      packet.wrong === true ? withWrongSum(right) : right);
     this.layers.push(layer3);
     const ethDst = from.switch === to.switch ? vmMac(to) : routerMac(from.switch);
     return { kind, at: { vm: from.port }, frame: eth({ src: vmMac(from), dst: ethDst }, layer3) };
@@ -231,6 +244,15 @@ export const scripts: readonly (readonly [number, string, Script])[] = [
 const isSyn = (packet: Packet): boolean =>
   packet.what === 'tcp' && (packet.flags & (F.syn | F.ack)) === F.syn;
 
+/** One of the first two packets of an end: later ones of an established connection are not
+ * verified, because the cache knows them. */
+function damaged(packets: readonly Packet[], random: Random): readonly Packet[] {
+  const early = packets.map((_, i) => i).filter((i) => packets.slice(0, i)
+    .filter(({ side }) => side === packets[i]?.side).length < 2);
+  const at = random.pick(early);
+  return packets.map((packet, i) => i === at ? { ...packet, wrong: true } : packet);
+}
+
 /**
  * `services`: ports that the policy says something about; `rejected` are among them, and get no
  * second SYN, which would open again what the rejection has reset (see `chaos`).
@@ -244,7 +266,8 @@ export function generateSequence(
   const [kind, script] = random.weighted(scripts.map(([weight, name, write]) =>
     [weight, [name, write] as const] as const));
   const family = random.chance(0.5) ? 4 : 6;
-  const packets = script({ random, vms, ends: [client, server] });
+  const right = script({ random, vms, ends: [client, server] });
+  const packets = random.chance(0.06) ? damaged(right, random) : right;
   const possible = packets.filter(isSyn).length > 1
     ? services.filter((service) => !rejected.includes(service)) : services;
   return { kind, client, server, family, service: random.pick(possible), packets };
