@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { run, until } from './exec.js';
+import { packageData } from './releases.js';
 
 export interface Encap {
   /** Address family of the underlay. */
@@ -133,7 +134,7 @@ export class Chassis {
 
   private startOvs(): void {
     const conf = join(this.dir, 'conf.db');
-    run(['ovsdb-tool', 'create', conf, '/usr/share/openvswitch/vswitch.ovsschema']);
+    run(['ovsdb-tool', 'create', conf, join(packageData, 'openvswitch/vswitch.ovsschema')]);
     this.daemon('ovsdb-server', conf, `--remote=p${this.ovsDb}`,
       `--unixctl=${join(this.dir, 'ovsdb.ctl')}`);
     const { southbound, encap, datapath } = this.place;

@@ -1,16 +1,12 @@
-/**
- * Stock Debian kernels for kernel_vm.ts: downloaded with an apt state of their own, unpacked
- * below ~/.cache/ovn-xdp (or $XDG_CACHE_HOME/ovn-xdp), never installed. A newer kernel of a
- * suite is taken when the kernel's folder there is removed.
- */
+/** Stock Debian kernels for kernel_vm.ts, made of packages that debian.ts unpacks. */
 import { createHash } from 'node:crypto';
 import {
   existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync,
-  symlinkSync, writeFileSync,
+  symlinkSync,
 } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from '../base/package_root.js';
+import { cached, cacheDir, privateApt, unpack } from './debian.js';
 import { attempt, run } from './exec.js';
 
 /** Name of a kernel -> the suite whose linux-image-amd64 it is. */
@@ -30,75 +26,18 @@ export interface KernelImage {
   readonly modules: string;
 }
 
-const cacheDir = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'ovn-xdp');
 const initScript = join(packageRoot, 'ts/lab/kernel_vm.init.sh');
 /** What reaches the host's root; depmod knows what these need. */
 const initModules = ['virtio_pci', '9pnet_virtio', '9p', 'overlay'];
-const downloadMs = 600_000;
-
-/** The mirror of this machine's own apt, so that nothing else is contacted. */
-function mirror(): string {
-  const file = '/etc/apt/sources.list.d/debian.sources';
-  const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
-  return /^URIs:\s*(\S+)/m.exec(text)?.[1] ?? 'http://deb.debian.org/debian';
-}
-
-/** apt with its state below `dir`. */
-function privateApt(dir: string, suite: string): (...argv: readonly string[]) => string {
-  for (const name of ['lists/partial', 'cache/archives/partial']) {
-    mkdirSync(join(dir, name), { recursive: true });
-  }
-  const list = join(dir, 'sources.list');
-  const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
-  writeFileSync(list, `deb [signed-by=${keyring}] ${mirror()} ${suite} main\n`);
-  const settings = {
-    'Dir::Etc::sourcelist': list, 'Dir::Etc::sourceparts': '/dev/null',
-    'Dir::State::lists': join(dir, 'lists'), 'Dir::Cache': join(dir, 'cache'),
-    'APT::Sandbox::User': 'root', 'APT::Default-Release': '', 'Acquire::Languages': 'none',
-  };
-  const options = Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
-  return (program, ...args) => run(
-    ['env', '-C', dir, program as string, '-qq', ...options, ...args], { timeoutMs: downloadMs });
-}
-
-/** Downloads `pkg`, unpacks it into `into`, and returns what it depends on. */
-function unpack(apt: ReturnType<typeof privateApt>, dir: string, pkg: string, into: string):
-  string {
-  apt('apt-get', 'download', pkg);
-  const file = readdirSync(dir).find((name) => name.startsWith(`${pkg}_`));
-  if (file === undefined) throw new Error(`apt-get download ${pkg} left no file`);
-  run(['dpkg-deb', '-x', join(dir, file), into], { timeoutMs: downloadMs });
-  const depends = run(['dpkg-deb', '-f', join(dir, file), 'Depends']);
-  rmSync(join(dir, file));
-  return depends;
-}
-
-/** Runs `fill` on a folder of its own, which then becomes `dir`: two at once do no harm. */
-function cached(dir: string, fill: (work: string, apt: string) => void): string {
-  if (existsSync(dir)) return dir;
-  mkdirSync(cacheDir, { recursive: true });
-  const work = mkdtempSync(join(cacheDir, '.work-'));
-  try {
-    mkdirSync(join(work, 'tree'));
-    fill(join(work, 'tree'), join(work, 'apt'));
-    if (!existsSync(dir)) renameSync(join(work, 'tree'), dir);
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-  }
-  return dir;
-}
 
 function busybox(): string {
-  return join(cached(join(cacheDir, 'busybox'), (tree, dir) => {
-    const apt = privateApt(dir, 'bookworm');
-    apt('apt-get', 'update');
-    unpack(apt, dir, 'busybox-static', tree);
+  return join(cached('busybox', (tree, dir) => {
+    unpack(privateApt(dir, 'bookworm'), dir, 'busybox-static', tree);
   }), 'bin/busybox');
 }
 
 function fetchKernel(suite: string, tree: string, dir: string): void {
   const apt = privateApt(dir, suite);
-  apt('apt-get', 'update');
   const meta = apt('apt-cache', 'show', '--no-all-versions', 'linux-image-amd64');
   const pkg = /^Depends:.*?(linux-image-[0-9][^ ,(]*)/m.exec(meta)?.[1];
   if (pkg === undefined) throw new Error(`${suite} has no linux-image-amd64`);
@@ -155,8 +94,7 @@ export const isCached = (name: KernelName): boolean => existsSync(join(cacheDir,
 
 /** The kernel, downloaded if it is not there. Throws when the download fails. */
 export function kernelImage(name: KernelName): KernelImage {
-  const tree = cached(join(cacheDir, name),
-    (work, apt) => { fetchKernel(kernelSuites[name], work, apt); });
+  const tree = cached(name, (work, apt) => { fetchKernel(kernelSuites[name], work, apt); });
   const version = versionOf(tree);
   const digest = createHash('sha256').update(readFileSync(initScript)).digest('hex').slice(0, 8);
   const initrd = join(tree, `initrd-${digest}.gz`);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Chassis, quietNetns, underlayMtu, type DatapathType, type Encap } from './chassis.js';
 import { run } from './exec.js';
 import { Provider } from './provider.js';
+import { packageData } from './releases.js';
 import {
   createRunDir, forgetAtExit, keepLab, netnsPrefixOf, removeAtExit, removeLab, sweepStaleLabs,
 } from './run_dir.js';
@@ -133,7 +134,7 @@ export class Lab {
     { netns, env });
     for (const [name, remote] of [['nb', this.northbound], ['sb', this.southbound]] as const) {
       const file = join(dir, `${name}.db`);
-      run(['ovsdb-tool', 'create', file, `/usr/share/ovn/ovn-${name}.ovsschema`]);
+      run(['ovsdb-tool', 'create', file, join(packageData, `ovn/ovn-${name}.ovsschema`)]);
       daemon(name, 'ovsdb-server', file, `--remote=p${remote}`);
     }
     daemon('northd', 'ovn-northd', `--ovnnb-db=${this.northbound}`,
