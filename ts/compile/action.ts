@@ -173,6 +173,8 @@ const handlers: Handlers = {
   get_arp: getMac, get_nd: getMac,
   lookup_arp: lookupMac, lookup_nd: lookupMac,
   lookup_arp_ip: lookupMacIp, lookup_nd_ip: lookupMacIp,
+  // It counts in OVS's flow tables, which ovn-controller reads of routers with an age limit.
+  mac_cache_use: (b) => { if (b.target.agesMacs?.()) refuse('mac_cache_use with an age limit'); },
   check_pkt_larger: (b, a) => {
     b.ops.push({ code: opCode.OP_PKT_LARGER, arg: b.arg(a.limit) });
     b.result(a.dst);

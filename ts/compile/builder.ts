@@ -9,6 +9,8 @@ import type { Buckets, Op } from './model.js';
 export interface ActionTarget {
   /** Key of a logical port or multicast group of this datapath; undefined: there is none. */
   port(name: string): number | undefined;
+  /** Whether ovn-controller removes MAC bindings of this datapath that it does not see used. */
+  agesMacs?(): boolean;
 }
 
 /** The stage that an action list stands in: what conntrack actions do depends on it. */

@@ -66,6 +66,10 @@ function releaseOf(view: View): string {
   return 'all';
 }
 
+/** OVN 24.03 and later: northd copies the router's option, seconds. */
+const agesMacs = (row: DatapathBinding): boolean =>
+  Number(row.external_ids.get('mac_binding_age_threshold') ?? 0) !== 0;
+
 /** What is reported of a flow in a table that no packet can come to. */
 const nowhere = (row: LogicalFlow): Unsupported => ({ flow: row._uuid, stage: '',
   reason: 'UNSUPPORTED_MATCH', detail: `table ${row.table_id}` });
@@ -78,7 +82,7 @@ export class Compiler {
   private readonly groupUsers = new Map<Uuid, Set<Flow>>();
   private readonly stages = new Map<Uuid, Map<number, Built>>();
   private readonly keys = new Map<Uuid, number>();
-  private readonly routers = new Set<Uuid>();
+  private readonly kinds = new Map<Uuid, string>();
   private dispatch = new Map<string, Stage>();
   /** Entries of `dispatch` that differ once all is built. */
   private readonly pending = new Map<string, Stage | undefined>();
@@ -207,7 +211,7 @@ export class Compiler {
 
   private *reload(dirty: Dirty): Steps<void> {
     for (const map of [this.flows, this.members, this.users, this.groupUsers, this.stages,
-      this.keys, this.refusals]) map.clear();
+      this.keys, this.kinds, this.refusals]) map.clear();
     this.dispatch = new Map();
     this.unsupported = undefined;
     let n = 0;
@@ -292,13 +296,13 @@ export class Compiler {
   /** Datapaths that became local, or changed their key, are built; others are forgotten. */
   private *followLocal(dirty: Dirty): Steps<void> {
     for (const [uuid, row] of this.at.local) {
-      const router = this.at.view.isRouter(row);
-      if (this.keys.get(uuid) === row.tunnel_key && this.routers.has(uuid) === router) continue;
+      const kind = `${this.at.view.isRouter(row)} ${agesMacs(row)}`;
+      if (this.keys.get(uuid) === row.tunnel_key && this.kinds.get(uuid) === kind) continue;
       yield;
       this.forget(uuid);
       this.localChanged = true;
       this.keys.set(uuid, row.tunnel_key);
-      if (router) this.routers.add(uuid); else this.routers.delete(uuid);
+      this.kinds.set(uuid, kind);
       for (const [table, flows] of this.members.get(uuid) ?? []) {
         addTo(dirty, uuid, table);
         for (const flow of flows) {
@@ -412,7 +416,7 @@ export class Compiler {
     const row = view.southbound.Datapath_Binding.get(datapath);
     const router = row !== undefined && view.isRouter(row);
     return {
-      datapath, datapathKey, router,
+      datapath, datapathKey, router, agesMacs: row !== undefined && agesMacs(row),
       addressSet: (name) => {
         const row = view.addressSet(name);
         return row && constantsOf(row);

@@ -30,6 +30,15 @@ test('a meter of a flow that does not ask ovn-controller changes nothing', () =>
   assert.is(compileFlow(flow('next;', 'm'), scope, '23.03').refusal, undefined);
 });
 
+test('the use of MAC bindings is counted for nothing, but for a router with an age limit', () => {
+  const row = flow('mac_cache_use; next;');
+  for (const agesMacs of [false, true, false]) {
+    const { refusal, perDatapath } = compileFlow(row, { ...scope, agesMacs }, '25.03');
+    assert.is(refusal?.detail, agesMacs ? 'mac_cache_use with an age limit' : undefined);
+    assert.ok(perDatapath);
+  }
+});
+
 const punts = (row: FlowText, at: Scope = scope): [number, number, boolean][] =>
   compileFlow(row, at, '23.03').candidates.map((c) =>
     [c.priority, c.term.words.length, c.widened && isPunt(c.program)]);

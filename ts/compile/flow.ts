@@ -26,6 +26,8 @@ export interface Scope {
   readonly datapathKey: number;
   /** A logical router; else a switch. */
   readonly router: boolean;
+  /** Its MAC bindings have an age limit (Datapath_Binding.external_ids). */
+  readonly agesMacs?: boolean;
   addressSet(name: string): readonly Constant[] | undefined;
   /** By the row's name: `${datapath key}_${group}`. */
   portGroup(rowName: string): readonly string[] | undefined;
@@ -89,6 +91,10 @@ class Recorder implements Environment, MatchContext {
     if (key !== undefined) return key;
     this.dependencies.add(`multicast:${this.scope.datapath}/${name}`);
     return this.scope.multicastKey(name);
+  }
+  agesMacs(): boolean {
+    this.perDatapath = true;
+    return this.scope.agesMacs ?? false;
   }
   elsewhere(symbol: string, port: string): boolean {
     if (symbol !== this.own) return false;
@@ -210,7 +216,8 @@ function remembered(row: FlowText, scope: Scope, release: string): Meaning {
   if (names.test(row.match) || names.test(row.actions)) return meaningOf(row, scope, release);
   const { pipeline, table_id, match, actions, tags, controller_meter: meter } = row;
   const translation = tags.get('acl_ct_translation') ?? '';
-  const place = `${scope.router} ${release} ${pipeline} ${table_id} ${translation} ${meter ?? ''}`;
+  const kind = `${scope.router} ${scope.agesMacs ?? false}`;
+  const place = `${kind} ${release} ${pipeline} ${table_id} ${translation} ${meter ?? ''}`;
   const text = `${place}\n${match}\n${actions}`;
   const known = meanings.get(text);
   if (known) return known;

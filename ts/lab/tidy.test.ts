@@ -51,7 +51,7 @@ test('sockets, servers and the addon each have their one place', () => {
 });
 
 test('every file is used', () => {
-  const entries = [/^ts\/cli\/main\.ts$/, /^ts\/lab\/(demo|run_tests|test_kernels|kernel_run)\.ts$/,
+  const entries = [/^ts\/cli\/main\.ts$/, /^ts\/lab\/(demo|run_tests|test_\w+|kernel_run)\.ts$/,
     /^ts\/libbpf\/mod\.ts$/, /^ts\/abi\/gen\w*\.ts$/, /_worker\.ts$/, /\.bench\.ts$/,
     /^perf\/(bench|report|record)\.ts$/, /^perf\/pktgen\/nic\.ts$/];
   assert.is(unusedFiles(written, entries).join('\n'), '');
