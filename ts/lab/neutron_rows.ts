@@ -119,7 +119,8 @@ export function instanceRows(instance: InstanceRow): readonly Operation[] {
         'neutron:device_id': uuidOf(`server ${name}`), 'neutron:revision_number': '4',
         'neutron:security_group_ids': groups.map((group) => uuidOf(`group ${group}`)).join(' '),
       }) }),
-    ...[dropGroup, ...groups.map(groupName)].map((group) =>
+    // A port without port security is in no group, that of Neutron's included.
+    ...(groups.length === 0 ? [] : [dropGroup, ...groups.map(groupName)]).map((group) =>
       join('Port_Group', group, 'ports', `port ${name}`)),
   ];
 }

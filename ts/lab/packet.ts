@@ -112,6 +112,8 @@ export interface Ip {
   readonly src: string; readonly dst: string; readonly ttl?: number; readonly tos?: number;
   /** IPv4 only: identification, and flags with offset. */
   readonly id?: number; readonly frag?: number;
+  /** IPv6 only: flow label. */
+  readonly label?: number;
 }
 
 export function ip4(h: Ip, layer4: Layer4): Layer3 {
@@ -125,7 +127,7 @@ export function ip4(h: Ip, layer4: Layer4): Layer3 {
 export function ip6(h: Ip, layer4: Layer4): Layer3 {
   const addresses = concat(ip6Bytes(h.src), ip6Bytes(h.dst));
   const body = layer4.build((proto, length) => sum16(addresses, proto + length));
-  const first = (6 << 28 | (h.tos ?? 0) << 20) >>> 0;
+  const first = (6 << 28 | (h.tos ?? 0) << 20 | (h.label ?? 0)) >>> 0;
   return {
     type: ETH_TYPE.ip6,
     bytes: concat(u32(first), u16(body.length), Uint8Array.of(layer4.proto, h.ttl ?? 64),
@@ -228,6 +230,10 @@ const layers3: ReadonlyMap<number, (bytes: Bytes) => string[]> = new Map([
 
 /** One line a layer. Assumes a frame that is long enough for what it claims to be. */
 export function describe(frame: Bytes): string[] {
+  if (get16(frame, 12) === ETH_TYPE.vlan) {
+    const [first = '', ...more] = describe(concat(frame.subarray(0, 12), frame.subarray(16)));
+    return [`${first} vlan ${get16(frame, 14) & 0xfff} pcp ${frame[14]! >> 5}`, ...more];
+  }
   const type = get16(frame, 12), rest = frame.subarray(14);
   const layer3 = layers3.get(type);
   return [`eth ${macText(frame, 6)} > ${macText(frame, 0)} type ${type.toString(16)}`,

@@ -23,6 +23,9 @@ export interface OutsideSpec {
 export const providerMtu = 1500;
 
 export class Provider {
+  /** Names of the chassis, and of the devices without an IP stack, that are connected. */
+  readonly chassis: string[] = [];
+  readonly raws: string[] = [];
   private readonly bridge: string;
 
   /** `fabricNetns`: the namespace that the bridge is in. */
@@ -47,6 +50,7 @@ export class Provider {
   join(chassis: Chassis): void {
     this.connect(this.fabricPortOf(chassis.name), this.nic, chassis.netns);
     chassis.addProviderBridge(this.network, this.ovsBridge, this.nic);
+    this.chassis.push(chassis.name);
   }
 
   /** A host outside OVN, with an IP stack. */
@@ -73,6 +77,7 @@ export class Provider {
   addRaw(name: string): void {
     this.connect(`${this.network}-${name}`, name, this.rawNetns);
     run(['ip', '-n', this.rawNetns, 'link', 'set', name, 'arp', 'off']);
+    this.raws.push(name);
   }
 
   /** A cable from the bridge to `device`; frames are on it as on a wire. */

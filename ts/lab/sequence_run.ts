@@ -11,6 +11,24 @@ import { describe, type Bytes } from './packet.js';
 import { firstClientPort, framesOf, type Sequence } from './sequences.js';
 import type { Wire } from './wire.js';
 
+/** One sequence in one run. What it sends may depend on what it has heard. */
+export interface Player {
+  readonly steps: number;
+  /** By which its frames are known: see Stage.keysOf. */
+  readonly key: number;
+  send(step: number): readonly Injection[];
+  /** What came out, as text by which runs are compared; undefined: it does not count. */
+  hear(arrival: Arrival, step: number): string | undefined;
+}
+
+/** Sequences that can be played. `round`: those of different rounds are other connections. */
+export interface Stage {
+  readonly count: number;
+  play(index: number, round: number): Player;
+  /** Keys that a frame's sequence may have, the likeliest first. */
+  keysOf(frame: Bytes): readonly number[];
+}
+
 const batchSize = 96;
 const firstMs = 100;
 const patientMs = 250;
@@ -47,16 +65,33 @@ function portsIn(ip: Bytes): number[] {
 const stride = 2;
 const portCount = 65536 - firstClientPort;
 
-export class SequenceRun {
-  /** `round`: sequences of different rounds are different connections. */
-  constructor(
-    private readonly wire: Wire, private readonly lab: Lab, readonly sequences:
-    readonly Sequence[],
-  ) {}
+/** Sequences between VMs whose addresses nobody translates. */
+export class PlainStage implements Stage {
+  constructor(readonly sequences: readonly Sequence[]) {}
+  get count(): number { return this.sequences.length; }
 
+  /** The client's port, or the identifier of its echo requests. */
   portOf(index: number, round: number): number {
-    return firstClientPort + (index + round * this.sequences.length) * stride % portCount;
+    return firstClientPort + (index + round * this.count) * stride % portCount;
   }
+
+  play(index: number, round: number): Player {
+    const key = this.portOf(index, round);
+    const frames = framesOf(this.sequences[index]!, key);
+    return { key, steps: frames.length, hear: arrivalText,
+      send: (step) => frames.slice(step, step + 1) };
+  }
+
+  keysOf(frame: Bytes): readonly number[] { return portsIn(frame.subarray(14)); }
+}
+
+export class SequenceRun {
+  /** Of the record that ran last, by index. */
+  readonly players = new Map<number, Player>();
+
+  constructor(
+    private readonly wire: Wire, private readonly lab: Lab, private readonly stage: Stage,
+  ) {}
 
   /** OVS forgets every connection. */
   flush(): void {
@@ -76,24 +111,24 @@ export class SequenceRun {
 
   private async recordGroup({ indices, policy, until = Infinity }: Group, round: number,
     expected: readonly Recording[], into: Map<number, Heard[]>): Promise<void> {
-    const frames = new Map(indices.map((index) =>
-      [index, framesOf(this.sequences[index]!, this.portOf(index, round))] as const));
-    const steps = Math.min(until, Math.max(0, ...[...frames.values()].map((all) => all.length)));
-    const ports = new Map(indices.map((index) => [this.portOf(index, round), index] as const));
+    const { players } = this;
+    for (const index of indices) players.set(index, this.stage.play(index, round));
+    const owners = new Map(indices.map((index) => [players.get(index)!.key, index] as const));
+    const steps = Math.min(until, Math.max(0, ...indices.map((i) => players.get(i)!.steps)));
     for (let step = 0; step < steps; step++) {
       await policy?.(step);
-      const active = indices.filter((index) => step < frames.get(index)!.length);
+      const active = indices.filter((index) => step < players.get(index)!.steps);
       for (let at = 0; at < active.length; at += batchSize) {
         const batch = active.slice(at, at + batchSize);
-        this.wire.send(batch.map((index) => frames.get(index)![step] as Injection));
+        const listen = this.listener(owners, step);
+        this.wire.send(batch.flatMap((index) => players.get(index)!.send(step)));
         const matches = (arrivals: readonly Arrival[]): boolean => {
-          const heard = sorted(arrivals, ports);
+          const heard = listen(arrivals);
           return expected.some((one) => batch.every((index) =>
             same(heard.get(index), one.get(index)?.[step])));
         };
-        const arrivals = await this.wire.collect(
-          expected.length === 0 ? firstMs : patientMs, matches);
-        const heard = sorted(arrivals, ports);
+        const heard = listen(await this.wire.collect(
+          expected.length === 0 ? firstMs : patientMs, matches));
         for (const index of new Set([...batch, ...heard.keys()])) {
           const list = into.get(index) ?? [];
           // What is late belongs to the step it came in.
@@ -102,6 +137,24 @@ export class SequenceRun {
         }
       }
     }
+  }
+
+  /** Has the players hear a list of arrivals that only grows; each is heard once. */
+  private listener(owners: ReadonlyMap<number, number>, step: number):
+  (arrivals: readonly Arrival[]) => ReadonlyMap<number, string[]> {
+    const heard = new Map<number, string[]>();
+    let done = 0;
+    return (arrivals) => {
+      for (const arrival of arrivals.slice(done)) {
+        const index = this.stage.keysOf(arrival.frame).map((key) => owners.get(key))
+          .find((one) => one !== undefined);
+        const text = index === undefined ? undefined : this.players.get(index)?.hear(arrival, step);
+        if (index === undefined || text === undefined) continue;
+        heard.set(index, [...heard.get(index) ?? [], text]);
+      }
+      done = arrivals.length;
+      return heard;
+    };
   }
 
   /** Several times, from this round on: always as connections that are new. */
@@ -115,18 +168,6 @@ export class SequenceRun {
     }
     return recordings;
   }
-}
-
-function sorted(arrivals: readonly Arrival[], ports: ReadonlyMap<number, number>):
-Map<number, string[]> {
-  const heard = new Map<number, string[]>();
-  for (const arrival of arrivals) {
-    const index = portsIn(arrival.frame.subarray(14)).map((port) => ports.get(port))
-      .find((one) => one !== undefined);
-    if (index === undefined) continue;
-    heard.set(index, [...heard.get(index) ?? [], arrivalText(arrival)]);
-  }
-  return heard;
 }
 
 /** Places are sockets of their own: only the order at one of them means anything. */
@@ -180,14 +221,18 @@ const lines = (side: string, heard: Heard): string[] => heard.length === 0
     return `  ${side}: at ${where}\n${decoded(Buffer.from(hex, 'hex'))}`;
   });
 
+/** What came out at the step where two runs part. */
+export const outcomeLines = ({ a, b }: SequenceDifference): string[] =>
+  [...lines('OVS', a), ...lines('ovn-xdp', b)];
+
 export function explainSequence(sequence: Sequence, difference: SequenceDifference): string {
   const { client, server, family, service, kind, packets } = sequence;
-  const { index, step, a, b } = difference;
+  const { index, step } = difference;
   const frame = framesOf(sequence, firstClientPort)[step];
   return [`sequence ${index} (${kind}), ${client.port} > ${server.port}:${service} IPv${family}, `
     + `differs at packet ${step}:`,
   ...packets.slice(0, step + 1).map((packet, i) => `  ${i}: ${JSON.stringify(packet)}`),
   ...frame === undefined ? [] : [decoded(frame.frame)],
-  ...lines('OVS', a), ...lines('ovn-xdp', b)].join('\n');
+  ...outcomeLines(difference)].join('\n');
 }
 

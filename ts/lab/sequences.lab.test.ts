@@ -5,15 +5,12 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Agent } from './agent.js';
 import { sleep } from './exec.js';
 import { Lab } from './lab.js';
-import { hex } from './packet.js';
 import { Random } from './random.js';
-import { differencesOf, explainSequence, firstDifference, maxRechecked, SequenceRun, suspectsOf,
-  tries, type Group, type Recording } from './sequence_run.js';
-import { answering, framesOf, generateLasting, generateSequence, type Sequence }
-  from './sequences.js';
+import { explainSequence, maxRechecked, PlainStage } from './sequence_run.js';
+import { inGroups, Trial, type Verdict } from './sequence_trial.js';
+import { answering, generateLasting, generateSequence, type Sequence } from './sequences.js';
 import { withSecurityGroups } from './security_groups.js';
 import { applyTopology, type Topology, type TopologyVm } from './topology.js';
 import { Wire } from './wire.js';
@@ -58,110 +55,29 @@ const changeAt = 5, backAt = 9;
 
 /** Every twentieth sequence lives through changes of policy. */
 const lasts = (index: number): boolean => index % 20 === 0;
-const groupSize = 96;
-const maxTraced = 6;
+/** Changes the policy before a step of those that live through it. */
+class Policy {
+  private changed = false;
+  constructor(private readonly lab: Lab, private readonly agents: () => readonly unknown[]) {}
 
-class Runs {
-  agents: Agent[] = [];
-  readonly run: SequenceRun;
-  private round = 1;
-
-  constructor(readonly lab: Lab, wire: Wire, readonly sequences: readonly Sequence[]) {
-    this.run = new SequenceRun(wire, lab, sequences);
-  }
-
-  groups(): Group[] {
-    const all = this.sequences.map((_, index) => index);
-    const steady = all.filter((index) => !lasts(index));
-    const cut = Array.from({ length: Math.ceil(steady.length / groupSize) }, (_, i) =>
-      ({ indices: steady.slice(i * groupSize, (i + 1) * groupSize) }));
-    return [...cut, { indices: all.filter(lasts), policy: this.policy }];
-  }
-
-  readonly policy = async (step: number): Promise<void> => {
-    if (step !== changeAt && step !== backAt) return;
-    this.lab.nb(changes.map((acl) => step === changeAt ? ['acl-add', ...acl]
+  readonly at = async (step: number): Promise<void> => {
+    const wanted = step >= changeAt && step < backAt;
+    if (wanted === this.changed) return;
+    this.changed = wanted;
+    this.lab.nb(changes.map((acl) => wanted ? ['acl-add', ...acl]
       : ['acl-del', ...acl.slice(0, 4)]));
     this.lab.sync();
-    await sleep(this.agents.length > 0 ? 2000 : 200);
+    await sleep(this.agents().length > 0 ? 2000 : 200);
   };
-
-  async attach(chassis: readonly string[]): Promise<void> {
-    this.run.flush();
-    this.agents = chassis.map((name) => new Agent(this.lab.id, this.lab.chassis.get(name)!));
-    for (const agent of this.agents) agent.start();
-    for (const agent of this.agents) await agent.ready();
-    // Connection tracking begins when OVS's connections are known.
-    for (const agent of this.agents) {
-      for (let i = 0; i < 100 && !/"mode": *"on"/.test(agent.cli('ct', 'stats', '-o', 'json'));
-        i++) await sleep(200);
-    }
-  }
-
-  async detach(): Promise<void> {
-    for (const agent of this.agents) await agent.remove();
-    this.agents = [];
-  }
-
-  /** Packets by what became of them: carried by ovn-xdp, or left to OVS, with reasons. */
-  carried(): { carried: number; left: number; reasons: string } {
-    const all = this.agents.map((agent) => agent.status());
-    const sum = (what: 'forwarded' | 'dropped' | 'punted'): number =>
-      all.reduce((n, one) => n + (one?.counters[what] ?? 0), 0);
-    return { carried: sum('forwarded') + sum('dropped'), left: sum('punted'),
-      reasons: all.map((one) => JSON.stringify(one?.punted_by_reason)).join(' ') };
-  }
-
-  takeRounds(): number {
-    const first = this.round;
-    this.round += tries;
-    return first;
-  }
-
-  again(indices: readonly number[], round: number, expected?: readonly Recording[]):
-  Promise<Recording[]> {
-    const policy = indices.filter(lasts), steady = indices.filter((index) => !lasts(index));
-    return this.run.again([{ indices: steady }, { indices: policy, policy: this.policy }]
-      .filter((group) => group.indices.length > 0), round, expected);
-  }
-
-  /** A packet as the loaded programs see it, when all before it were sent. */
-  async trace(index: number, step = 0): Promise<string> {
-    const round = this.takeRounds();
-    await this.run.record([{ indices: [index], until: step,
-      ...lasts(index) ? { policy: this.policy } : {} }], round);
-    const last = framesOf(this.sequences[index]!, this.run.portOf(index, round))[step];
-    const port = last !== undefined && 'vm' in last.at ? last.at.vm : '';
-    const agent = this.agents.find(({ chassis }) => chassis === this.lab.vms.get(port)?.chassis);
-    if (lasts(index) && step >= changeAt && step < backAt) await this.policy(backAt);
-    if (agent === undefined || last === undefined) return '';
-    try {
-      return agent.cli('trace', port, hex(last.frame));
-    } catch (problem) {
-      return (problem as Error).message;
-    }
-  }
 }
 
-interface Compared { readonly suspects: readonly number[]; readonly bs: readonly Recording[];
-  readonly round: number; readonly traces: ReadonlyMap<number, string>;
-  readonly carried: ReturnType<Runs['carried']> }
-
-/** With agents on these chassis: what differs from `as` at first, and what it is alone. */
-async function withAgents(runs: Runs, chassis: readonly string[], as: readonly Recording[]):
-Promise<Compared> {
-  await runs.attach(chassis);
-  const b = await runs.run.record(runs.groups(), 0, ...as);
-  const carried = runs.carried();
-  const suspects = suspectsOf(as, b);
-  const round = runs.takeRounds();
-  const bs = await runs.again(suspects.slice(0, maxRechecked), round);
-  const traces = new Map<number, string>();
-  for (const index of suspects.slice(0, maxTraced)) {
-    traces.set(index, await runs.trace(index, firstDifference(as[0]?.get(index), b.get(index))));
-  }
-  await runs.detach();
-  return { suspects, bs, round, carried, traces };
+function trialOf(lab: Lab, wire: Wire, sequences: readonly Sequence[]): Trial {
+  const policy = new Policy(lab, () => trial.agents);
+  const trial = new Trial(lab, wire, new PlainStage(sequences), (indices) =>
+    [...inGroups(indices.filter((index) => !lasts(index))),
+      { indices: indices.filter(lasts), policy: policy.at }]
+      .filter((group) => group.indices.length > 0));
+  return trial;
 }
 
 test('sequences come out alike with and without ovn-xdp', async () => {
@@ -174,35 +90,29 @@ test('sequences come out alike with and without ovn-xdp', async () => {
     const drafts = Array.from({ length: count }, (_, index) => lasts(index)
       ? generateLasting(vms, lastingServices, random)
       : generateSequence(vms, services, random, rejected));
-    const draftRuns = new Runs(lab, wire, drafts);
-    const heard = await draftRuns.run.record(draftRuns.groups(), 0);
+    const heard = await trialOf(lab, wire, drafts).record();
     const sequences = drafts.map((draft, index) => answering(draft, (side, step) =>
       (heard.get(index) ?? []).slice(0, step).flat().some((line) =>
         line.startsWith(`${draft[side].port} `))));
-    const runs = new Runs(lab, wire, sequences);
-    const groups = runs.groups();
-    const once = await runs.run.record(groups, 0);
-    const as = [once, await runs.run.record(groups, 0, once)];
-    const differences: string[] = [], shares: [number, number][] = [];
+    const trial = trialOf(lab, wire, sequences);
+    const once = await trial.record();
+    const as = [once, await trial.record(once)];
+    const problems: string[] = [], verdicts: Verdict[] = [];
     for (const chassis of [['c1', 'c2'], ['c1']]) {
-      const { suspects, bs, round, carried, traces } = await withAgents(runs, chassis, as);
-      const rechecked = suspects.slice(0, maxRechecked);
-      const found = differencesOf(await runs.again(rechecked, round, bs), bs, rechecked);
-      const share = carried.carried / (carried.carried + carried.left);
+      const verdict = await trial.compare(chassis, as);
       console.log(`# ovn-xdp on ${chassis.join(' and ')}: ${count} sequences, `
-        + `${suspects.length} looked at again, ${found.length} differences; `
-        + `${carried.carried} packets carried (${(share * 100).toFixed(1)} %), left to OVS: `
-        + carried.reasons);
-      shares.push([share, suspects.length]);
-      differences.push(...found.map((one) =>
+        + `${verdict.suspects} looked at again, ${verdict.differences.length} differences; `
+        + verdict.text);
+      verdicts.push(verdict);
+      problems.push(...verdict.differences.map((one) =>
         `${chassis.join('+')}: ${explainSequence(sequences[one.index] as Sequence, one)}\n`
-        + `trace: ${traces.get(one.index) ?? ''}`));
+        + `trace: ${verdict.traces.get(one.index) ?? ''}`));
     }
     const delivered = [...once.values()].filter((steps) => steps.flat().length > 0).length;
     assert.ok(delivered > count / 2, `${delivered} sequences delivered anything`);
     assert.is(wire.drops, 0, 'the harness lost frames');
-    assert.is(differences.slice(0, 6).join('\n'), '', `seed ${seed}: ${differences.length}`);
-    for (const [share, suspects] of shares) {
+    assert.is(problems.slice(0, 6).join('\n'), '', `seed ${seed}: ${problems.length}`);
+    for (const { share, suspects } of verdicts) {
       assert.ok(suspects <= maxRechecked, `${suspects} suspects`);
       assert.ok(share >= 0.9, `only ${share} of packets carried by ovn-xdp`);
     }

@@ -155,7 +155,7 @@ export interface Ground {
   readonly random: Random; readonly vms: readonly TopologyVm[];
   readonly ends: readonly [TopologyVm, TopologyVm];
 }
-type Script = (ground: Ground) => readonly Packet[];
+export type Script = (ground: Ground) => readonly Packet[];
 const sides: readonly Side[] = ['client', 'server'];
 
 const tcpScript = (write: (talk: Talk, random: Random, side: Side, ground: Ground) => Talk):
@@ -241,6 +241,11 @@ export const scripts: readonly (readonly [number, string, Script])[] = [
     .map((side): Packet => ({ what: 'other', side, proto: 47 }))],
 ];
 
+/** Any of the scripts, and what it is called. */
+export const pickScript = (random: Random): readonly [string, Script] =>
+  random.weighted(scripts.map(([weight, name, write]) =>
+    [weight, [name, write] as const] as const));
+
 const isSyn = (packet: Packet): boolean =>
   packet.what === 'tcp' && (packet.flags & (F.syn | F.ack)) === F.syn;
 
@@ -263,8 +268,7 @@ export function generateSequence(
 ): Sequence {
   const client = random.pick(vms);
   const server = random.pick(vms.filter((vm) => vm !== client));
-  const [kind, script] = random.weighted(scripts.map(([weight, name, write]) =>
-    [weight, [name, write] as const] as const));
+  const [kind, script] = pickScript(random);
   const family = random.chance(0.5) ? 4 : 6;
   const right = script({ random, vms, ends: [client, server] });
   const packets = random.chance(0.06) ? damaged(right, random) : right;

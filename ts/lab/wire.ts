@@ -1,6 +1,6 @@
 /**
- * Sockets on every raw VM and on the underlay of every chassis: frames in by batches, frames
- * out until it is quiet.
+ * Sockets on every raw VM and other raw device, and on the underlay and the provider networks
+ * of every chassis: frames in by batches, frames out until it is quiet.
  */
 import { PacketSocket } from '../libbpf/mod.js';
 import { sleep } from './exec.js';
@@ -22,6 +22,12 @@ export class Wire {
     }
     for (const name of lab.chassis.keys()) {
       this.open(`underlay:${name}`, lab.fabricPortOf(name), lab.fabricNetns);
+    }
+    for (const provider of lab.providers.values()) {
+      for (const name of provider.raws) this.open(name, name, lab.rawNetns);
+      for (const name of provider.chassis) {
+        this.open(`provider:${name}`, provider.fabricPortOf(name), lab.fabricNetns);
+      }
     }
   }
 

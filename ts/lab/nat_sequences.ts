@@ -1,0 +1,194 @@
+/** Which sequences there are across routers that translate, and what is wrong with one. */
+import { beyond, onLink, type Vip } from './nat_clouds.js';
+import { NatPlayer, type NatSequence, type NatStage } from './nat_player.js';
+import type { End, NatWorld } from './nat_world.js';
+import { addressIn, familyOf } from './neutron.js';
+import type { Random } from './random.js';
+import { outcomeLines, type Player, type SequenceDifference } from './sequence_run.js';
+import { pickScript, type Packet } from './sequences.js';
+import type { TopologyVm } from './topology.js';
+
+type Family = 4 | 6;
+
+/**
+ * What a translator may not do although it chooses: give a port outside the range it was given,
+ * or give two connections that are alive at once the same port towards the same service.
+ */
+export function violations(stage: NatStage, players: ReadonlyMap<number, Player>): string[] {
+  const { world } = stage, owners = new Map<string, number>();
+  return [...players].flatMap(([index, player]) => {
+    const sequence = stage.sequences[index] as NatSequence, { client, packets } = sequence;
+    if (!(player instanceof NatPlayer) || !('instance' in client)) return [];
+    const [{ what } = { what: 'other' }] = packets;
+    if (what !== 'tcp' && what !== 'udp') return [];
+    const { snat, floatingIps = [] } = world.routerOf(client.instance) ?? {};
+    const shared = !floatingIps.some(({ instance }) => instance === client.instance);
+    return [...player.chosen].filter(([place]) => world.isTranslated(place))
+      .flatMap(([place, port]) => {
+        const [first = 0, last = 65535] = shared ? snat?.ports?.split('-').map(Number) ?? [] : [];
+        const key = `${what} ${place}:${port} to ${sequence.asked}`, other = owners.get(key);
+        owners.set(key, index);
+        return [...port < first || port > last
+          ? [`sequence ${index} (${sequence.kind}): port ${port} is not in ${first}-${last}`] : [],
+        ...other === undefined ? []
+          : [`sequences ${other} and ${index} (${sequence.kind}) are both ${key}`]];
+      });
+  });
+}
+
+const endText = (end: End): string => 'instance' in end ? end.instance : end.outside;
+
+export function explainNat(sequence: NatSequence, difference: SequenceDifference): string {
+  const { client, server, asked, kind, packets, fragments, backends } = sequence;
+  const { index, step } = difference;
+  return [`sequence ${index} (${kind}), ${endText(client)} asks ${asked}, which is ${
+    backends.length > 0 ? backends.join(' or ') : endText(server)}${
+    fragments ? ', in fragments' : ''}; differs at packet ${step}:`,
+  ...packets.slice(0, step + 1).map((packet, i) => `  ${i}: ${JSON.stringify(packet)}`),
+  ...outcomeLines(difference)].join('\n');
+}
+
+// ---- What sequences there are ---------------------------------------------------------------
+
+/** A client, and a server by an address. */
+type Meeting = Pick<NatSequence, 'client' | 'server' | 'asked' | 'backends'>;
+type Draw = (random: Random, world: NatWorld, family: Family) => Meeting | undefined;
+
+const instances = (world: NatWorld, family: Family): string[] =>
+  world.cloud.spec.instances.filter(({ name }) => world.cloud.ipOf(name, family) !== undefined)
+    .map(({ name }) => name);
+
+function outsideOf(random: Random, world: NatWorld, network: string, family: Family): End {
+  const cidr = world.cloud.network(network).subnets.find((one) => familyOf(one) === family) ?? '';
+  return { network, outside: random.chance(0.6) ? addressIn(cidr, onLink) : beyond[family] };
+}
+
+const outward: Draw = (random, world, family) => {
+  const instance = random.pick(instances(world, family));
+  const network = world.routerOf(instance)?.gateway?.network;
+  if (network === undefined) return undefined;
+  const server = outsideOf(random, world, network, family);
+  return { client: { instance }, server, backends: [], asked: world.ipOf(server, family) };
+};
+
+interface Floating { readonly address: string; readonly instance: string;
+  readonly network: string; readonly router: string }
+const floatings = (world: NatWorld, family: Family): Floating[] =>
+  world.cloud.spec.routers.flatMap(({ name, gateway, floatingIps = [] }) => floatingIps
+    .filter(({ address }) => familyOf(address) === family)
+    .map(({ address, instance }) =>
+      ({ address, instance, network: gateway?.network ?? '', router: name })));
+
+const inward: Draw = (random, world, family) => {
+  const all = floatings(world, family);
+  if (all.length === 0) return undefined;
+  const { address, instance, network } = random.pick(all);
+  return { client: outsideOf(random, world, network, family), server: { instance },
+    backends: [], asked: address };
+};
+
+/** From an instance to a floating address, of its own router's or of another's. */
+const hairpin: Draw = (random, world, family) => {
+  const all = floatings(world, family);
+  if (all.length === 0) return undefined;
+  const { address, instance, router } = random.pick(all);
+  const near = instances(world, family).filter((name) => name !== instance
+    && (random.chance(0.3) || world.routerOf(name)?.name === router));
+  return near.length === 0 ? undefined : { client: { instance: random.pick(near) },
+    server: { instance }, backends: [], asked: address };
+};
+
+const eastWest: Draw = (random, world, family) => {
+  const client = random.pick(instances(world, family));
+  const near = instances(world, family).filter((name) => name !== client
+    && world.routerOf(name) === world.routerOf(client));
+  const server = random.pick(near);
+  return { client: { instance: client }, server: { instance: server }, backends: [],
+    asked: world.ipOf({ instance: server }, family) };
+};
+
+function askVip(random: Random, world: NatWorld, vip: Vip): Meeting {
+  const { backends, address, router } = vip;
+  const server = { instance: backends[0] ?? '' };
+  const gateway = world.cloud.router(router).gateway?.network;
+  if (vip.outside && gateway !== undefined && random.chance(0.6)) {
+    return { client: outsideOf(random, world, gateway, 4), server, backends, asked: address };
+  }
+  const near = world.cloud.spec.instances.filter(({ name }) =>
+    world.routerOf(name)?.name === router && !backends.includes(name));
+  return { client: { instance: random.pick(near).name }, server, backends, asked: address };
+}
+
+const balanced: Draw = (random, world, family) =>
+  world.ground.vips.length === 0 || family === 6 ? undefined
+    : askVip(random, world, random.pick(world.ground.vips));
+
+const draws: readonly (readonly [number, readonly [string, Draw]])[] = [
+  [6, ['out', outward]], [5, ['in', inward]], [3, ['hairpin', hairpin]],
+  [1, ['east-west', eastWest]], [4, ['balanced', balanced]],
+];
+
+/** Only the names count: who is meant by `from` of a packet is decided by the player. */
+const nobody = (port: string): TopologyVm =>
+  ({ port, switch: 1, host: 1, chassis: '', security: 'none' });
+
+function generateOne(random: Random, world: NatWorld, slot: number): NatSequence {
+  for (;;) {
+    const family: Family = random.chance(0.25) ? 6 : 4;
+    const [what, draw] = random.weighted(draws);
+    if (family === 6 && instances(world, 6).length < 4) continue;
+    const meeting = draw(random, world, family);
+    if (meeting === undefined) continue;
+    const ends = [nobody('client'), nobody('server')] as const;
+    const [kind, script] = pickScript(random);
+    const packets = script({ random, vms: [...ends, nobody('stranger')], ends });
+    const portless = packets.some((packet) => ['echo', 'other'].includes(packet.what));
+    if (meeting.backends.length > 0 && portless) continue;
+    return { ...meeting, kind: `${what}: ${kind}`, packets, slot,
+      fragments: random.chance(0.08) };
+  }
+}
+
+/** Some have a twin: another client of the same server, with the same port. */
+function twinOf(random: Random, world: NatWorld, one: NatSequence): NatSequence | undefined {
+  const { client, asked } = one;
+  if (!('instance' in client) || 'instance' in one.server) return undefined;
+  const others = instances(world, familyOf(asked)).filter((name) => name !== client.instance
+    && world.routerOf(name) === world.routerOf(client.instance));
+  return others.length === 0 ? undefined
+    : { ...one, client: { instance: random.pick(others) }, kind: `${one.kind} (twin)` };
+}
+
+export function generateNatSequences(random: Random, world: NatWorld, count: number):
+NatSequence[] {
+  const all: NatSequence[] = [];
+  for (let slot = 0; all.length < count; slot++) {
+    const one = generateOne(random, world, slot);
+    const twin = random.chance(0.25) ? twinOf(random, world, one) : undefined;
+    all.push(one, ...twin === undefined ? [] : [twin]);
+  }
+  return all.slice(0, count);
+}
+
+/** The sequence without one of its packets; undefined when another one quotes that. */
+function without(sequence: NatSequence, removed: number): NatSequence | undefined {
+  const packets = sequence.packets.filter((_, i) => i !== removed);
+  if (packets.some((packet) => packet.what === 'error' && packet.of === removed)) return undefined;
+  return { ...sequence, packets: packets.map((packet): Packet =>
+    packet.what === 'error' && packet.of > removed ? { ...packet, of: packet.of - 1 } : packet) };
+}
+
+/** Shorter sequences that may show what this one shows at `step`: shortest first. */
+export function shorter(sequence: NatSequence, step: number): NatSequence[] {
+  const whole = { ...sequence, packets: sequence.packets.slice(0, step + 1) };
+  const most: NatSequence[] = [whole];
+  for (let i = step - 1; i > 0; i--) {
+    const next = without(most[0]!, i);
+    if (next !== undefined) most.unshift(next);
+  }
+  const single = Array.from({ length: step }, (_, i) => without(whole, i))
+    .filter((one) => one !== undefined);
+  return [...most, ...single, { ...whole, fragments: false }]
+    .sort((a, b) => a.packets.length - b.packets.length)
+    .map((one, slot) => ({ ...one, slot }));
+}
