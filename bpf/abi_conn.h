@@ -132,6 +132,7 @@ enum ct_stat {
 	CT_STAT_RACES,		/* walks repeated because another CPU changed an entry */
 	CT_STAT_FOREIGN,	/* connections noted as OVS's */
 	CT_STAT_OWNED_PUNTS,	/* packets of connections of ours that were left to OVS */
+	CT_STAT_GIVEN_UP,	/* connections of ours that were left to OVS with their packet */
 	CT_STAT_COUNT,
 };
 

@@ -120,6 +120,15 @@ static __noinline int claim(struct scratch *s)
 	return 0;
 }
 
+/* Another zone has the connection and this one not, for it has been given up since. */
+static __always_inline int given_up(struct scratch *s)
+{
+	struct ct_control *c = ct_settings();
+
+	canonical_key(s, &s->foreign_key, 0);
+	return c && foreign_hit(s, c->foreign_age) ? punt(s, PUNT_CT_FOREIGN) : 0;
+}
+
 /* conn_update_state() of OVS on the pending copy. */
 static __noinline int update_found(struct scratch *s, __u32 from_b)
 {
@@ -248,7 +257,7 @@ GLOBAL int track(struct scratch *s, __u32 zone, __u32 flags)
 	if (PENDING(s)->flags & PEND_LIVE)
 		update_found(s, from_b);
 	if (!(PENDING(s)->flags & PEND_LIVE)) {
-		if (fresh && !s->ct_ours && claim(s))
+		if (fresh && (s->ct_ours ? given_up(s) : claim(s)))
 			return 1;
 		begin_conn(s, from_b, flags);
 	} else if (flags & CT_NAT && PENDING(s)->life & CONN_NAT_SRC) {

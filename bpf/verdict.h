@@ -8,7 +8,7 @@
 #include "scratch.h"
 #include "rewrite.h"
 #include "synth.h"
-#include "ct_apply.h"
+#include "ct_give_up.h"
 
 static __always_inline void count(struct counter *c, __u32 bytes)
 {
@@ -140,8 +140,10 @@ static __always_inline int finish(ctx_t *ctx, struct scratch *s)
 	else if (s->verdict != VERDICT_PUNT && (action = emit(ctx, s)) == CTX_PASS)
 		ct_undo(s);
 	count_frame(s);
-	if (s->verdict == VERDICT_PUNT)
+	if (s->verdict == VERDICT_PUNT) {
 		leave_to_ovs(s);
+		give_up(s);
+	}
 	return action;
 }
 

@@ -118,7 +118,7 @@ export const ctMode = Object.freeze({ CT_OFF: 0, CT_OBSERVE: 1, CT_ON: 2, CT_DRA
 
 export const ctStat = Object.freeze({
   CT_STAT_CREATED: 0, CT_STAT_REVIVED: 1, CT_STAT_FAILED: 2, CT_STAT_RACES: 3, CT_STAT_FOREIGN: 4,
-  CT_STAT_OWNED_PUNTS: 5, CT_STAT_COUNT: 6,
+  CT_STAT_OWNED_PUNTS: 5, CT_STAT_GIVEN_UP: 6, CT_STAT_COUNT: 7,
 });
 
 export const cacheStat = Object.freeze({

@@ -209,7 +209,7 @@ test('the collector rests less the fuller the table, and never hogs a CPU', () =
 
 test('statistics are sums over CPUs', () => {
   assert.equal([...readCtStats(dataplane.maps).keys()],
-    ['created', 'revived', 'failed', 'races', 'foreign', 'owned_punts']);
+    ['created', 'revived', 'failed', 'races', 'foreign', 'owned_punts', 'given_up']);
   assert.is(ctControl.size, mapOf(dataplane.maps, 'ct_control').info.valueSize);
 });
 

@@ -89,12 +89,25 @@ on('what OVS may have translated is OVS\'s by either end', (lab) => {
   assert.is(lab.say('b', udpOf('b', 6)), 'punt CT_FOREIGN', 'port 2000 of b');
 });
 
-on('an owned connection that is punted is counted, not given away', (lab) => {
+on('an owned connection whose packet cannot go now is counted, not given up', (lab) => {
   assert.is(lab.say('a', udpOf('a')), 'new/new');
-  lab.plane.port(1, 2, { kind: abi.PORT_PUNT, reason: puntReason.PUNT_UNSUPPORTED_PORT });
-  assert.is(lab.say('a', udpOf('a')), 'punt UNSUPPORTED_PORT');
-  assert.is(lab.stat(abi.CT_STAT_OWNED_PUNTS), 1);
+  lab.plane.port(1, 2, { kind: abi.PORT_PUNT, reason: puntReason.PUNT_NO_NEXT_HOP });
+  assert.is(lab.say('a', udpOf('a')), 'punt NO_NEXT_HOP');
+  assert.equal([abi.CT_STAT_OWNED_PUNTS, abi.CT_STAT_GIVEN_UP].map((n) => lab.stat(n)), [1, 0]);
   assert.equal(lab.foreign(), []);
+  lab.plane.port(1, 2, { ifindex: 102, zone: zones.b });
+  assert.is(lab.say('a', udpOf('a')), 'new/new', 'its second packet');
+});
+
+on('an owned connection whose reply cannot go for good is given up: OVS begins it anew', (lab) => {
+  assert.is(lab.say('a', tcpOf('a', S)), 'new/new');
+  assert.is(lab.say('a', tcpOf('a', S, 7)), 'new/new', 'another one');
+  lab.plane.port(1, 1, { kind: abi.PORT_PUNT, reason: puntReason.PUNT_UNSUPPORTED_PORT });
+  assert.is(lab.say('b', tcpOf('b', S | A)), 'punt UNSUPPORTED_PORT');
+  assert.equal([abi.CT_STAT_OWNED_PUNTS, abi.CT_STAT_GIVEN_UP].map((n) => lab.stat(n)), [1, 1]);
+  assert.is(lab.say('a', tcpOf('a', S)), 'punt CT_FOREIGN');
+  assert.is(lab.say('b', tcpOf('b', S | A)), 'punt CT_MIDSTREAM');
+  assert.is(lab.say('a', tcpOf('a', S, 7)), 'new/new', 'of which no packet was left to OVS');
 });
 
 on('zones are apart: an entry of another zone is none', (lab) => {

@@ -22,7 +22,7 @@ const snapshot: Snapshot = {
   cache: { hits: 6, walks: new Map([['missed', 2]]), stored: 1, unstorable: 1 },
   conntrack: { mode: 'on', entries: 10, capacity: 100, watermark: 90, foreignEntries: 3,
     inserts: 12, failures: new Map([['table_full', 0], ['watermark', 4]]), races: 1, foreign: 5,
-    ownedPunts: 0, deleted: 2 },
+    ownedPunts: 0, givenUp: 0, deleted: 2 },
 };
 
 test('every metric is there, with the snapshot\'s numbers', async () => {

@@ -49,6 +49,7 @@ export interface ConntrackSnapshot {
   readonly races: number;
   readonly foreign: number;
   readonly ownedPunts: number;
+  readonly givenUp: number;
   readonly deleted: number;
 }
 
@@ -114,6 +115,9 @@ const conntrack: readonly ScrapedMetric[] = [
   { name: 'conntrack_owned_punts_total', type: 'counter',
     help: 'Packets of connections tracked here that were left to Open vSwitch.',
     read: (s) => one(s.conntrack.ownedPunts) },
+  { name: 'conntrack_given_up_total', type: 'counter',
+    help: 'Connections tracked here that were left to Open vSwitch with a packet of theirs.',
+    read: (s) => one(s.conntrack.givenUp) },
   { name: 'conntrack_foreign_entries', type: 'gauge',
     help: 'Connections known to be tracked by Open vSwitch.',
     read: (s) => one(s.conntrack.foreignEntries) },
