@@ -246,9 +246,10 @@ struct buckets {
 };
 
 /* ---- What is not a logical flow ---------------------------------------------- */
-enum iface_role {
+enum iface_role {		/* bits: a device may be uplink and provider */
 	IFACE_VIF = 1,		/* a VM's port: frames enter `datapath` at `port` */
 	IFACE_UPLINK = 2,	/* carries geneve to and from other chassis */
+	IFACE_PROVIDER = 4,	/* on physical networks: frames enter as `providers` says */
 };
 struct iface_key { __u32 buffer; __u32 ifindex; };
 struct iface {
@@ -264,6 +265,8 @@ enum port_kind {
 	PORT_REMOTE = 2,	/* send through tunnels[tunnel] */
 	PORT_PATCH = 3,		/* enter peer_datapath at peer_port */
 	PORT_PUNT = 4,		/* known, but left to OVS: `reason` */
+	PORT_LOCALNET = 5,	/* deliver to `ifindex`, on VLAN `vlan` */
+	PORT_REDIRECT = 6,	/* `peer_port` of the same datapath takes its place */
 };
 struct port_key { __u32 buffer; __u32 datapath; __u32 port; };
 struct port {
@@ -275,7 +278,18 @@ struct port {
 	__u32 zone;		/* conntrack zone: loaded into FW_CT_ZONE */
 	__u32 reason;		/* enum punt_reason */
 	__u32 mtu;		/* of the local device */
+	__u32 vlan;		/* tag that frames leave with, and bit 12; 0: untagged */
+	__u32 bridge_mac[2];	/* the provider bridge's own: frames to it are the host's */
 };
+
+/* providers: (device, VLAN, destination) -> the localnet port where such a frame enters. */
+struct provider_key {
+	__u32 buffer;
+	__u32 ifindex;
+	__u32 vlan_mac_hi;	/* VLAN (0: untagged) << 16 | high 16 bits of the address */
+	__u32 mac_lo;
+};
+struct provider { __u32 datapath; __u32 port; __u32 zone; };
 
 #define DATAPATH_ROUTER 0x1u
 struct datapath_key { __u32 buffer; __u32 datapath; };
@@ -351,7 +365,8 @@ struct control {
 	X(CT_FULL, "connection table full or at its watermark") \
 	X(CT_RACE, "connection entry that another CPU is removing or changing") \
 	X(CT_INNER, "ICMP error about a packet that is not understood") \
-	X(NAT_PORTS, "translation for which no port of ours is free")
+	X(NAT_PORTS, "translation for which no port of ours is free") \
+	X(NOT_OVN, "frame of a provider network to an address that is not OVN's here")
 
 #define DROP_REASONS(X) \
 	X(NONE, "none") \

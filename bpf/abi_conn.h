@@ -176,7 +176,7 @@ struct cache_key {
 	__u32 eth[3];		/* destination and source */
 	__u32 l4;		/* ports; ICMP echo: type << 24 | code << 16 | identifier */
 	__u32 datapath;		/* of the tunnel that it came by */
-	__u32 ports;		/* ingress << 16 | egress port there */
+	__u32 ports;		/* ingress << 16 | egress port there; else the frame's VLAN tag */
 	__u32 src[4];		/* IPv4: the first word */
 	__u32 dst[4];
 };
@@ -210,7 +210,7 @@ struct cache_decision {
 	__u32 l4;
 	__u8 tos;
 	__u8 ttl;
-	__u8 pad[2];
+	__u16 vlan;		/* as port.vlan */
 	__u32 head_sum;		/* of words of the IP header but addresses */
 	__u32 address_sum;
 	__u32 l4_sum;

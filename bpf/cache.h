@@ -107,16 +107,17 @@ static __always_inline int key_frame(ctx_t *ctx, struct scratch *s, __u32 *len)
 	struct cache_key *key = &s->cache.entry.key;
 	void *end = ctx_end(ctx);
 	struct ethhdr *eth = ctx_data(ctx) + (s->pull & 0xff);
+	raw32 *macs = ctx_data(ctx) + (before_tag(s) & 0xff);
 	__u32 header = 0, room, ip;
 	int keyed;
 
-	if ((void *)(eth + 1) > end || ctx_tagged(ctx))
+	if ((void *)(eth + 1) > end || (void *)(macs + 3) > end || (ctx_tagged(ctx) && !s->tag))
 		return 0;
 	*len = s->frame_len - s->pull;
 	room = *len - ETH_HLEN;
-	key->eth[0] = ((raw32 *)eth)[0];
-	key->eth[1] = ((raw32 *)eth)[1];
-	key->eth[2] = ((raw32 *)eth)[2];
+	key->eth[0] = macs[0];
+	key->eth[1] = macs[1];
+	key->eth[2] = macs[2];
 	ip = eth->h_proto == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	if (eth->h_proto == bpf_htons(ETH_P_IP))
 		keyed = key_ip4(key, eth + 1, end, room, &header);
@@ -262,9 +263,9 @@ static __always_inline int find_inside(ctx_t *ctx, struct scratch *s, __u32 sets
 		if (*e)
 			return 1;
 	}
-	if (iface_role(s, buffer) != IFACE_VIF)
+	if (!(iface_role(s, buffer) & (IFACE_VIF | IFACE_PROVIDER)))
 		return 1;
-	s->marks = s->pull = 0;
+	s->marks = 0;
 	return 0;
 }
 
@@ -278,7 +279,7 @@ static __always_inline struct cache_entry *cache_find(ctx_t *ctx, struct scratch
 
 	s->cache.keyed = 0;
 	s->cache.state = CACHE_BYPASS;
-	s->marks = s->pull = 0;
+	s->marks = s->pull = s->tag = 0;
 	if (!c || !c->enabled || !c->cache_sets || !ctx_readable(ctx))
 		return 0;
 	s->cache.generation = *(volatile __u32 *)&c->generation;
@@ -288,7 +289,10 @@ static __always_inline struct cache_entry *cache_find(ctx_t *ctx, struct scratch
 	key->ifindex = s->ingress;
 	if (maybe_tunnel(ctx) && find_inside(ctx, s, sets, c->active & 1, &e))
 		return e;
-	key->datapath = key->ports = 0;
+	s->tag = ctx_tag(ctx);
+	s->pull = s->tag ? CTX_TAG_LEN : 0;
+	key->datapath = 0;
+	key->ports = s->tag;
 	return find_entry(ctx, s, sets);
 }
 

@@ -137,7 +137,7 @@ static __always_inline void note_words(struct scratch *s, struct cache_decision 
 	d->l4 = bpf_htonl(s->w[FW_L4]);
 	d->tos = s->w[FW_IP] >> 8;
 	d->ttl = s->w[FW_IP] >> 16;
-	d->pad[0] = d->pad[1] = 0;
+	d->vlan = s->vlan;
 }
 
 /* The walk's end as a decision, in s->cache.entry. */
@@ -303,15 +303,22 @@ static __always_inline int hit_send(ctx_t *ctx, struct scratch *s, const struct 
 		return CACHE_WALK;
 	if (d->verdict == VERDICT_TUNNEL)
 		push = tunnel_room(t);
+	else if (d->vlan)
+		push = CTX_TAG_LEN;
 	action = ctx_send(ctx, d->ifindex);
 	if (action != CTX_REDIRECT)
 		return CACHE_WALK;
 	head = push - (int)s->pull;
+	if (ctx_retag(ctx, s->tag, d->vlan)) {
+		punt(s, PUNT_INTERNAL);
+		return CTX_DROP;
+	}
 	if (head && ctx_adjust_head(ctx, head)) {
 		punt(s, PUNT_REWRITE);
 		return CTX_PASS;
 	}
 	if (hit_rewrite(ctx, &e->key, d, push) ||
+	    (d->vlan && ctx_write_tag(ctx, d->vlan)) ||
 	    (d->verdict == VERDICT_TUNNEL && push_tunnel(ctx, &d->outer, t))) {
 		punt(s, PUNT_INTERNAL);
 		return CTX_DROP;

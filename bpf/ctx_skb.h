@@ -54,6 +54,32 @@ static __always_inline int ctx_tagged(const ctx_t *ctx)
 	return ctx->vlan_present;
 }
 
+/* The frame's 802.1Q tag without its priority, and bit 12; 0: none. It never stands in the
+ * frame itself here (net/core/dev.c, __netif_receive_skb_core). */
+#define CTX_TAG_LEN 0
+static __always_inline __u32 ctx_tag(const ctx_t *ctx)
+{
+	if (!ctx->vlan_present || ctx->vlan_proto != bpf_htons(ETH_P_8021Q))
+		return 0;
+	return (ctx->vlan_tci & 0xfff) | 0x1000;
+}
+
+/* < 0: nothing has changed; > 0: it could not be taken back. */
+static __always_inline int ctx_retag(ctx_t *ctx, __u32 from, __u32 to)
+{
+	if (from && bpf_skb_vlan_pop(ctx))
+		return -1;
+	if (to && bpf_skb_vlan_push(ctx, bpf_htons(ETH_P_8021Q), to & 0xfff))
+		return from ? 1 : -1;
+	return 0;
+}
+
+static __always_inline int ctx_write_tag(ctx_t *ctx __attribute__((unused)),
+					 __u32 tag __attribute__((unused)))
+{
+	return 0;
+}
+
 /* Layer 4 payload of one segment; 0: the frame leaves as it is. */
 static __always_inline __u32 ctx_segment(const ctx_t *ctx)
 {

@@ -4,6 +4,7 @@
 #define OVN_XDP_CTX_H
 
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
 #include <bpf/bpf_helpers.h>
 #include "maps.h"
 #include "checksum.h"
@@ -43,6 +44,41 @@ static __always_inline __u32 ctx_ingress(const ctx_t *ctx)
 /* XDP sees tags in the frame, and no frame that is yet to be segmented. */
 static __always_inline int ctx_tagged(const ctx_t *ctx __attribute__((unused)))
 {
+	return 0;
+}
+
+/* The frame's 802.1Q tag without its priority, and bit 12; 0: none. It stands in the frame. */
+#define CTX_TAG_LEN 4
+static __always_inline __u32 ctx_tag(const ctx_t *ctx)
+{
+	struct ethhdr *eth = ctx_data(ctx);
+	raw16 *tci = (raw16 *)(eth + 1);
+
+	if ((void *)(tci + 1) > ctx_end(ctx) || eth->h_proto != bpf_htons(ETH_P_8021Q))
+		return 0;
+	return (bpf_ntohs(*tci) & 0xfff) | 0x1000;
+}
+
+/* The tag comes and goes with the room in front of the frame. */
+static __always_inline int ctx_retag(ctx_t *ctx __attribute__((unused)),
+				     __u32 from __attribute__((unused)),
+				     __u32 to __attribute__((unused)))
+{
+	return 0;
+}
+
+/* The frame begins behind room for a tag: its addresses move to the front, the tag follows. */
+static __always_inline int ctx_write_tag(ctx_t *ctx, __u32 tag)
+{
+	raw16 *to = ctx_data(ctx);
+
+	if ((void *)(to + 8) > ctx_end(ctx))
+		return -1;
+#pragma unroll
+	for (int i = 0; i < 6; i++)
+		to[i] = to[i + CTX_TAG_LEN / 2];
+	to[6] = bpf_htons(ETH_P_8021Q);
+	to[7] = bpf_htons(tag & 0xfff);
 	return 0;
 }
 

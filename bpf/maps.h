@@ -47,6 +47,10 @@ TABLE(ifaces, BPF_MAP_TYPE_HASH, 4096, struct iface_key, struct iface, SPARSE);
  * 65536 ports of local datapaths. Full: output to the port punts. */
 TABLE(ports, BPF_MAP_TYPE_HASH, 131072, struct port_key, struct port, SPARSE);
 
+/* Addresses of OVN on physical networks. Writer: user. Reader: pipeline.h, per frame of a
+ * provider device. Two buffers of 32768. Full: the rest's frames punt. */
+TABLE(providers, BPF_MAP_TYPE_HASH, 65536, struct provider_key, struct provider, SPARSE);
+
 /* Datapaths local to this chassis. Writer: user. Reader: physical.h, per crossing and
  * per decapsulation. Two buffers of 16384. Full: traffic into the datapath punts. */
 TABLE(datapaths, BPF_MAP_TYPE_HASH, 32768, struct datapath_key, struct datapath, SPARSE);

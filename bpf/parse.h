@@ -175,23 +175,32 @@ static __always_inline int parse_ip6(struct scratch *s, void *l3, void *end, __u
 	return parse_l4(s, l3 + sizeof(*ip), end, payload);
 }
 
-/* The frame without its s->pull bytes of tunnel headers. On entry w is zero but for what
+/* Where the addresses stand: a tag is between them and the rest, which begins at s->pull. */
+static __always_inline __u32 before_tag(const struct scratch *s)
+{
+	return s->pull - (s->tag ? CTX_TAG_LEN : 0);
+}
+
+/* The frame without its s->pull bytes of tunnel headers or tag. On entry w is zero but for what
  * the tunnel said; on success orig holds what the frame says. The length of a frame that
  * will be cut into segments is that of a full segment: what limits are about. */
 static __noinline int parse(ctx_t *ctx, struct scratch *s)
 {
 	void *end = ctx_end(ctx), *l3;
 	struct ethhdr *eth = ctx_data(ctx) + (s->pull & 0xff);
+	struct ethhdr *macs = ctx_data(ctx) + (before_tag(s) & 0xff);
 	int reason;
 
 	l3 = eth + 1;
 	if (l3 > end)
 		return PUNT_MALFORMED;
 	s->w[FW_PKT_LEN] = s->frame_len - s->pull;
-	load_mac(&s->w[FW_ETH_DST], eth->h_dest);
-	load_mac(&s->w[FW_ETH_SRC], eth->h_source);
+	if ((void *)(macs + 1) > end)
+		return PUNT_MALFORMED;
+	load_mac(&s->w[FW_ETH_DST], macs->h_dest);
+	load_mac(&s->w[FW_ETH_SRC], macs->h_source);
 	s->w[FW_ETH_TYPE] = (__u32)bpf_ntohs(eth->h_proto) << 16;
-	if (ctx_tagged(ctx))
+	if (ctx_tagged(ctx) && !s->tag)
 		reason = PUNT_VLAN;
 	else if (eth->h_proto == bpf_htons(ETH_P_IP))
 		reason = parse_ip4(s, l3, end, s->w[FW_PKT_LEN] - ETH_HLEN);

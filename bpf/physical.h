@@ -14,6 +14,7 @@
 #include "ct_foreign.h"
 #include "cache_note.h"
 
+#define ETH_GROUP 0x100		/* of the first word of an address */
 #define MULTICAST_MIN 32768	/* tunnel keys of multicast groups start here */
 
 static __always_inline void clear_words(struct scratch *s, __u32 first, __u32 last)
@@ -113,6 +114,26 @@ static __always_inline int deliver(struct scratch *s, const struct port *port)
 	return 1;
 }
 
+/* Table 65 of a localnet port: the frame leaves by the bridge's NIC, as OVS's NORMAL has it
+ * for every address behind that. */
+static __always_inline int to_localnet(struct scratch *s, const struct port *port)
+{
+	if (s->localnet == s->w[FW_DATAPATH] && !(s->marks & MARK_NO_IN_PORT))
+		return drop(s, DROP_LOOPBACK, FLOW_NONE);
+	if (s->w[FW_ETH_DST] == port->bridge_mac[0] && s->w[FW_ETH_DST + 1] == port->bridge_mac[1])
+		return punt(s, PUNT_UNKNOWN_PORT);
+	if (s->w[FW_ETH_DST] & ETH_GROUP)
+		return punt(s, PUNT_MULTICAST);
+	if (port->mtu && longer_than(s, port->mtu + ETH_HLEN))
+		return punt(s, PUNT_MTU);
+	if (!ctx_reachable(port->ifindex))
+		return punt_now(s, PUNT_UNKNOWN_PORT);
+	s->verdict = VERDICT_OUTPUT;
+	s->ifindex = port->ifindex;
+	s->vlan = port->vlan;
+	return 1;
+}
+
 static __always_inline int output_ingress(struct scratch *s, const struct port *port)
 {
 	if (port->kind == PORT_REMOTE)
@@ -129,6 +150,8 @@ static __always_inline int output_egress(struct scratch *s, const struct port *p
 		return cross(s, port);
 	if (port->kind == PORT_LOCAL)
 		return deliver(s, port);
+	if (port->kind == PORT_LOCALNET)
+		return to_localnet(s, port);
 	return punt(s, PUNT_UNKNOWN_PORT);
 }
 
@@ -145,11 +168,15 @@ static __noinline int physical_output(struct scratch *s)
 	if (outport >= MULTICAST_MIN)
 		return punt(s, PUNT_MULTICAST);
 	port = find_port(s, outport);
+	if (port && port->kind == PORT_REDIRECT && s->table < TABLE_EGRESS) {
+		s->w[FW_OUTPORT] = port->peer_port;
+		port = find_port(s, s->w[FW_OUTPORT]);
+	}
 	if (!port)
 		return punt(s, PUNT_UNKNOWN_PORT);
 	if (port->kind == PORT_PUNT)
 		return punt(s, port->reason);
-	if (port->kind < PORT_LOCAL || port->kind > PORT_PATCH)
+	if (port->kind < PORT_LOCAL || port->kind > PORT_LOCALNET)
 		return punt(s, PUNT_INTERNAL);
 	if (s->table < TABLE_EGRESS)
 		return output_ingress(s, port);

@@ -48,6 +48,33 @@ static __always_inline int from_uplink(ctx_t *ctx, struct scratch *s)
 	return enter_from_tunnel(s);
 }
 
+/* Only what is addressed to OVN, which has the address nowhere else: all other frames of the
+ * network are the host's or OVS's, and pass as they are. */
+static __noinline int from_provider(ctx_t *ctx, struct scratch *s)
+{
+	struct provider_key key = { .buffer = s->buffer, .ifindex = s->ingress };
+	struct ethhdr *eth = ctx_data(ctx);
+	struct provider *at;
+	__u32 mac[2];
+	int reason;
+
+	if ((void *)(eth + 1) > ctx_end(ctx))
+		return punt_now(s, PUNT_MALFORMED);
+	s->tag = ctx_tag(ctx);
+	s->pull = s->tag ? CTX_TAG_LEN : 0;
+	load_mac(mac, eth->h_dest);
+	key.vlan_mac_hi = (s->tag & 0xfff) << 16 | mac[0];
+	key.mac_lo = mac[1];
+	at = bpf_map_lookup_elem(&providers, &key);
+	if (!at)
+		return punt_now(s, PUNT_NOT_OVN);
+	reason = parse(ctx, s);
+	if (reason)
+		return punt(s, reason);
+	s->localnet = at->datapath;
+	return enter_ingress(s, at->datapath, at->port, at->zone);
+}
+
 static __always_inline int receive(ctx_t *ctx, struct scratch *s)
 {
 	struct iface_key key = { .ifindex = s->ingress };
@@ -63,10 +90,12 @@ static __always_inline int receive(ctx_t *ctx, struct scratch *s)
 		return punt(s, PUNT_MALFORMED);
 	if (!in)
 		return punt(s, PUNT_UNKNOWN_IFACE);
-	if (in->role == IFACE_VIF)
+	if (in->role & IFACE_VIF)
 		return from_vif(ctx, s, in);
-	if (in->role == IFACE_UPLINK)
+	if (in->role & IFACE_UPLINK && (!(in->role & IFACE_PROVIDER) || maybe_tunnel(ctx)))
 		return from_uplink(ctx, s);
+	if (in->role & IFACE_PROVIDER)
+		return from_provider(ctx, s);
 	return punt(s, PUNT_UNKNOWN_IFACE);
 }
 

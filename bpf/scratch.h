@@ -106,7 +106,10 @@ struct scratch {
 	__u32 proto;
 	__u32 l4_header;		/* bytes, TCP and UDP */
 	__u32 ip_len;			/* bytes of the IP packet, without padding */
-	__u32 pull;			/* bytes of tunnel headers to take off */
+	__u32 pull;			/* bytes of tunnel headers, or of a tag, to take off */
+	__u32 tag;			/* VLAN tag that was taken off, and bit 12; 0: none */
+	__u32 vlan;			/* that it leaves with, as port.vlan */
+	__u32 localnet;			/* datapath whose localnet port it came by; 0: none */
 	__u32 front;			/* bytes of new headers before a quoted packet */
 	__u32 icmp_rest;		/* of an answer */
 	__u32 table;

@@ -69,20 +69,28 @@ static __noinline int count_frame(struct scratch *s)
 	return 0;
 }
 
+/* What resize() says where only the room is missing. */
+static __always_inline int ctx_untouched(const struct scratch *s)
+{
+	return !CTX_TAG_LEN && (s->tag || s->vlan) ? 1 : -1;
+}
+
 /* Makes room before the first write; < 0: no room, the frame is as it came. The head first:
  * taking it back loses nothing, a cut tail would. > 0: it could not be taken back. */
 static __always_inline int resize(ctx_t *ctx, struct scratch *s, int head)
 {
-	int tail = 0;
+	int tail = 0, retagged = ctx_retag(ctx, s->tag, s->vlan);
 
+	if (retagged)
+		return retagged;
 	if (s->marks & (MARK_ND_NA | MARK_ANSWER))
 		tail = (int)s->w[FW_PKT_LEN] - (int)(s->frame_len - s->pull + s->front);
 	head += s->front;
 	if (head && ctx_adjust_head(ctx, head))
-		return -1;
+		return ctx_untouched(s);
 	if (!tail || !ctx_adjust_tail(ctx, tail))
 		return 0;
-	return head && ctx_adjust_head(ctx, -head) ? 1 : -1;
+	return head && ctx_adjust_head(ctx, -head) ? 1 : ctx_untouched(s);
 }
 
 static __always_inline int write_frame(ctx_t *ctx, struct scratch *s, const struct tunnel *t,
@@ -99,8 +107,12 @@ static __always_inline int write_frame(ctx_t *ctx, struct scratch *s, const stru
 		swap_quoted(s);
 		failed = failed || write_answer(ctx, s, push);
 	}
-	if (failed || s->verdict != VERDICT_TUNNEL)
+	if (failed)
 		return failed;
+	if (s->vlan)
+		return ctx_write_tag(ctx, s->vlan);
+	if (s->verdict != VERDICT_TUNNEL)
+		return 0;
 	describe_outer(s);
 	return push_tunnel(ctx, &s->outer, t);
 }
@@ -118,7 +130,7 @@ static __always_inline int emit(ctx_t *ctx, struct scratch *s)
 		punt(s, PUNT_INTERNAL);
 		return CTX_PASS;
 	}
-	push = s->verdict == VERDICT_TUNNEL ? tunnel_room(t) : 0;
+	push = s->verdict == VERDICT_TUNNEL ? tunnel_room(t) : s->vlan ? CTX_TAG_LEN : 0;
 	failed = resize(ctx, s, push - (int)s->pull);
 	if (failed) {
 		punt(s, failed < 0 ? PUNT_REWRITE : PUNT_INTERNAL);

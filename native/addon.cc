@@ -69,6 +69,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   value("ifNameToIndex", if_name_to_index);
   value("ifIndexToName", if_index_to_name);
   value("xdpFeatures", xdp_features);
+  value("ethtoolFlags", ethtool_flags);
   value("inNetns", in_netns);
   return exports;
 }

@@ -160,6 +160,8 @@ export function ifNameToIndex(name: string): number | undefined;
 export function ifIndexToName(index: number): string | undefined;
 /** Bits of enum netdev_xdp_act; undefined before Linux 6.3. */
 export function xdpFeatures(ifindex: number): number | undefined;
+/** Bits of enum ethtool_flags (ETH_FLAG_*); undefined when the driver does not say. */
+export function ethtoolFlags(name: string): number | undefined;
 /** Calls `call` synchronously with this thread inside the network namespace. */
 export function inNetns<T>(path: string, call: () => T): T;
 

@@ -1,9 +1,14 @@
 #include "net.h"
 
+#include <linux/ethtool.h>
 #include <linux/genetlink.h>
 #include <linux/if.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "args.h"
 #include "netlink.h"
@@ -110,6 +115,24 @@ Napi::Value xdp_features(const Napi::CallbackInfo& info) {
       throw Failure{"read XDP features of ifindex " + std::to_string(ifindex), error, ""};
     }
     return Napi::Number::New(info.Env(), static_cast<double>(features));
+  });
+}
+
+// ethtoolFlags(name) -> bits of ETHTOOL_GFLAGS, or undefined when the driver does not say.
+Napi::Value ethtool_flags(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    std::string name = arg::text(info, 0, "interface name");
+    ethtool_value value = {ETHTOOL_GFLAGS, 0};
+    ifreq request = {};
+    name.copy(request.ifr_name, IFNAMSIZ - 1);
+    request.ifr_data = reinterpret_cast<char*>(&value);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) throw Failure{"open a socket for ethtool", errno, ""};
+    int error = ioctl(fd, SIOCETHTOOL, &request) < 0 ? errno : 0;
+    close(fd);
+    if (error == EOPNOTSUPP) return info.Env().Undefined();
+    if (error != 0) throw Failure{"read ethtool flags of " + name, error, ""};
+    return Napi::Number::New(info.Env(), value.data);
   });
 }
 

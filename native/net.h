@@ -8,4 +8,5 @@ Napi::Value interfaces(const Napi::CallbackInfo& info);
 Napi::Value if_name_to_index(const Napi::CallbackInfo& info);
 Napi::Value if_index_to_name(const Napi::CallbackInfo& info);
 Napi::Value xdp_features(const Napi::CallbackInfo& info);
+Napi::Value ethtool_flags(const Napi::CallbackInfo& info);
 Napi::Value in_netns(const Napi::CallbackInfo& info);

@@ -33,7 +33,7 @@ function placementOf(desired: Desired): Placement {
   return {
     devices: new Map(vifs.map((name, i) =>
       [name, { ifindex: FIRST_VIF + i, mtu: MTU, target: true }])),
-    uplinks: [{ ifindex: UPLINK, mtu: UPLINK_MTU, target: true }],
+    uplinks: [{ ifindex: UPLINK, mtu: UPLINK_MTU, target: true }], providers: new Map(),
     nextHops: new Map([...desired.tunnels.keys()].map((ip) => [ip, {
       ifindex: UPLINK, mtu: UPLINK_MTU, ethDst: Uint8Array.of(2, 0, 0, 0, 9, 2),
       ethSrc: Uint8Array.of(2, 0, 0, 0, 9, 1) }])),

@@ -94,10 +94,10 @@ export const answer = Object.freeze({
   ANSWER_ICMP: 1, ANSWER_ICMP_ERROR: 2, ANSWER_TCP_RESET: 3, ANSWER_REJECT: 4,
 });
 
-export const ifaceRole = Object.freeze({ IFACE_VIF: 1, IFACE_UPLINK: 2 });
+export const ifaceRole = Object.freeze({ IFACE_VIF: 1, IFACE_UPLINK: 2, IFACE_PROVIDER: 4 });
 
 export const portKind = Object.freeze({
-  PORT_LOCAL: 1, PORT_REMOTE: 2, PORT_PATCH: 3, PORT_PUNT: 4,
+  PORT_LOCAL: 1, PORT_REMOTE: 2, PORT_PATCH: 3, PORT_PUNT: 4, PORT_LOCALNET: 5, PORT_REDIRECT: 6,
 });
 
 export const tcpState = Object.freeze({
@@ -138,7 +138,8 @@ export const puntReason = Object.freeze({
   PUNT_UNSUPPORTED_ACTION: 17, PUNT_CONNTRACK: 18, PUNT_CONTROLLER: 19, PUNT_TTL: 20, PUNT_MTU: 21,
   PUNT_NO_NEXT_HOP: 22, PUNT_BUDGET: 23, PUNT_REWRITE: 24, PUNT_INTERNAL: 25, PUNT_CAPACITY: 26,
   PUNT_TUNNEL_ECN: 27, PUNT_CT_FOREIGN: 28, PUNT_CT_MIDSTREAM: 29, PUNT_CT_MODE: 30,
-  PUNT_CT_FULL: 31, PUNT_CT_RACE: 32, PUNT_CT_INNER: 33, PUNT_NAT_PORTS: 34, PUNT_REASON_COUNT: 35,
+  PUNT_CT_FULL: 31, PUNT_CT_RACE: 32, PUNT_CT_INNER: 33, PUNT_NAT_PORTS: 34, PUNT_NOT_OVN: 35,
+  PUNT_REASON_COUNT: 36,
 });
 
 export const dropReason = Object.freeze({
@@ -189,6 +190,7 @@ export const puntReasons: readonly Reason[] = Object.freeze([
   { name: 'CT_RACE', text: 'connection entry that another CPU is removing or changing' },
   { name: 'CT_INNER', text: 'ICMP error about a packet that is not understood' },
   { name: 'NAT_PORTS', text: 'translation for which no port of ours is free' },
+  { name: 'NOT_OVN', text: 'frame of a provider network to an address that is not OVN\'s here' },
 ]);
 
 export const dropReasons: readonly Reason[] = Object.freeze([
@@ -316,13 +318,32 @@ export const portKey = struct<PortKey>('port_key', 12, {
 export interface Port {
   readonly kind: number; readonly ifindex: number; readonly tunnel: number;
   readonly peer_datapath: number; readonly peer_port: number; readonly zone: number;
-  readonly reason: number; readonly mtu: number;
+  readonly reason: number; readonly mtu: number; readonly vlan: number;
+  readonly bridge_mac: readonly number[];
 }
-export const port = struct<Port>('port', 32, {
+export const port = struct<Port>('port', 44, {
   kind: { offset: 0, type: 'u32' }, ifindex: { offset: 4, type: 'u32' },
   tunnel: { offset: 8, type: 'u32' }, peer_datapath: { offset: 12, type: 'u32' },
   peer_port: { offset: 16, type: 'u32' }, zone: { offset: 20, type: 'u32' },
   reason: { offset: 24, type: 'u32' }, mtu: { offset: 28, type: 'u32' },
+  vlan: { offset: 32, type: 'u32' }, bridge_mac: { offset: 36, type: 'u32', length: 2 },
+});
+
+export interface ProviderKey {
+  readonly buffer: number; readonly ifindex: number; readonly vlan_mac_hi: number;
+  readonly mac_lo: number;
+}
+export const providerKey = struct<ProviderKey>('provider_key', 16, {
+  buffer: { offset: 0, type: 'u32' }, ifindex: { offset: 4, type: 'u32' },
+  vlan_mac_hi: { offset: 8, type: 'u32' }, mac_lo: { offset: 12, type: 'u32' },
+});
+
+export interface Provider {
+  readonly datapath: number; readonly port: number; readonly zone: number;
+}
+export const provider = struct<Provider>('provider', 12, {
+  datapath: { offset: 0, type: 'u32' }, port: { offset: 4, type: 'u32' },
+  zone: { offset: 8, type: 'u32' },
 });
 
 export interface DatapathKey { readonly buffer: number; readonly datapath: number }
@@ -472,8 +493,8 @@ export interface CacheDecision {
   readonly l4_check: number; readonly flow: number; readonly ifindex: number;
   readonly tunnel: number; readonly tunnel_rx: number; readonly outer: Outer;
   readonly eth: readonly number[]; readonly src: readonly number[]; readonly dst: readonly number[];
-  readonly l4: number; readonly tos: number; readonly ttl: number; readonly head_sum: number;
-  readonly address_sum: number; readonly l4_sum: number;
+  readonly l4: number; readonly tos: number; readonly ttl: number; readonly vlan: number;
+  readonly head_sum: number; readonly address_sum: number; readonly l4_sum: number;
 }
 export const cacheDecision = struct<CacheDecision>('cache_decision', 92, {
   verdict: { offset: 0, type: 'u8' }, reason: { offset: 1, type: 'u8' },
@@ -483,8 +504,8 @@ export const cacheDecision = struct<CacheDecision>('cache_decision', 92, {
   outer: { offset: 16, type: outer }, eth: { offset: 28, type: 'u32', length: 3 },
   src: { offset: 40, type: 'u32', length: 4 }, dst: { offset: 56, type: 'u32', length: 4 },
   l4: { offset: 72, type: 'u32' }, tos: { offset: 76, type: 'u8' }, ttl: { offset: 77, type: 'u8' },
-  head_sum: { offset: 80, type: 'u32' }, address_sum: { offset: 84, type: 'u32' },
-  l4_sum: { offset: 88, type: 'u32' },
+  vlan: { offset: 78, type: 'u16' }, head_sum: { offset: 80, type: 'u32' },
+  address_sum: { offset: 84, type: 'u32' }, l4_sum: { offset: 88, type: 'u32' },
 });
 
 export interface CacheEntry {
@@ -564,8 +585,8 @@ export const trace = struct<Trace>('trace', 3356, {
 /** All of them, for layoutProblems(). */
 export const structs: readonly Codec<unknown>[] = [
   tuple, stageTuple, stage, dispatchKey, ruleKeyS, ruleKeyM, ruleKeyL, rule, op, program, bucket,
-  buckets, ifaceKey, iface, portKey, port, datapathKey, datapath, tunnel, tunnelSourceKey,
-  macBindingKey, macBinding, connKey, conn, natBlock, natPoolKey, natPool, ctControl, foreign,
-  ctCollect, ctExpire, cacheKey, outer, cacheDecision, cacheEntry, cacheSet, control, flowUuid,
-  counter, ifaceCounters, ifaceCell, traceStep, trace,
+  buckets, ifaceKey, iface, portKey, port, providerKey, provider, datapathKey, datapath, tunnel,
+  tunnelSourceKey, macBindingKey, macBinding, connKey, conn, natBlock, natPoolKey, natPool,
+  ctControl, foreign, ctCollect, ctExpire, cacheKey, outer, cacheDecision, cacheEntry, cacheSet,
+  control, flowUuid, counter, ifaceCounters, ifaceCell, traceStep, trace,
 ];

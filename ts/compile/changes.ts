@@ -7,7 +7,9 @@ export const localTables: ReadonlySet<TableName> = new Set<TableName>(
   ['Port_Binding', 'Datapath_Binding', 'Chassis', 'HA_Chassis', 'HA_Chassis_Group']);
 /** Tables on which the places of all ports may depend. */
 const physicalTables: ReadonlySet<TableName> = new Set<TableName>(
-  ['Datapath_Binding', 'Chassis', 'Encap']);
+  ['Datapath_Binding', 'Chassis', 'Encap', 'HA_Chassis', 'HA_Chassis_Group']);
+const residencyTables: ReadonlySet<TableName> = new Set<TableName>(
+  ['Chassis', 'HA_Chassis', 'HA_Chassis_Group']);
 const macTables: ReadonlySet<TableName> = new Set<TableName>(
   ['MAC_Binding', 'Static_MAC_Binding', 'Datapath_Binding']);
 
@@ -21,8 +23,18 @@ export function modified<T extends TableName>(change: RowChange, table: T):
 /** Whether the places of all ports may depend on it. northd and CMSs write SB_Global often. */
 export function movesEverything(change: RowChange): boolean {
   const global = modified(change, 'SB_Global');
-  if (global) return global[0].ipsec !== global[1].ipsec;
+  if (global) {
+    const [a, b] = global;
+    return a.ipsec !== b.ipsec || a.options.get('always_tunnel') !== b.options.get('always_tunnel');
+  }
   return change.table === 'SB_Global' || physicalTables.has(change.table);
+}
+
+/** Whether a chassisredirect port may be resident elsewhere after it. */
+export function movesResidents({ table, old, new: row }: RowChange): boolean {
+  if (table !== 'Port_Binding') return residencyTables.has(table);
+  return [old, row].some((port) => (port as Tables['Port_Binding'] | undefined)?.type
+    === 'chassisredirect');
 }
 
 export function movesMacs(change: RowChange): boolean {

@@ -13,8 +13,8 @@ import type {
 } from '../southbound/rows.js';
 import type { View } from '../southbound/view.js';
 import type { LocalChassis } from '../vswitch/local.js';
-import { differing, invisible, localTables, modified, movesEverything, movesMacs, touched }
-  from './changes.js';
+import { differing, invisible, localTables, modified, movesEverything, movesMacs,
+  movesResidents, touched } from './changes.js';
 import { compileFlow, tableOf, type Dependency, type FlowResult, type Scope } from './flow.js';
 import { compileMacs } from './macs.js';
 import { isDatapathKey, isPortKey, MULTICAST_KEY } from './limits.js';
@@ -22,6 +22,8 @@ import type { Change, Desired, MacBindingEntry, Stage, Unsupported } from './mod
 import { compilePhysical, movePorts, type LocalView, type Moved, type Physical }
   from './physical.js';
 import { portSecurity } from './portsec.js';
+import { ProviderMacs } from './provider.js';
+import { Residents } from './residency.js';
 import { buildStage, onlyNext, type Candidate } from './stage.js';
 
 /** A row of Logical_Flow with what it was compiled to. */
@@ -97,6 +99,8 @@ export class Compiler {
   private localChanged = false;
   private release = '';
   private excluded = noDatapaths;
+  private readonly residents = new Residents();
+  private readonly providerMacs = new ProviderMacs();
   private at!: LocalView;
   /** How often a flow was compiled, and a stage put together. */
   readonly work = { flows: 0, stages: 0 };
@@ -128,10 +132,12 @@ export class Compiler {
     const local = moved ? this.localOf(view, chassis) : this.at.local;
     this.release = release;
     this.at = { view, chassis, local };
+    const flipped = !known || here !== this.here || known.some(movesResidents)
+      ? this.residents.follow(view, chassis?._uuid, here.bfd) : [];
     this.localChanged = false;
     this.refused = [];
     this.pending.clear();
-    if (known) this.apply(known, dirty);
+    if (known) this.apply(known, flipped, dirty);
     else yield* this.reload(dirty);
     yield;
     if (moved) yield* this.followLocal(dirty);
@@ -157,13 +163,16 @@ export class Compiler {
       else if (stage) this.dispatch.set(key, stage);
       else this.dispatch.delete(key);
     }
-    const since: Change | undefined = this.name && macs && ports && { from: this.name, ports,
+    const moved = ports && new Set([...this.pending.keys(), ...ports]);
+    const same = this.providerMacs.follow(this.physical!, this.dispatch, moved);
+    const since: Change | undefined = same ? this.name && macs && ports && { from: this.name, ports,
       dispatch: new Set(this.pending.keys()), macBindings: differing(macs, this.macs!),
-      refused: this.refused };
+      refused: this.refused } : undefined;
     this.name = {};
     const unsupported = (): readonly Unsupported[] =>
       this.unsupported ??= [...this.refusals.values()].map(({ entry }) => entry);
     return { ...this.physical!, dispatch: this.dispatch, macBindings: this.macs!,
+      providerMacs: this.providerMacs.byDatapath, residents: this.residents.now,
       get unsupported() { return unsupported(); }, name: this.name, since };
   }
 
@@ -174,6 +183,10 @@ export class Compiler {
     for (const change of changes) {
       if (change.table !== 'Port_Binding') continue;
       for (const row of [change.old, change.new] as (Tables['Port_Binding'] | undefined)[]) {
+        // Others on its physical network may share a VLAN with it, or no longer do.
+        if (row?.type === 'localnet') {
+          return { physical: compilePhysical(this.at, here), ports: undefined };
+        }
         const peer = row && view.portByName(row.options.get('peer') ?? '');
         const namesakes = row ? view.all('portByName', row.logical_port).values() : [];
         for (const port of [row, peer, ...namesakes]) if (port) datapaths.add(port.datapath);
@@ -222,8 +235,12 @@ export class Compiler {
     }
   }
 
-  private apply(changes: readonly RowChange[], dirty: Dirty): void {
+  /** `flipped`: chassisredirect ports that came to this chassis, or left it. */
+  private apply(changes: readonly RowChange[], flipped: readonly string[], dirty: Dirty): void {
     const stale = new Set<Use>();
+    for (const name of flipped) {
+      for (const use of this.users.get(`port:${name}`) ?? []) stale.add(use);
+    }
     for (const change of changes) {
       if (change.table === 'Logical_Flow') {
         const flow = this.flows.get(change.uuid);
@@ -442,7 +459,8 @@ export class Compiler {
       },
       resident: (name) => {
         const port = view.portByName(name);
-        return port?.chassis !== undefined && port.chassis === chassis?._uuid;
+        return port?.type === 'chassisredirect' ? this.residents.now.has(name)
+          : port?.chassis !== undefined && port.chassis === chassis?._uuid;
       },
     };
   }

@@ -45,14 +45,16 @@ export interface Stage {
 
 export interface Port {
   readonly datapath: number; readonly port: number;
-  readonly kind: 'local' | 'remote' | 'patch' | 'punt';
+  readonly kind: 'local' | 'remote' | 'patch' | 'localnet' | 'redirect' | 'punt';
   readonly logical_port: string;
   /** local: the OVS interface's name. */
   readonly device?: string;
   /** remote: name of the chassis and the encap that reaches it. */
   readonly chassis?: string; readonly encapIp?: string;
-  /** patch */
+  /** patch; redirect: the port of the same datapath that takes its place. */
   readonly peerDatapath?: number; readonly peerPort?: number;
+  /** localnet: the provider bridge, and the VLAN (0: untagged) that its frames are on there. */
+  readonly bridge?: string; readonly vlan?: number;
   readonly zone: number;
   /** punt: name of the PUNT_ reason, and for people what it is about this port. */
   readonly reason?: string; readonly detail?: string;
@@ -68,13 +70,16 @@ export interface Tunnel {
 export interface MacBindingEntry {
   readonly datapath: number; readonly port: number; readonly ip: string; readonly mac: string;
 }
+/** An Ethernet address as the flow vector has it: high 16 bits, low 32. */
+export type MacWords = readonly [number, number];
 /** A logical flow that is not carried out, and why: `ovn-xdp flows --unsupported`. */
 export interface Unsupported {
   readonly flow: string; readonly stage: string; readonly reason: string; readonly detail: string;
 }
 
 /** How a state differs from an earlier one, for who has that one in force: keys of what was
- * added, changed or removed. Both have the same `datapaths` and `tunnels`. */
+ * added, changed or removed. Both have the same `datapaths`, `tunnels` and
+ * `providerMacs`. */
 export interface Change {
   /** The `name` of the earlier state. */
   readonly from: object;
@@ -96,6 +101,12 @@ export interface Desired {
   readonly tunnels: ReadonlyMap<string, Tunnel>;
   /** `${datapath}/${port}/${ip}` */
   readonly macBindings: ReadonlyMap<string, MacBindingEntry>;
+  /** Those of `ports` that are of this kind. */
+  readonly localnets?: readonly Port[];
+  /** Datapath of a localnet port -> addresses whose frames it takes in, from provider.ts. */
+  readonly providerMacs?: ReadonlyMap<number, readonly MacWords[]>;
+  /** chassisredirect ports that this chassis is active for. */
+  readonly residents?: ReadonlySet<string>;
   readonly unsupported: readonly Unsupported[];
   /** This state's own; no other has it. */
   readonly name?: object;

@@ -5,6 +5,8 @@
  */
 import type { Chassis, DatapathBinding, Encap, PortBinding, Uuid } from '../southbound/rows.js';
 import type { View } from '../southbound/view.js';
+import { Localnets, type Localnet } from './localnet.js';
+import { candidates, groupOf, isActive } from './residency.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { isPortKey, refusedPorts, type RefusedPort } from './limits.js';
 import type { Datapath, Port, Tunnel } from './model.js';
@@ -22,7 +24,12 @@ export interface Physical {
   readonly datapaths: ReadonlyMap<number, Datapath>;
   readonly ports: ReadonlyMap<string, Port>;
   readonly tunnels: ReadonlyMap<string, Tunnel>;
+  /** Those of `ports` that are of this kind. */
+  readonly localnets: readonly Port[];
 }
+
+const localnetsOf = (ports: ReadonlyMap<string, Port>): Port[] =>
+  [...ports.values()].filter(({ kind }) => kind === 'localnet');
 
 type Placed = Pick<Port, 'kind'> & Partial<Port>;
 
@@ -54,10 +61,12 @@ function connects(own: Chassis | undefined, remote: Chassis): boolean {
 
 /** A compilation of all ports of all local datapaths. */
 class Places {
+  readonly localnets: Localnets;
   private readonly encaps = new Map<Uuid, Encap[]>();
   /** Why no tunnel is ours to use, if there is a reason. */
   private readonly refusal: string | undefined;
   constructor(private readonly at: LocalView, private readonly here: LocalChassis) {
+    this.localnets = new Localnets(at, here);
     const globals = at.view.southbound.SB_Global.values();
     // With IPsec the kernel encrypts what OVS sends; frames from XDP would go in clear.
     const reasons = [...[...globals].some((row) => row.ipsec === true) ? ['IPsec'] : [],
@@ -77,44 +86,81 @@ class Places {
     return encaps;
   }
 
-  private remote(row: PortBinding, hasLocalnet: boolean): Placed {
-    const chassis = this.at.view.southbound.Chassis.get(row.chassis!);
-    if (!chassis) return left('chassis');
-    // A remote port of a switch with a localnet port is reached through that, not a tunnel.
-    if (hasLocalnet) return left('provider');
+  /** By tunnel to the chassis that the port is bound to. */
+  private remote(row: PortBinding): Placed {
+    const chassis = row.chassis && this.at.view.southbound.Chassis.get(row.chassis);
+    if (!chassis) return left(row.chassis === undefined ? 'unbound' : 'chassis');
     const encaps = this.encapsOf(chassis);
-    const encap = encaps.find((e) => e._uuid === row.encap) ?? encaps[0];
+    return this.through(chassis, encaps.find((e) => e._uuid === row.encap) ?? encaps[0]);
+  }
+
+  private through(chassis: Chassis, encap: Encap | undefined): Placed {
     if (!encap) {
       return { ...left('tunnel'), ...this.refusal === undefined ? {} : { detail: this.refusal } };
     }
     return { kind: 'remote', chassis: chassis.name, encapIp: encap.ip };
   }
 
+  /** To a port that is not here: of a switch with a localnet port through that. */
+  private away(row: PortBinding, localnet: Localnet): Placed {
+    if (localnet === 'several') return left('provider');
+    return localnet ? { kind: 'redirect', peerPort: localnet.tunnel_key } : this.remote(row);
+  }
+
   private patch(row: PortBinding): Placed {
     const peer = this.at.view.peerOf(row);
     const datapath = peer && this.at.local.get(peer.datapath);
-    if (!datapath || this.at.view.peerOf(peer) !== row || !isPortKey(peer.tunnel_key)) {
-      return left('peer');
-    }
+    const mutual = datapath && peer.type === row.type && this.at.view.peerOf(peer) === row;
+    if (!mutual || !isPortKey(peer.tunnel_key)) return left('peer');
     return { kind: 'patch', peerDatapath: datapath.tunnel_key, peerPort: peer.tunnel_key };
   }
 
-  private vif(row: PortBinding, hasLocalnet: boolean): Placed {
+  private vif(row: PortBinding, localnet: Localnet): Placed {
     if (row.parent_port) return left('container');
     if (row.additional_chassis.length > 0) return left('migrating');
-    if (row.chassis === undefined) return left('unbound');
-    if (row.chassis !== this.at.chassis?._uuid) return this.remote(row, hasLocalnet);
+    if (row.chassis === undefined || row.chassis !== this.at.chassis?._uuid) {
+      return this.away(row, localnet);
+    }
     const iface = this.here.interfaces.get(row.logical_port);
     if (!iface || iface.bridge !== this.here.integration_bridge) return left('interface');
     return { kind: 'local', device: iface.name };
   }
 
-  place(row: PortBinding, hasLocalnet: boolean): Placed {
+  /** Where it is active it stands for its distributed port; else packets go to the first chassis
+   * of its group that OVS has a live tunnel to (OVS's bundle action, active_backup). */
+  private redirect(row: PortBinding): Placed {
+    const { view, chassis: own } = this.at;
+    if (own && (row.chassis === own._uuid
+      || isActive(view, groupOf(view, row), own._uuid, this.here.bfd))) {
+      const port = view.portByName(row.options.get('distributed-port') ?? '');
+      const fits = port?.datapath === row.datapath && isPortKey(port.tunnel_key);
+      return fits ? { kind: 'redirect', peerPort: port.tunnel_key } : left('distributed');
+    }
+    if (row.options.get('redirect-type')?.toLowerCase() === 'bridged') return left('bridged');
+    const group = candidates(view, row);
+    if (group.length < 2) return this.remote(row);
+    for (const chassis of group) {
+      const bfd = this.here.bfd.get(chassis.name);
+      if (!bfd || chassis === own) continue;
+      const [encap, ...others] = this.encapsOf(chassis);
+      if (bfd.forwarding === undefined || others.length > 0) return left('tunnel');
+      if (bfd.forwarding) return this.through(chassis, encap);
+    }
+    return left('tunnel');
+  }
+
+  place(row: PortBinding, localnet: Localnet): Placed {
     if (!this.at.view.isUnique(row)) return left('duplicate');
     const gatewayHere = row.type === 'l3gateway' && row.chassis !== undefined
       && row.chassis === this.at.chassis?._uuid;
     if (row.type === 'patch' || gatewayHere) return this.patch(row);
-    if (row.type === '') return this.vif(row, hasLocalnet);
+    if (row.type === '') return this.vif(row, localnet);
+    if (row.type === 'l3gateway') return this.away(row, localnet);
+    if (row.type === 'chassisredirect') return this.redirect(row);
+    if (row.type === 'localnet') {
+      const place = this.localnets.place(row);
+      return typeof place === 'string' ? left(place) : { kind: 'localnet', ...place };
+    }
     return { ...left('type'), detail: `port type ${row.type}` };
   }
 
@@ -153,7 +199,7 @@ export function compilePhysical(at: LocalView, here: LocalChassis): Physical {
       snatZone: natZone(row, 'snat', here.ct_zones) });
     placePorts(places, at, here, row, ports);
   }
-  return { datapaths, ports, tunnels: places.tunnels() };
+  return { datapaths, ports, tunnels: places.tunnels(), localnets: localnetsOf(ports) };
 }
 
 /** Puts the ports of one datapath into `ports`. */
@@ -162,19 +208,21 @@ function placePorts(
 ): void {
   const key = row.tunnel_key;
   const rows = at.view.portsOf(row._uuid);
-  let hasLocalnet = false;
-  for (const p of rows.values()) hasLocalnet ||= p.type === 'localnet';
+  const localnet = places.localnets.of(rows.values());
   for (const p of rows.values()) {
     // No packet has, or goes to, a key that does not fit where keys are.
     if (!isPortKey(p.tunnel_key)) continue;
     const zone = here.ct_zones.get(p.logical_port) ?? 0;
     ports.set(`${key}/${p.tunnel_key}`, { datapath: key, port: p.tunnel_key,
-      logical_port: p.logical_port, zone, ...places.place(p, hasLocalnet) });
+      logical_port: p.logical_port, zone, ...places.place(p, localnet) });
   }
 }
 
 /** Where all is, and keys of the ports whose place may be another. */
-export interface Moved { readonly physical: Physical; readonly ports: ReadonlySet<string> }
+/** `ports`: keys of those that may differ; undefined: all. */
+export interface Moved {
+  readonly physical: Physical; readonly ports: ReadonlySet<string> | undefined;
+}
 
 /** `before` with the ports of these datapaths placed anew; nothing else has changed. */
 export function movePorts(
@@ -192,5 +240,5 @@ export function movePorts(
     touched.add(id);
   }
   for (const [id, port] of placed) ports.set(id, port);
-  return { physical: { ...before, ports }, ports: touched };
+  return { physical: { ...before, ports, localnets: localnetsOf(ports) }, ports: touched };
 }

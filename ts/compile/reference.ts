@@ -205,7 +205,11 @@ class Walk {
     const key = this.words[fw.FW_OUTPORT]!;
     if (key === 0) return { kind: 'drop', reason: 'NO_OUTPUT', flow: '' };
     if (key >= 32768) return { kind: 'punt', reason: 'MULTICAST', flow: '' };
-    const port = this.desired.ports.get(`${this.datapath}/${key}`);
+    let port = this.desired.ports.get(`${this.datapath}/${key}`);
+    if (port?.kind === 'redirect') {
+      this.words[fw.FW_OUTPORT] = port.peerPort!;
+      port = this.desired.ports.get(`${this.datapath}/${port.peerPort}`);
+    }
     if (!port) return { kind: 'punt', reason: 'UNKNOWN_PORT', flow: '' };
     if (port.kind === 'punt') {
       return { kind: 'punt', reason: port.reason ?? 'UNSUPPORTED_PORT', flow: '' };

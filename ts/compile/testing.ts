@@ -64,7 +64,7 @@ export function localChassis(rows: Southbound, systemId: string): LocalChassis {
     integration_bridge: 'br-int', bridge_mappings: new Map(), cms_options: [], monitor_all: false,
     bridges: new Map(), interfaces: new Map(interfaces),
     ct_zones: new Map(ports.map((p, i) => [p.logical_port, i + 1])),
-    bfd: new Map(), settings: new Map(),
+    localnets: new Map(), bfd: new Map(), settings: new Map(),
   };
 }
 

@@ -22,8 +22,9 @@ import { Feed } from './feed.js';
 import { KernelPort } from './kernel_port.js';
 import { Watcher } from './neighbours.js';
 import { controllerVersion, mismatch, northdVersion } from './northd.js';
-import { placementText, type Placed } from './placement.js';
+import { placementText, thisMachine, type Placed } from './placement.js';
 import { Placer } from './placer.js';
+import { probeBy } from './provider_bridge.js';
 import type { PortStatus, Status } from './status.js';
 import { ZoneOwners } from './zones.js';
 
@@ -68,7 +69,7 @@ export class Agent {
   #compiledFor: unknown[] = [];
   #lost = '';
   readonly #told = new Set<string>();
-  readonly #placer = new Placer();
+  readonly #placer: Placer;
   #placed: Placed | undefined;
   #appliedPlacement: Placement | undefined;
   #lookedAt: Placement | undefined;
@@ -87,6 +88,7 @@ export class Agent {
   /** Loads the programs and takes over what is pinned. Throws when the kernel refuses. */
   constructor(options: AgentOptions) {
     this.#options = options;
+    this.#placer = new Placer({ ...thisMachine, bridge: probeBy(options.ovsDb) });
     this.#dataplane = loadDataplane(options.pinDir,
       { dir: options.objectDir, connections: options.connections });
     this.#port = new KernelPort(this.#dataplane.maps);

@@ -117,7 +117,8 @@ test('absurd rows: no exception, every verdict the same or a punt, all of it app
     }
     const kernel = new FakePort({ rules_s: 9999, rules_m: 9999, rules_l: 9999, stages: 2000,
       flow_uuids: 9999, flow_drops: 9999, tuples: 999, programs: 999, dispatch: 9999 });
-    const placement = { devices: new Map(), uplinks: [], nextHops: new Map() };
+    const placement = { devices: new Map(), uplinks: [], providers: new Map(),
+      nextHops: new Map() };
     const applied = await new Sync(kernel).apply({ desired: state, placement });
     assert.is(applied.refused.size, 0, what);
     server.transact(rows.map(({ table, uuid }) => ({ table, uuid, row: undefined })));

@@ -1,6 +1,6 @@
 /** Network devices of this namespace, and what may be done at each. */
 import { BpfError } from '../libbpf/error.js';
-import { interfaces, xdpFeatures, type XdpFeature } from '../libbpf/net.js';
+import { hidesVlanTags, interfaces, xdpFeatures, type XdpFeature } from '../libbpf/net.js';
 import { formatMac } from '../sync/addresses.js';
 import type { LocalChassis } from '../vswitch/local.js';
 
@@ -14,22 +14,26 @@ export interface NetDevice {
   readonly kind: string;
   /** Undefined when the kernel (before 6.3) cannot tell. */
   readonly xdp: ReadonlySet<XdpFeature> | undefined;
+  /** Takes VLAN tags out of frames, so that XDP does not see them. */
+  readonly hidesTags?: boolean | undefined;
 }
 
 /** The devices of this namespace by name; `wanted` are those whose XDP features matter. */
 export function readDevices(wanted: (name: string) => boolean): Map<string, NetDevice> {
   return new Map(interfaces().map((link) => [link.name, {
     name: link.name, ifindex: link.index, mtu: link.mtu, mac: formatMac(link.mac), up: link.up,
-    kind: link.kind ?? '', xdp: wanted(link.name) ? featuresOf(link.index) : undefined,
+    kind: link.kind ?? '',
+    ...wanted(link.name) ? { xdp: vanishing(() => xdpFeatures(link.index), new Set<XdpFeature>()),
+      hidesTags: vanishing(() => hidesVlanTags(link.name), true) } : { xdp: undefined },
   }]));
 }
 
 /** A device that vanishes meanwhile can do nothing. */
-function featuresOf(ifindex: number): ReadonlySet<XdpFeature> | undefined {
+function vanishing<T>(ask: () => T, gone: T): T {
   try {
-    return xdpFeatures(ifindex);
+    return ask();
   } catch (error) {
-    if (error instanceof BpfError && error.code === 'ENODEV') return new Set();
+    if (error instanceof BpfError && error.code === 'ENODEV') return gone;
     throw error;
   }
 }
@@ -37,7 +41,7 @@ function featuresOf(ifindex: number): ReadonlySet<XdpFeature> | undefined {
 /** tcx, and clsact where the kernel has no tcx, are one program at two kinds of hook. */
 export type Hook = 'xdp' | 'tcx' | 'clsact' | 'none';
 export interface Plan {
-  readonly role: 'vif' | 'uplink';
+  readonly role: 'vif' | 'uplink' | 'provider';
   readonly device: NetDevice;
   readonly hook: Hook;
   /** Whether frames may be redirected into the device. */
@@ -50,12 +54,16 @@ export interface Plan {
 export const isKernelDatapath = (datapathType: string): boolean =>
   datapathType === '' || datapathType === 'system';
 
+/** No program: OVS forwards as ever. */
+export const leave = (role: Plan['role'], device: NetDevice, reason: string): Plan =>
+  ({ role, device, hook: 'none', target: false, reason });
+
 /** Userspace OVS reads devices by packet sockets, which see a frame before TC could take it;
  * only native XDP keeps it from OVS. OVS's kernel datapath takes frames after TC, which leaves
  * segmentation and checksums to the devices, as XDP does not. */
 export function planDevice(role: Plan['role'], device: NetDevice, datapathType: string,
   tcx: boolean): Plan {
-  const left = (reason: string): Plan => ({ role, device, hook: 'none', target: false, reason });
+  const left = (reason: string): Plan => leave(role, device, reason);
   if (isKernelDatapath(datapathType)) {
     return { role, device, hook: tcx ? 'tcx' : 'clsact', target: true, reason:
       `kernel OVS: TC sees packets before it, whole; ${tcx ? 'this kernel has tcx'
@@ -65,6 +73,9 @@ export function planDevice(role: Plan['role'], device: NetDevice, datapathType: 
   const features = device.xdp;
   if (features?.has('basic') === false) return left('the driver has no native XDP');
   if (features?.has('redirect') === false) return left('the driver does not redirect');
+  if (role === 'provider' && device.hidesTags !== false) {
+    return left('XDP would not see VLAN tags (ethtool -K DEVICE rxvlan off shows them)');
+  }
   const base = 'userspace OVS: native XDP sees frames before its packet socket';
   if (features === undefined) {
     return { role, device, hook: 'xdp', target: true,

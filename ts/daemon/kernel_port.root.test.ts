@@ -36,7 +36,7 @@ async function withPinDir(use: (dir: string) => void | Promise<void>): Promise<v
 
 /** The fixture's devices do not exist here: none can be a target. */
 const withoutDevices = (state: State): State => ({ ...state,
-  placement: { devices: new Map(), uplinks: [], nextHops: new Map() } });
+  placement: { devices: new Map(), uplinks: [], providers: new Map(), nextHops: new Map() } });
 
 test('any sequence of states, and agents that come and go, on real maps', () =>
   withPinDir(async (dir) => {
@@ -108,7 +108,7 @@ test('a link that was pinned is taken over with the new program', () => withPinD
   using link = BpfLink.attachXdp(first.forward.get('xdp')!, 1, 'skb');
   link.pin(join(links, 'lo'));
   const old = first.setDir;
-  const connection = new Uint8Array(72).fill(1);
+  const connection = new Uint8Array(first.maps.get('conns')!.info.valueSize).fill(1);
   first.maps.get('conns')!.update(new Uint8Array(44), connection);
   first.close();
   // As if the tables were of another version of us.

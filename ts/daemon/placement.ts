@@ -3,14 +3,18 @@ import type { Desired } from '../compile/model.js';
 import type { Device, Placement } from '../sync/image.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { probe } from '../libbpf/probe.js';
-import { datapathTypeOf, isKernelDatapath, planDevice, readDevices, wireOf, type NetDevice,
+import { datapathTypeOf, isKernelDatapath, leave, planDevice, readDevices, wireOf, type NetDevice,
   type Plan } from './devices.js';
+import { parseMac } from '../sync/addresses.js';
+import { judgeBridge, type BridgeProbe, type Probed } from './provider_bridge.js';
 import { resolve, throughGeneve, type RunIp } from './neighbours.js';
 
 export interface Placed {
   readonly placement: Placement;
   readonly plans: readonly Plan[];
 }
+/** A provider bridge that is wanted, with the plan for its NIC if it has one. */
+interface Wanted { readonly bridge: string; readonly plan: Plan; readonly own: NetDevice }
 
 /** Devices of VIFs that have a place on this chassis. */
 function vifDevices(desired: Desired): Set<string> {
@@ -22,6 +26,8 @@ export interface Machine {
   /** Devices by name; XDP features for those that `wanted` names. */
   devices(wanted: (name: string) => boolean): ReadonlyMap<string, NetDevice>;
   readonly ip?: RunIp;
+  /** What ovs-vswitchd says of a provider bridge. */
+  readonly bridge?: BridgeProbe;
   /** Whether the kernel has tcx. */
   tcx(): boolean;
 }
@@ -41,18 +47,45 @@ export async function place(desired: Desired, here: LocalChassis, machine = this
     ? await throughGeneve(remotes, devices, machine.ip)
     : await resolve(remotes, devices, (device) => wireOf(device, devices, here), machine.ip);
   const tcx = machine.tcx();
+  const shaped = new Map([...here.interfaces.values()].flatMap((each) =>
+    each.shaped === undefined ? [] : [[each.name, each.shaped] as const]));
+  const providers = await planProviders(desired, here, devices, machine);
   const plans = [
     ...[...vifs].flatMap((name) => {
-      const device = devices.get(name);
-      return device ? [planDevice('vif', device, integration, tcx)] : [];
+      const device = devices.get(name), limit = shaped.get(name);
+      if (!device) return [];
+      return [limit === undefined ? planDevice('vif', device, integration, tcx)
+        : leave('vif', device, `${limit}: the fast path would pass it by`)];
     }),
     ...[...wires.values()].map((device) =>
       planDevice('uplink', device, datapathTypeOf(device.name, here), tcx)),
+    ...providers.map(({ plan }) => plan),
   ];
-  return { plans, placement: placementOf(plans, nextHops) };
+  return { plans, placement: placementOf(plans, nextHops, providers) };
 }
 
-function placementOf(plans: readonly Plan[], nextHops: Placement['nextHops']): Placement {
+/** Provider bridges that local switches have a localnet port on, as far as there is a NIC. */
+async function planProviders(desired: Desired, here: LocalChassis,
+  devices: ReadonlyMap<string, NetDevice>, machine: Machine): Promise<Wanted[]> {
+  const names = new Set((desired.localnets ?? []).flatMap(({ bridge }) => bridge ?? []));
+  const wanted: Wanted[] = [];
+  for (const name of [...names].sort()) {
+    const bridge = here.bridges.get(name), own = devices.get(name);
+    if (!bridge || !own) continue;
+    const probed: Probed = await machine.bridge?.(name) ?? { problem: 'nobody to ask' };
+    const { nic, problem } = judgeBridge(bridge, own.mac,
+      here.bridges.get(here.integration_bridge)?.ports ?? [], probed);
+    const device = devices.get(nic ?? '');
+    if (!device) continue;
+    wanted.push({ bridge: name, own, plan: problem !== undefined
+      ? leave('provider', device, `${name}: ${problem}`)
+      : planDevice('provider', device, bridge.datapath_type, machine.tcx()) });
+  }
+  return wanted;
+}
+
+function placementOf(plans: readonly Plan[], nextHops: Placement['nextHops'],
+  wanted: readonly Wanted[]): Placement {
   const used = plans.filter(({ hook }) => hook !== 'none');
   const entry = ({ device, target }: Plan): Device =>
     ({ ifindex: device.ifindex, mtu: device.mtu, target });
@@ -62,13 +95,21 @@ function placementOf(plans: readonly Plan[], nextHops: Placement['nextHops']): P
     devices: new Map(used.filter(({ role }) => role === 'vif')
       .map((plan) => [plan.device.name, entry(plan)])),
     uplinks: used.filter(({ role }) => role === 'uplink').map(entry),
+    providers: new Map(wanted.flatMap(({ bridge, plan, own }) => {
+      const mac = parseMac(own.mac);
+      if (plan.hook === 'none' || !mac) return [];
+      const view = Buffer.from(mac);
+      return [[bridge, { ...entry(plan),
+        bridgeMac: [view.readUInt16BE(0), view.readUInt32BE(2)] as const }] as const];
+    })),
     // A way through a device that takes no frames is no way.
     nextHops: new Map([...nextHops].filter(([, { ifindex }]) => targets.has(ifindex))),
   };
 }
 
 /** Equal texts, equal placements. */
-export function placementText({ devices, uplinks, nextHops }: Placement): string {
-  return JSON.stringify([[...devices], uplinks, [...nextHops].map(([ip, hop]) => [ip, hop.ifindex,
-    hop.mtu, Buffer.from(hop.ethDst).toString('hex'), Buffer.from(hop.ethSrc).toString('hex')])]);
+export function placementText({ devices, uplinks, providers, nextHops }: Placement): string {
+  return JSON.stringify([[...devices], uplinks, [...providers],
+    [...nextHops].map(([ip, hop]) => [ip, hop.ifindex, hop.mtu,
+      Buffer.from(hop.ethDst).toString('hex'), Buffer.from(hop.ethSrc).toString('hex')])]);
 }

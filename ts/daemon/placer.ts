@@ -5,10 +5,11 @@ import type { LocalChassis } from '../vswitch/local.js';
 import { place, thisMachine, type Placed } from './placement.js';
 
 /** What a placement is made from, as text. */
-function wantedText({ ports, tunnels }: Desired): string {
+function wantedText({ ports, tunnels, localnets }: Desired): string {
   const devices = [...ports.values()].flatMap(({ kind, device }) =>
     kind === 'local' && device !== undefined ? [device] : []);
-  return JSON.stringify([devices.sort(), [...tunnels.keys()]]);
+  const bridges = (localnets ?? []).map(({ bridge }) => bridge ?? '');
+  return JSON.stringify([devices.sort(), [...tunnels.keys()], bridges.sort()]);
 }
 
 export class Placer {

@@ -5,7 +5,7 @@ import type { Hook } from './devices.js';
 export interface PortStatus {
   /** The device. */
   readonly name: string;
-  readonly role: 'vif' | 'uplink';
+  readonly role: 'vif' | 'uplink' | 'provider';
   readonly logical_port: string;
   readonly hook: Hook;
   /** native: in the driver; skb: on whole packets, before OVS's kernel datapath; none: no

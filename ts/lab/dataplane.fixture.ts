@@ -172,7 +172,7 @@ export class Dataplane {
   port(datapath: number, port: number, value: Partial<layout.Port>, buffer = 0): void {
     this.#map('ports').update(layout.portKey.toBytes({ buffer, datapath, port }),
       layout.port.toBytes({ kind: abi.PORT_LOCAL, ifindex: 0, tunnel: 0, peer_datapath: 0,
-        peer_port: 0, zone: 0, reason: 0, mtu: 0, ...value }));
+        peer_port: 0, zone: 0, reason: 0, mtu: 0, vlan: 0, bridge_mac: [0, 0], ...value }));
   }
 
   /** A device that can take frames: an alias of lo. */

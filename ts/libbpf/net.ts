@@ -30,6 +30,19 @@ export function xdpFeatures(ifindex: number): ReadonlySet<XdpFeature> | undefine
   return new Set(names.filter((name) => bits & xdpFeatureBits[name]));
 }
 
+/** ETH_FLAG_RXVLAN of linux/ethtool.h. */
+const RXVLAN = 1 << 8;
+
+/**
+ * Whether the device takes VLAN tags out of the frames it receives (ethtool's rx-vlan-offload),
+ * so that an XDP program does not see them. Undefined: the driver does not say. ENODEV: no such
+ * device.
+ */
+export function hidesVlanTags(name: string): boolean | undefined {
+  const flags = native.ethtoolFlags(name);
+  return flags === undefined ? undefined : (flags & RXVLAN) !== 0;
+}
+
 /**
  * Runs `call` with this thread inside the network namespace at `path` ("/run/netns/x") and comes
  * back before it returns. Other threads, and the mounts, stay as they are, so BPF pins work.

@@ -211,7 +211,7 @@ const simple = (rules: Stage['rules'], table = 1): State => ({
     datapaths: new Map(), ports: new Map(), tunnels: new Map(), macBindings: new Map(),
     unsupported: [], dispatch: new Map([['1/1', stageOf(rules, table)]]),
   },
-  placement: { devices: new Map(), uplinks: [], nextHops: new Map() },
+  placement: { devices: new Map(), uplinks: [], providers: new Map(), nextHops: new Map() },
 });
 const ruleOf = (n: number, words: number[] = [27]): Stage['rules'][number] => ({
   shape: { words, masks: words.map(() => 0xffffffff) }, key: words.map(() => n), priority: 1,

@@ -251,9 +251,9 @@ export class Sync {
   /** Enters devices that frames may be redirected to; one that has just vanished or that the
    * kernel refuses is left out, which leaves its port to OVS. */
   async #createTargets(found: Found, state: State): Promise<Set<number>> {
-    const { devices, uplinks, nextHops } = state.placement;
-    const wanted = new Set([...devices.values(), ...uplinks].filter((device) => device.target)
-      .map((device) => device.ifindex));
+    const { devices, uplinks, providers, nextHops } = state.placement;
+    const wanted = new Set([...devices.values(), ...uplinks, ...providers.values()]
+      .filter((device) => device.target).map((device) => device.ifindex));
     for (const hop of nextHops.values()) wanted.add(hop.ifindex);
     const accepted = new Set<number>();
     for (const ifindex of wanted) {

@@ -9,7 +9,7 @@ const valueBytes: { readonly [M in MapName]: number } = {
   programs: abi.program.size, buckets: abi.buckets.size, tunnels: abi.tunnel.size,
   flow_uuids: abi.flowUuid.size,
   flow_drops: abi.counter.size, cache_versions: 4, dispatch: 4, ports: abi.port.size,
-  ifaces: abi.iface.size,
+  ifaces: abi.iface.size, providers: abi.provider.size,
   datapaths: abi.datapath.size, tunnel_sources: 4, rules_s: abi.rule.size, rules_m: abi.rule.size,
   rules_l: abi.rule.size, mac_bindings: abi.macBinding.size, devmap: 4,
 };
@@ -17,7 +17,7 @@ const keyBytes: { readonly [M in HashMap]: number } = {
   dispatch: abi.dispatchKey.size, ports: abi.portKey.size, ifaces: abi.ifaceKey.size,
   datapaths: abi.datapathKey.size, tunnel_sources: abi.tunnelSourceKey.size,
   rules_s: abi.ruleKeyS.size, rules_m: abi.ruleKeyM.size, rules_l: abi.ruleKeyL.size,
-  mac_bindings: abi.macBindingKey.size, devmap: 4,
+  mac_bindings: abi.macBindingKey.size, providers: abi.providerKey.size, devmap: 4,
 };
 const isArray = (map: MapName): boolean => (arrayMaps as readonly string[]).includes(map);
 

@@ -4,14 +4,15 @@
  */
 import {
   DATAPATH_ROUTER, datapath as datapathCodec, iface as ifaceCodec, ifaceRole, port as portCodec,
-  portKind, puntReasons, tunnel as tunnelCodec,
+  portKind, provider as providerCodec, puntReasons, tunnel as tunnelCodec,
 } from '../abi/generated.js';
 import type { Desired, Port, Tunnel } from '../compile/model.js';
 import { parseAddress } from './addresses.js';
 import type { Bytes, HashMap } from './port.js';
 import { idOf, words } from './wire.js';
 
-export const bufferedMaps = ['dispatch', 'ports', 'ifaces', 'datapaths', 'tunnel_sources'] as const;
+export const bufferedMaps = ['dispatch', 'ports', 'ifaces', 'datapaths', 'tunnel_sources',
+  'providers'] as const;
 export type BufferedMap = (typeof bufferedMaps)[number] & HashMap;
 
 /** Key bytes (as idOf) -> value bytes. */
@@ -19,7 +20,7 @@ export type Rows = Map<string, Bytes>;
 export type Image = { readonly [M in BufferedMap]: Rows };
 export const emptyImage = (): Image => ({
   dispatch: new Map(), ports: new Map(), ifaces: new Map(), datapaths: new Map(),
-  tunnel_sources: new Map(),
+  tunnel_sources: new Map(), providers: new Map(),
 });
 
 /** A device with our program on it. */
@@ -33,11 +34,15 @@ export interface NextHop {
   readonly ifindex: number; readonly mtu: number;
   readonly ethDst: Bytes; readonly ethSrc: Bytes;
 }
+/** The NIC of a provider bridge, and the address of the bridge's own port. */
+export interface ProviderDevice extends Device { readonly bridgeMac: readonly [number, number] }
 /** What this machine adds to the desired state. */
 export interface Placement {
   /** By device name: the VIFs' devices. */
   readonly devices: ReadonlyMap<string, Device>;
   readonly uplinks: readonly Device[];
+  /** By name of the provider bridge. */
+  readonly providers: ReadonlyMap<string, ProviderDevice>;
   /** By remote IP; absent while there is no route or neighbour. */
   readonly nextHops: ReadonlyMap<string, NextHop>;
 }
@@ -54,8 +59,12 @@ export interface Indexes {
 }
 
 const kinds = { local: portKind.PORT_LOCAL, remote: portKind.PORT_REMOTE,
-  patch: portKind.PORT_PATCH, punt: portKind.PORT_PUNT } as const;
-const nowhere = { ifindex: 0, tunnel: 0, peer_datapath: 0, peer_port: 0, reason: 0, mtu: 0 };
+  patch: portKind.PORT_PATCH, localnet: portKind.PORT_LOCALNET,
+  redirect: portKind.PORT_REDIRECT, punt: portKind.PORT_PUNT } as const;
+const nowhere = { ifindex: 0, tunnel: 0, peer_datapath: 0, peer_port: 0, reason: 0, mtu: 0,
+  vlan: 0, bridge_mac: [0, 0] as readonly number[] };
+/** What a tag in abi.h has beside its VLAN. */
+const PRESENT = 0x1000;
 
 /** Number of a PUNT_ reason by its name without the prefix; unknown names are INTERNAL. */
 export function reasonNumber(name: string): number {
@@ -82,6 +91,15 @@ const lowerPort: { readonly [K in Port['kind']]: Lower } = {
   },
   patch: (port) => ({ kind: kinds.patch, peer_datapath: port.peerDatapath ?? 0,
     peer_port: port.peerPort ?? 0 }),
+  localnet: (port, { placement }, { targets }) => {
+    const nic = placement.providers.get(port.bridge ?? '');
+    if (!nic) return punt('UNKNOWN_PORT');
+    if (!nic.target || !targets.has(nic.ifindex)) return punt('UNSUPPORTED_PORT');
+    const vlan = port.vlan ?? 0;
+    return { kind: kinds.localnet, ifindex: nic.ifindex, mtu: nic.mtu,
+      vlan: vlan === 0 ? 0 : vlan | PRESENT, bridge_mac: nic.bridgeMac };
+  },
+  redirect: (port) => ({ kind: kinds.redirect, peer_port: port.peerPort ?? 0 }),
   punt: (port) => punt(port.reason ?? 'UNSUPPORTED_PORT'),
 };
 
@@ -90,7 +108,8 @@ interface PortRow { readonly id: string; readonly where: Where; readonly bytes: 
 const portRows = new WeakMap<Port, PortRow>();
 const sameWhere = (a: Where, b: Where): boolean => a.kind === b.kind
   && a.ifindex === b.ifindex && a.mtu === b.mtu && a.tunnel === b.tunnel
-  && a.peer_datapath === b.peer_datapath && a.peer_port === b.peer_port && a.reason === b.reason;
+  && a.peer_datapath === b.peer_datapath && a.peer_port === b.peer_port && a.reason === b.reason
+  && a.vlan === b.vlan && String(a.bridge_mac) === String(b.bridge_mac);
 
 export function portRow(port: Port, state: State, indexes: Indexes): PortRow {
   const where = lowerPort[port.kind](port, state, indexes);
@@ -140,21 +159,46 @@ export function makeImage(state: State, indexes: Indexes): Image {
     const iface = ifaceRow(port, state);
     if (iface) image.ifaces.set(...iface);
   }
-  for (const uplink of placement.uplinks) {
-    image.ifaces.set(idOf(words(uplink.ifindex)), ifaceCodec.toBytes({
-      role: ifaceRole.IFACE_UPLINK, datapath: 0, port: 0, mtu: uplink.mtu, zone: 0 }));
-  }
+  for (const [id, row] of wireRows(placement)) image.ifaces.set(id, row);
   for (const { key, router, dnatZone, snatZone } of desired.datapaths.values()) {
     image.datapaths.set(idOf(words(key)), datapathCodec.toBytes({
       flags: router ? DATAPATH_ROUTER : 0, dnat_zone: dnatZone, snat_zone: snatZone,
       generation: 0 }));
   }
+  for (const [id, row] of providerRows(state)) image.providers.set(id, row);
   for (const [ip, tunnel] of desired.tunnels) {
     const index = indexes.tunnels.get(ip);
     const key = tunnelSourceKey(tunnel);
     if (index !== undefined && key) image.tunnel_sources.set(idOf(key), words(index));
   }
   return image;
+}
+
+/** Rows of devices that carry more than one port: one may be both uplink and provider. */
+function wireRows({ uplinks, providers }: Placement): Rows {
+  const roles = new Map<number, { role: number; mtu: number }>();
+  const join = ({ ifindex, mtu }: Device, role: number): void => {
+    roles.set(ifindex, { role: role | (roles.get(ifindex)?.role ?? 0), mtu });
+  };
+  for (const device of uplinks) join(device, ifaceRole.IFACE_UPLINK);
+  for (const device of providers.values()) join(device, ifaceRole.IFACE_PROVIDER);
+  return new Map([...roles].map(([ifindex, { role, mtu }]) => [idOf(words(ifindex)),
+    ifaceCodec.toBytes({ role, datapath: 0, port: 0, mtu, zone: 0 })]));
+}
+
+/** Where frames of physical networks enter. */
+function providerRows({ desired, placement }: State): Rows {
+  const rows: Rows = new Map();
+  for (const [key, macs] of desired.providerMacs ?? []) {
+    const port = desired.localnets?.find(({ datapath }) => datapath === key);
+    const nic = placement.providers.get(port?.bridge ?? '');
+    if (!port || !nic) continue;
+    const value = providerCodec.toBytes({ datapath: key, port: port.port, zone: port.zone });
+    for (const [high, low] of macs) {
+      rows.set(idOf(words(nic.ifindex, (port.vlan ?? 0) << 16 | high, low)), value);
+    }
+  }
+  return rows;
 }
 
 /** struct tunnel_source_key without the buffer; undefined when the addresses do not fit. */

@@ -4,8 +4,8 @@
  */
 export const arrayMaps = ['control', 'tuples', 'stages', 'programs', 'buckets', 'tunnels',
   'flow_uuids', 'flow_drops', 'cache_versions'] as const;
-export const hashMaps = ['dispatch', 'ports', 'ifaces', 'datapaths', 'tunnel_sources', 'rules_s',
-  'rules_m', 'rules_l', 'mac_bindings', 'devmap'] as const;
+export const hashMaps = ['dispatch', 'ports', 'ifaces', 'datapaths', 'tunnel_sources', 'providers',
+  'rules_s', 'rules_m', 'rules_l', 'mac_bindings', 'devmap'] as const;
 export type ArrayMap = (typeof arrayMaps)[number];
 export type HashMap = (typeof hashMaps)[number];
 export type MapName = ArrayMap | HashMap;

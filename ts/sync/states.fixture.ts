@@ -60,6 +60,9 @@ const port: fc.Arbitrary<Port> = fc.oneof(
   fc.record({ kind: fc.constant('remote' as const),
     encapIp: fc.constantFrom(...ips, '192.0.2.9') }),
   fc.record({ kind: fc.constant('patch' as const), peerDatapath: fc.nat(3), peerPort: fc.nat(3) }),
+  fc.record({ kind: fc.constant('localnet' as const), bridge: fc.constantFrom('br1', 'br2'),
+    vlan: fc.constantFrom(0, 7) }),
+  fc.record({ kind: fc.constant('redirect' as const), peerPort: fc.nat(3) }),
   fc.record({ kind: fc.constant('punt' as const), reason: fc.constant('MULTICAST') }),
 ).map((some) => ({ datapath: 0, port: 0, zone: 3, logical_port: 'p', ...some }));
 
@@ -98,9 +101,13 @@ export const stateArbitrary: fc.Arbitrary<State> = fc.record({
   hops: cells(ips, hop),
   macs: cells(['10.0.0.1', '10.0.0.2', 'fe80::1'], fc.nat(1)),
   devices: cells(['vm1', 'vm2', 'vm3', 'vm4'], fc.constant(true)),
-}).map(({ dispatch, ports, datapaths, tunnels, hops, macs, devices }) => {
+  providers: cells(['br1', 'br2'], fc.nat(1)), own: fc.uniqueArray(fc.nat(3), { maxLength: 2 }),
+}).map(({ dispatch, ports, datapaths, tunnels, hops, macs, devices, providers, own }) => {
+  const localnets = [...ports.values()].filter(({ kind }) => kind === 'localnet');
   const desired: Desired = {
-    dispatch, ports, unsupported: [],
+    dispatch, ports, unsupported: [], localnets,
+    providerMacs: new Map(localnets.map(({ datapath }) =>
+      [datapath, own.map((n) => [0x0200, datapath * 16 + n] as const)])),
     datapaths: new Map([...datapaths].map(([key, router]): [number, Datapath] =>
       [Number(key), { key: Number(key), uuid: key, name: key, router, dnatZone: 7, snatZone: 8 }])),
     tunnels: new Map([...tunnels].map(([ip, csum]): [string, Tunnel] =>
@@ -111,22 +118,29 @@ export const stateArbitrary: fc.Arbitrary<State> = fc.record({
   return { desired, placement: {
     devices: new Map([...devices.keys()].map((name) => [name, device(name)])),
     uplinks: [{ ifindex: 20, mtu: 1500, target: true }], nextHops: hops,
+    // The second is also the uplink.
+    providers: new Map([...providers].map(([name, n]) => [name, { ifindex: name === 'br2' ? 20 : 30,
+      mtu: 1500, target: n === 0, bridgeMac: [0x0200, n] as const }])),
   } };
 });
 
 /** As `state`, but said to differ from `before`, in as much as such a change can. */
 export function changed(before: State, state: State): State {
-  const { datapaths, tunnels, name } = before.desired;
+  const { datapaths, tunnels, localnets = [], providerMacs = new Map(), name } = before.desired;
   const differing = <V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): Set<string> =>
     new Set([...a.keys(), ...b.keys()].filter((key) =>
       JSON.stringify(a.get(key)) !== JSON.stringify(b.get(key))));
-  const { dispatch, ports, macBindings } = state.desired;
+  const { dispatch, macBindings } = state.desired;
+  const isLocalnet = ([, { kind }]: readonly [string, Port]): boolean => kind === 'localnet';
+  const ports = new Map([...[...state.desired.ports].filter((entry) => !isLocalnet(entry)),
+    ...[...before.desired.ports].filter(isLocalnet)]);
   const since: Change = { from: name ?? {}, refused: [],
     dispatch: differing(before.desired.dispatch, dispatch),
     ports: differing(before.desired.ports, ports),
     macBindings: differing(before.desired.macBindings, macBindings) };
   return { placement: before.placement,
-    desired: { ...state.desired, datapaths, tunnels, name: {}, since } };
+    desired: { ...state.desired, ports, datapaths, tunnels, localnets, providerMacs, name: {},
+      since } };
 }
 
 /** States of which some follow from the one before. */

@@ -62,21 +62,41 @@ function dispatchText(desired: Desired): string[] {
 function portText({ desired, placement }: State): string[] {
   return [...desired.ports.values()].map((port) => {
     const punt = (reason: string): string =>
-      `port ${port.datapath}/${port.port} 4 0 - 0 0 ${port.zone} ${reasonNumber(reason)} 0`;
+      `port ${port.datapath}/${port.port} 4 0 - 0 0 ${port.zone} ${reasonNumber(reason)} 0 0 0 0`;
     if (port.kind === 'punt') return punt(port.reason ?? '');
     if (port.kind === 'patch') {
       return `port ${port.datapath}/${port.port} 3 0 - ${port.peerDatapath} ${port.peerPort} ` +
-        `${port.zone} 0 0`;
+        `${port.zone} 0 0 0 0 0`;
+    }
+    if (port.kind === 'redirect') {
+      return `port ${port.datapath}/${port.port} 6 0 - 0 ${port.peerPort} ${port.zone} 0 0 0 0 0`;
+    }
+    if (port.kind === 'localnet') {
+      const nic = placement.providers.get(port.bridge ?? '');
+      if (!nic) return punt('UNKNOWN_PORT');
+      if (!nic.target) return punt('UNSUPPORTED_PORT');
+      return `port ${port.datapath}/${port.port} 5 ${nic.ifindex} - 0 0 ${port.zone} 0 ` +
+        `${nic.mtu} ${port.vlan === 7 ? 0x1007 : 0} ${nic.bridgeMac.join(' ')}`;
     }
     if (port.kind === 'remote') {
       if (!desired.tunnels.has(port.encapIp ?? '')) return punt('UNKNOWN_PORT');
-      return `port ${port.datapath}/${port.port} 2 0 ${port.encapIp} 0 0 ${port.zone} 0 0`;
+      return `port ${port.datapath}/${port.port} 2 0 ${port.encapIp} 0 0 ${port.zone} 0 0 0 0 0`;
     }
     const device = placement.devices.get(port.device ?? '');
     if (!device) return punt('UNKNOWN_PORT');
     if (!device.target) return punt('UNSUPPORTED_PORT');
     return `port ${port.datapath}/${port.port} 1 ${device.ifindex} - 0 0 ${port.zone} 0 ` +
-      String(device.mtu);
+      `${device.mtu} 0 0 0`;
+  });
+}
+
+function providerText({ desired, placement }: State): string[] {
+  return [...desired.providerMacs ?? []].flatMap(([datapath, macs]) => {
+    const port = [...desired.ports.values()].find((each) =>
+      each.kind === 'localnet' && each.datapath === datapath);
+    const nic = placement.providers.get(port?.bridge ?? '');
+    return !nic || !port ? [] : macs.map(([high, low]) =>
+      `provider ${nic.ifindex} ${port.vlan}/${high}/${low} ${datapath} ${port.port} ${port.zone}`);
   });
 }
 
@@ -89,7 +109,10 @@ export function stateText(state: State): string {
       : [`iface ${device.ifindex} 1 ${port.datapath} ${port.port} ${device.mtu} ${port.zone}`];
   });
   return [...dispatchText(desired), ...portText(state), ...new Set(ifaces),
-    ...placement.uplinks.map(({ ifindex, mtu }) => `iface ${ifindex} 2 0 0 ${mtu} 0`),
+    ...placement.uplinks.map(({ ifindex, mtu }) =>
+      `iface ${ifindex} ${placement.providers.has('br2') ? 6 : 2} 0 0 ${mtu} 0`),
+    ...placement.providers.has('br1') ? ['iface 30 4 0 0 1500 0'] : [],
+    ...providerText(state),
     ...[...desired.datapaths.values()].map((datapath) =>
       `datapath ${datapath.key} ${datapath.router ? 1 : 0} ${datapath.dnatZone} ` +
       `${datapath.snatZone}`),
@@ -106,8 +129,8 @@ function tunnelIp(port: MapPort, index: number | undefined): string {
 export function kernelText(port: MapPort, buffer: 0 | 1): string {
   const { dispatch, stages } = decodeTables(port, buffer);
   const image = imageOf(port, buffer);
-  const rows = (map: 'ports' | 'ifaces' | 'datapaths') => [...image[map]].map(([key, value]) =>
-    ({ key: toWords(bytesOf(key)), value: toWords(value) }));
+  const rows = (map: 'ports' | 'ifaces' | 'datapaths' | 'providers') =>
+    [...image[map]].map(([key, value]) => ({ key: toWords(bytesOf(key)), value: toWords(value) }));
   return [
     ...[...dispatch].map(([key, slot]) => {
       const stage = stages.get(slot);
@@ -117,7 +140,10 @@ export function kernelText(port: MapPort, buffer: 0 | 1): string {
       `port ${key.join('/')} ${kind} ${ifindex} ${kind === 2 ? tunnelIp(port, tunnel) : '-'} ` +
       rest.join(' ')),
     ...rows('ifaces').map(({ key, value }) => `iface ${key} ${value.join(' ')}`),
-    ...rows('datapaths').map(({ key, value }) => `datapath ${key} ${value.slice(0, 3).join(' ')}`),
+    ...rows('providers').map(({ key: [ifindex, high = 0, low], value }) =>
+      `provider ${ifindex} ${high >>> 16}/${high & 0xffff}/${low} ${value.join(' ')}`),
+    ...rows('datapaths').map(({ key, value }) =>
+      `datapath ${key} ${value.slice(0, 3).join(' ')}`),
     ...[...image.tunnel_sources].map(([key, value]) => {
       const bytes = bytesOf(key);
       return `source ${ip4(bytes.subarray(4))} ${ip4(bytes.subarray(20))} ` +

@@ -51,8 +51,8 @@ export class Versions {
 const firstWord = (key: string): number => toWords(bytesOf(key.slice(0, 4)))[0] ?? 0;
 
 /** Datapaths whose packets are treated otherwise after `deltas` than by `enforced`; 0: any. */
-export function touched(enforced: Image, { datapaths, ifaces, tunnel_sources }: Deltas):
-  Set<number> {
+export function touched(enforced: Image,
+  { datapaths, ifaces, tunnel_sources, providers }: Deltas): Set<number> {
   const found = new Set<number>();
   for (const [key] of datapaths.put) found.add(firstWord(key));
   for (const key of datapaths.remove) found.add(firstWord(key));
@@ -60,6 +60,14 @@ export function touched(enforced: Image, { datapaths, ifaces, tunnel_sources }: 
     .flatMap((key) => enforced.ifaces.get(key) ?? []);
   for (const row of [...ifaces.put.map(([, row]) => row), ...before]) {
     found.add(toWords(row)[1] ?? 0);
+  }
+  for (const [key, row] of providers.put) {
+    for (const each of [row, enforced.providers.get(key)]) {
+      if (each) found.add(toWords(each)[0] ?? 0);
+    }
+  }
+  for (const key of providers.remove) {
+    found.add(toWords(enforced.providers.get(key) ?? words(0))[0] ?? 0);
   }
   if (tunnel_sources.put.length + tunnel_sources.remove.length > 0) found.add(0);
   return found;

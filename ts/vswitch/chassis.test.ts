@@ -14,7 +14,7 @@ function vswitch(ids: Ids, rows: Tables = {}): Vswitch {
     new Map(Object.entries(all[table] ?? {}).map(([uuid, row]) => [uuid, {
       ...Object.fromEntries(Object.entries(columns).map(([c, shape]) => [c,
         shape === 'map' ? new Map() : shape.endsWith('*') ? []
-          : shape.endsWith('?') ? undefined : ''])),
+          : shape.endsWith('?') ? undefined : shape === 'integer' ? 0 : ''])),
       _uuid: uuid, ...row,
     }]))])) as unknown as Vswitch;
 }
@@ -86,15 +86,76 @@ test('interfaces of the integration bridge, bridges, BFD by chassis', () => {
       i4: { name: 'p4', external_ids: map({ 'iface-id': 'new' }) },
       ieth: { name: 'eth', ofport: 1, external_ids: map({ 'iface-id': 'elsewhere' }) },
       itun: { name: 'tun', ofport: 9, type: 'geneve', options: map({ remote_ip: '10.0.0.2' }),
-        bfd_status: map({ state: 'up' }) },
+        bfd: map({ enable: 'true' }),
+        bfd_status: map({ state: 'up', forwarding: 'true' }) },
     },
   }));
   assert.equal([...value!.interfaces].map(([key, i]) => [key, i.name, i.ofport]),
     [['vif', 'p2', 2], ['new', 'p4', undefined]]);
   assert.equal([...value!.bridges.keys()], ['br-int', 'br-ex']);
   assert.equal(value!.bridges.get('br-int')!.ports, ['p1', 'p2', 'p3', 'p4', 'tun']);
-  assert.equal(value!.bfd, map({ hv2: 'up' }));
+  assert.equal(value!.bfd, new Map([['hv2', { up: true, forwarding: true }]]));
   assert.equal(problems, ['iface-id vif is on p2 and on p3']);
+});
+
+test('limits, odd ports and patch ports of bridges; localnet ports that have one', () => {
+  const { value } = readChassis(vswitch({ 'system-id': 'a' }, {
+    Bridge: {
+      b: { name: 'br-int', ports: ['p1', 'p2', 'p3', 'pi', 'po'] },
+      x: { name: 'br-ex', ports: ['eth', 'bond', 'tag', 'pe'] },
+    },
+    Port: {
+      p1: { name: 'p1', interfaces: ['i1'] }, p2: { name: 'p2', interfaces: ['i2'] },
+      p3: { name: 'p3', interfaces: ['i3'], qos: 'q' },
+      pi: { name: 'pi', interfaces: ['ipi'], external_ids: map({ 'ovn-localnet-port': 'ln' }) },
+      po: { name: 'po', interfaces: ['ipo'], external_ids: map({ 'ovn-localnet-port': 'gone' }) },
+      eth: { name: 'eth', interfaces: ['ieth'] }, bond: { name: 'bond', interfaces: ['a', 'b'] },
+      tag: { name: 'tag', interfaces: ['itag'], tag: 4 }, pe: { name: 'pe', interfaces: ['ipe'] },
+    },
+    Interface: {
+      i1: { name: 'p1', ofport: 1, external_ids: map({ 'iface-id': 'v1' }),
+        ingress_policing_rate: 1000 },
+      i2: { name: 'p2', ofport: 2, external_ids: map({ 'iface-id': 'v2' }),
+        ingress_policing_kpkts_rate: 5 },
+      i3: { name: 'p3', ofport: 3, external_ids: map({ 'iface-id': 'v3' }) },
+      ipi: { name: 'pi', type: 'patch', ofport: 4, options: map({ peer: 'pe' }) },
+      ipo: { name: 'po', type: 'patch', ofport: -1 },
+      ieth: { name: 'eth', type: 'system' }, a: { name: 'a' }, b: { name: 'b' },
+      itag: { name: 'tag' }, ipe: { name: 'pe', type: 'patch', options: map({ peer: 'pi' }) },
+    },
+  }));
+  assert.equal([...value!.interfaces.values()].map(({ iface_id, shaped }) => [iface_id, shaped]),
+    [['v1', 'ingress policing'], ['v2', 'ingress policing'], ['v3', 'QoS']]);
+  assert.equal(value!.localnets, map({ ln: 'pi' }));
+  assert.equal(value!.bridges.get('br-ex')!.links, [
+    { name: 'bond', type: '', odd: 'a bond' }, { name: 'eth', type: '' },
+    { name: 'pe', type: 'patch', peer: 'pi' },
+    { name: 'tag', type: '', odd: 'VLAN settings' }]);
+});
+
+test('BFD: enabled and up makes a chassis active; without BFD OVS sends all the same', () => {
+  const tunnel = (bfd: Ids, bfd_status: Ids) => ({ name: 't', type: 'geneve',
+    options: map({ remote_ip: '10.0.0.2' }), bfd: map(bfd), bfd_status: map(bfd_status) });
+  const on = { enable: 'true' };
+  const cases: readonly (readonly [object[], { up: boolean;
+    forwarding: boolean | undefined }])[] = [
+    [[tunnel({}, {})], { up: false, forwarding: true }],
+    [[tunnel(on, { state: 'up', forwarding: 'true' })], { up: true, forwarding: true }],
+    [[tunnel(on, { state: 'down', forwarding: 'false' })], { up: false, forwarding: false }],
+    [[tunnel(on, {})], { up: false, forwarding: false }],
+    [[tunnel({ enable: 'false' }, { state: 'up' })], { up: false, forwarding: true }],
+    [[tunnel(on, { state: 'up', forwarding: 'true' }), tunnel(on, { state: 'down' })],
+      { up: true, forwarding: undefined }],
+  ];
+  for (const [tunnels, expected] of cases) {
+    const { value } = readChassis(vswitch({ 'system-id': 'a' }, {
+      Bridge: { b: { name: 'br-int', ports: tunnels.map((_, i) => `t${i}`) } },
+      Port: Object.fromEntries(tunnels.map((_, i) => [`t${i}`, { name: `t${i}`,
+        interfaces: [`i${i}`], external_ids: map({ 'ovn-chassis-id': `hv2@10.0.0.${i}` }) }])),
+      Interface: Object.fromEntries(tunnels.map((row, i) => [`i${i}`, row])),
+    }));
+    assert.equal([...value!.bfd], [['hv2', expected]]);
+  }
 });
 
 test.run();

@@ -2,7 +2,7 @@
  * The local Open_vSwitch rows as LocalChassis, with ovn-controller's precedence
  * (ovn-controller(8), "Configuration"): a key `KEY-SYSTEMID` beats `KEY`.
  */
-import type { LocalBridge, LocalChassis, LocalInterface } from './local.js';
+import type { LocalBridge, LocalChassis, LocalInterface, LocalLink, TunnelBfd } from './local.js';
 import type { RowOf, Vswitch } from './tables.js';
 
 export interface Chassis {
@@ -54,6 +54,7 @@ export function readChassis(vswitch: Vswitch, systemId?: string): Chassis {
     bridges: new Map(rows.map((row) => [row.name, bridge(vswitch, row)])),
     interfaces: interfaces(vswitch, integration_bridge, ports, problems),
     ct_zones: zones(br_int, problems),
+    localnets: localnets(vswitch, ports),
     bfd: bfd(vswitch, ports),
     settings: settings(root.external_ids, system_id),
     remote_probe_interval_ms: probeInterval(key('ovn-remote-probe-interval'), problems),
@@ -90,8 +91,28 @@ function portsOf(vswitch: Vswitch, bridge: RowOf<'Bridge'>): readonly Port[] {
 }
 
 function bridge(vswitch: Vswitch, row: RowOf<'Bridge'>): LocalBridge {
-  const ports = portsOf(vswitch, row).map((port) => port.name);
-  return { name: row.name, datapath_type: row.datapath_type, ports };
+  const ports = portsOf(vswitch, row);
+  return { name: row.name, datapath_type: row.datapath_type,
+    ports: ports.map((port) => port.name), links: ports.map((port) => link(vswitch, port)) };
+}
+
+function link(vswitch: Vswitch, port: Port): LocalLink {
+  const [one, ...others] = interfacesOf(vswitch, port);
+  const odd = one === undefined || others.length > 0 ? 'a bond'
+    : port.tag !== undefined || port.trunks.length > 0 || (port.vlan_mode ?? '') !== ''
+      ? 'VLAN settings' : shaped(one, port);
+  const peer = one?.type === 'patch' ? one.options.get('peer') : undefined;
+  return { name: port.name, type: one?.type === 'system' ? '' : one?.type ?? '',
+    ...peer === undefined ? {} : { peer },
+    ...odd === undefined ? {} : { odd } };
+}
+
+/** Limits that OVS or the kernel's ingress filters enforce, before or after our programs. */
+function shaped(row: Interface, port: Port): string | undefined {
+  if (row.ingress_policing_rate > 0 || row.ingress_policing_kpkts_rate > 0) {
+    return 'ingress policing';
+  }
+  return port.qos === undefined ? undefined : 'QoS';
 }
 
 function interfacesOf(vswitch: Vswitch, port: Port): readonly Interface[] {
@@ -103,7 +124,9 @@ function interfaces(
   vswitch: Vswitch, bridgeName: string, ports: readonly Port[], problems: string[],
 ): ReadonlyMap<string, LocalInterface> {
   const result = new Map<string, LocalInterface>();
-  for (const row of ports.flatMap((port) => interfacesOf(vswitch, port))) {
+  const rows = ports.flatMap((port) => interfacesOf(vswitch, port)
+    .map((row) => ({ row, limit: shaped(row, port) })));
+  for (const { row, limit } of rows) {
     const iface_id = row.external_ids.get('iface-id');
     if (iface_id === undefined) continue;
     const ofport = row.ofport !== undefined && row.ofport > 0 ? row.ofport : undefined;
@@ -114,7 +137,8 @@ function interfaces(
       }
       continue;
     }
-    result.set(iface_id, { name: row.name, iface_id, bridge: bridgeName, ofport, type: row.type });
+    result.set(iface_id, { name: row.name, iface_id, bridge: bridgeName, ofport, type: row.type,
+      ...limit === undefined ? {} : { shaped: limit } });
   }
   return result;
 }
@@ -130,17 +154,30 @@ function zones(row: RowOf<'Bridge'> | undefined, problems: string[]): ReadonlyMa
   return result;
 }
 
-/** Chassis name (Port external_ids:ovn-chassis-id, `NAME@IP`; else remote_ip) -> state. */
-function bfd(vswitch: Vswitch, ports: readonly Port[]): ReadonlyMap<string, string> {
-  const result = new Map<string, string>();
+/** Port external_ids:ovn-localnet-port of the integration bridge (controller/patch.c). */
+function localnets(vswitch: Vswitch, ports: readonly Port[]): ReadonlyMap<string, string> {
+  return new Map(ports.flatMap((port) => {
+    const name = port.external_ids.get('ovn-localnet-port');
+    const [row] = interfacesOf(vswitch, port);
+    const works = row?.type === 'patch' && row.ofport !== undefined && row.ofport > 0;
+    return name !== undefined && works ? [[name, port.name] as const] : [];
+  }));
+}
+
+/** By the chassis of Port external_ids:ovn-chassis-id, `NAME@IP` or `NAME@IP%LOCAL`. */
+function bfd(vswitch: Vswitch, ports: readonly Port[]): ReadonlyMap<string, TunnelBfd> {
+  const result = new Map<string, TunnelBfd>();
   for (const port of ports) {
+    const name = port.external_ids.get('ovn-chassis-id')?.replace(/@.*$/, '');
+    if (name === undefined) continue;
     for (const row of interfacesOf(vswitch, port)) {
-      const state = row.bfd_status.get('state');
-      const id = port.external_ids.get('ovn-chassis-id');
-      const name = id?.replace(/@.*$/, '') ?? row.options.get('remote_ip');
-      if (state === undefined || name === undefined) continue;
-      // A chassis with several encaps has several tunnels: one that is up is enough.
-      if (result.get(name) !== 'up') result.set(name, state);
+      if (!row.options.has('remote_ip')) continue;
+      const enabled = row.bfd.get('enable') === 'true';
+      const forwarding = !enabled || row.bfd_status.get('forwarding') === 'true';
+      const up = enabled && row.bfd_status.get('state') === 'up';
+      const other = result.get(name);
+      result.set(name, { up: up || other?.up === true,
+        forwarding: other && other.forwarding !== forwarding ? undefined : forwarding });
     }
   }
   return result;

@@ -1,0 +1,87 @@
+/** What is attached to which device of a chassis, and why not. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Desired, Port } from '../compile/model.js';
+import type { LocalChassis, LocalInterface } from '../vswitch/local.js';
+import type { NetDevice } from './devices.js';
+import { place, type Machine } from './placement.js';
+
+const mac = '02:00:00:00:00:01';
+const device = (name: string, ifindex: number, more: Partial<NetDevice> = {}): NetDevice => ({
+  name, ifindex, mtu: 1500, mac, up: true, kind: 'veth', hidesTags: false,
+  xdp: new Set(['basic', 'redirect', 'ndoXmit'] as const), ...more });
+const iface = (name: string, more: Partial<LocalInterface> = {}): [string, LocalInterface] =>
+  [name, { name, iface_id: name, bridge: 'br-int', ofport: 1, type: '', ...more }];
+const port = (kind: Port['kind'], key: number, more: Partial<Port>): [string, Port] => [`1/${key}`,
+  { datapath: 1, port: key, kind, logical_port: `p${key}`, zone: 1, ...more }];
+
+const ports = new Map([port('local', 1, { device: 'tap1' }), port('local', 2, { device: 'tap2' }),
+  port('localnet', 3, { bridge: 'br-ex', vlan: 0 })]);
+const desired: Desired = { ports, datapaths: new Map(), dispatch: new Map(), tunnels: new Map(),
+  macBindings: new Map(), unsupported: [],
+  localnets: [...ports.values()].filter(({ kind }) => kind === 'localnet') };
+
+function here(datapath_type: string, limit?: string): LocalChassis {
+  const links = [{ name: 'nic', type: '' }, { name: 'pe', type: 'patch', peer: 'pi' }];
+  return {
+    system_id: 'me', ovn_remote: '', encap_types: ['geneve'], encap_ips: [],
+    integration_bridge: 'br-int', bridge_mappings: new Map(), cms_options: [], monitor_all: false,
+    bridges: new Map([
+      ['br-int', { name: 'br-int', datapath_type, ports: ['tap1', 'tap2', 'pi'] }],
+      ['br-ex', { name: 'br-ex', datapath_type, ports: ['nic', 'pe'], links }]]),
+    interfaces: new Map([iface('tap1'), iface('tap2', limit === undefined ? {}
+      : { shaped: limit })]),
+    ct_zones: new Map(), localnets: new Map(), bfd: new Map(), settings: new Map(),
+  };
+}
+const machine = (nic: Partial<NetDevice> = {}, more: Partial<Machine> = {}): Machine => ({
+  devices: () => new Map([device('tap1', 11), device('tap2', 12), device('nic', 20, nic),
+    device('br-ex', 21)].map((each) => [each.name, each])),
+  ip: () => Promise.resolve(''), tcx: () => true,
+  bridge: () => Promise.resolve({ flows: ['priority=0,actions=NORMAL'], fdb: [] }), ...more });
+
+async function plans(chassis: LocalChassis, at: Machine): Promise<Record<string, string>> {
+  const placed = await place(desired, chassis, at);
+  return Object.fromEntries(placed.plans.map(({ device: { name }, hook, role, reason }) =>
+    [name, hook === 'none' ? `left: ${reason}` : `${role} ${hook}`]));
+}
+
+test('the NIC of a provider bridge gets a program, and frames may go there', async () => {
+  for (const [type, hook] of [['netdev', 'xdp'], ['system', 'tcx'], ['', 'tcx']] as const) {
+    assert.equal(await plans(here(type), machine()),
+      { tap1: `vif ${hook}`, tap2: `vif ${hook}`, nic: `provider ${hook}` });
+  }
+  const { placement } = await place(desired, here('netdev'), machine());
+  assert.equal([...placement.providers], [['br-ex',
+    { ifindex: 20, mtu: 1500, target: true, bridgeMac: [0x0200, 1] }]]);
+});
+
+test('a VIF that OVS limits is left to it, with the reason', async () => {
+  for (const limit of ['ingress policing', 'QoS']) {
+    const chassis = here('netdev', limit);
+    assert.is((await plans(chassis, machine()))['tap2'],
+      `left: ${limit}: the fast path would pass it by`);
+    const { placement } = await place(desired, chassis, machine());
+    assert.equal([...placement.devices.keys()], ['tap1']);
+  }
+});
+
+test('a NIC that hides tags is no place for XDP, but for TC', async () => {
+  for (const hidesTags of [true, undefined]) {
+    const found = await plans(here('netdev'), machine({ hidesTags }));
+    assert.match(found['nic']!, /^left: XDP would not see VLAN tags/);
+    assert.is((await plans(here('system'), machine({ hidesTags })))['nic'], 'provider tcx');
+  }
+});
+
+test('a bridge that is not plain, or that nobody can be asked about, is left', async () => {
+  const flows = { flows: ['priority=5,in_port=1,actions=drop'], fdb: [] };
+  const found = await plans(here('netdev'), machine({}, { bridge: () => Promise.resolve(flows) }));
+  assert.is(found['nic'], 'left: br-ex: flows beside NORMAL');
+  const { bridge: _bridge, ...silent } = machine();
+  assert.is((await plans(here('netdev'), silent))['nic'], 'left: br-ex: nobody to ask');
+  const { placement } = await place(desired, here('netdev'), silent);
+  assert.is(placement.providers.size, 0);
+});
+
+test.run();
