@@ -15,9 +15,9 @@ import type { View } from '../southbound/view.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { differing, invisible, localTables, modified, movesEverything, movesMacs,
   movesResidents, touched } from './changes.js';
-import { compileFlow, tableOf, type Dependency, type FlowResult, type Scope } from './flow.js';
+import { compileFlow, forgetTexts, tableOf, type Dependency, type Scope } from './flow.js';
 import { compileMacs } from './macs.js';
-import { isDatapathKey, isPortKey, MULTICAST_KEY } from './limits.js';
+import { isDatapathKey, isPortKey, MULTICAST_KEY, type Refusal } from './limits.js';
 import type { Change, Desired, MacBindingEntry, Stage, Unsupported } from './model.js';
 import { compilePhysical, movePorts, type LocalView, type Moved, type Physical }
   from './physical.js';
@@ -32,17 +32,40 @@ interface Flow {
   readonly datapaths: readonly Uuid[];
   /** Undefined: a table that does not exist; kept to be reported. */
   readonly table: number | undefined;
-  /** By datapath, or for all of a kind when it is the same for them. */
-  readonly results: Map<Uuid | 'routers' | 'switches', Use>;
+  /** By datapath, or for all of a kind when it is the same for them. Most flows have one. */
+  uses: Use | Map<Use['of'], Use> | undefined;
 }
 /** A result with what it was made for: what its dependencies lead to. */
 interface Use {
-  readonly flow: Flow; readonly of: Uuid | 'routers' | 'switches'; readonly result: FlowResult;
+  readonly flow: Flow; readonly of: Uuid | 'routers' | 'switches';
+  readonly candidates: readonly Candidate[];
+  readonly refusal: Refusal | undefined;
+  /** All uses of each name that this one depends on: the sets of `users`. */
+  readonly among: readonly Set<Use>[];
 }
 
 /** A stage and what it leaves to OVS. */
 interface Built { readonly stage: Stage; readonly unsupported: readonly Unsupported[] }
 
+function useOf({ uses }: Flow, of: Use['of']): Use | undefined {
+  return uses instanceof Map ? uses.get(of) : uses?.of === of ? uses : undefined;
+}
+function* usesOf({ uses }: Flow): Generator<Use, void> {
+  if (uses instanceof Map) yield* uses.values();
+  else if (uses) yield uses;
+}
+function addUse(flow: Flow, use: Use): void {
+  if (flow.uses instanceof Map) flow.uses.set(use.of, use);
+  else if (!flow.uses || flow.uses.of === use.of) flow.uses = use;
+  else flow.uses = new Map([[flow.uses.of, flow.uses], [use.of, use]]);
+}
+function deleteUse(flow: Flow, use: Use): void {
+  if (useOf(flow, use.of) !== use) return;
+  if (flow.uses instanceof Map) flow.uses.delete(use.of);
+  else flow.uses = undefined;
+}
+
+const nowhereElse: readonly never[] = [];
 const noDatapaths: ReadonlySet<Uuid> = new Set();
 
 type Dirty = Map<Uuid, Set<number>>;
@@ -142,6 +165,7 @@ export class Compiler {
     yield;
     if (moved) yield* this.followLocal(dirty);
     yield* this.build(dirty);
+    if (!known) forgetTexts(release);
     const before = known && this.physical && this.macs
       && { ports: this.physical.ports, macs: this.macs };
     const everywhere = !known || known.some(movesEverything) || here !== this.here
@@ -268,8 +292,8 @@ export class Compiler {
   }
 
   private forgetResult(use: Use): void {
-    if (use.flow.results.get(use.of) === use) use.flow.results.delete(use.of);
-    for (const name of use.result.dependencies) this.users.get(name)?.delete(use);
+    deleteUse(use.flow, use);
+    for (const uses of use.among) uses.delete(use);
   }
 
   private portSecurityOf(change: RowChange, dirty: Dirty): void {
@@ -285,7 +309,7 @@ export class Compiler {
     const grouped = group === undefined ? undefined
       : this.at.view.southbound.Logical_DP_Group.get(group)?.datapaths;
     const datapaths = row.logical_datapath !== undefined ? [row.logical_datapath] : grouped ?? [];
-    const flow: Flow = { row, datapaths, table: tableOf(row), results: new Map() };
+    const flow: Flow = { row, datapaths, table: tableOf(row), uses: undefined };
     this.flows.set(row._uuid, flow);
     if (group !== undefined) addTo(this.groupUsers, group, flow);
     if (flow.table === undefined) return this.recount([nowhere(row)], 1);
@@ -307,7 +331,7 @@ export class Compiler {
       this.members.get(datapath)?.get(flow.table)?.delete(flow);
       addTo(dirty, datapath, flow.table);
     }
-    for (const use of flow.results.values()) this.forgetResult(use);
+    for (const use of [...usesOf(flow)]) this.forgetResult(use);
   }
 
   /** Datapaths that became local, or changed their key, are built; others are forgotten. */
@@ -323,7 +347,7 @@ export class Compiler {
       for (const [table, flows] of this.members.get(uuid) ?? []) {
         addTo(dirty, uuid, table);
         for (const flow of flows) {
-          const use = flow.results.get(uuid);
+          const use = useOf(flow, uuid);
           if (use) this.forgetResult(use);
         }
       }
@@ -415,17 +439,24 @@ export class Compiler {
     return list;
   }
 
-  private result(flow: Flow, scope: Scope): FlowResult {
+  private result(flow: Flow, scope: Scope): Use {
     const shared = scope.router ? 'routers' : 'switches';
-    const known = flow.results.get(shared) ?? flow.results.get(scope.datapath);
-    if (known) return known.result;
+    const known = useOf(flow, shared) ?? useOf(flow, scope.datapath);
+    if (known) return known;
     this.work.flows += 1;
-    const result = compileFlow(flow.row, scope, this.release);
-    const of = result.perDatapath ? scope.datapath : shared;
-    const use: Use = { flow, of, result };
-    flow.results.set(of, use);
-    for (const name of result.dependencies) addTo(this.users, name, use);
-    return result;
+    const { candidates, refusal, dependencies, perDatapath } =
+      compileFlow(flow.row, scope, this.release);
+    const among: Set<Use>[] = [];
+    for (const name of dependencies) {
+      let uses = this.users.get(name);
+      if (!uses) this.users.set(name, uses = new Set());
+      among.push(uses);
+    }
+    const use: Use = { flow, of: perDatapath ? scope.datapath : shared, candidates, refusal,
+      among: among.length === 0 ? nowhereElse : among };
+    addUse(flow, use);
+    for (const uses of among) uses.add(use);
+    return use;
   }
 
   private scope(datapath: Uuid, datapathKey: number): Scope {

@@ -3,18 +3,20 @@
  * everything outside the text that the result depends on.
  */
 import { TABLE_EGRESS } from '../abi/generated.js';
-import type { Constant, Environment, Expr, ParsedActions } from '../lflow/ast.js';
+import type { Action, Constant, Environment, Expr, ParsedActions } from '../lflow/ast.js';
 import { annotate } from '../lflow/annotate.js';
 import { combine } from '../lflow/expr.js';
 import { symbolTable } from '../lflow/fields.js';
-import { parseActions } from '../lflow/action_parse.js';
+import { forgetActions, parseActions } from '../lflow/action_parse.js';
 import { parseExpr } from '../lflow/parse.js';
 import { simplify } from '../lflow/simplify.js';
 import type { LogicalFlow, Uuid } from '../southbound/rows.js';
 import { asksController, compileActions, type Compiled } from './action.js';
 import { TABLES_PER_PIPELINE, type Refusal } from './limits.js';
-import { compileMatch, everything, type MatchContext, type Term } from './match.js';
-import { punt } from './program.js';
+import { forgetClauses, operandsOf, prerequisite } from './clauses.js';
+import { compileMatch, everything, type MatchContext, type Matched, type Term }
+  from './match.js';
+import { lean, punt } from './program.js';
 import { candidate, type Candidate } from './stage.js';
 
 /** A name that a flow's text refers to: what kind, and in which datapath if it matters. */
@@ -46,15 +48,18 @@ export interface Scope {
 
 export interface FlowResult {
   readonly candidates: readonly Candidate[];
-  readonly refusal?: Refusal;
+  readonly refusal: Refusal | undefined;
   readonly dependencies: ReadonlySet<Dependency>;
   /** The result holds for one datapath only: the text names ports or port groups. */
   readonly perDatapath: boolean;
 }
 
+const independent: ReadonlySet<Dependency> = new Set();
+
 /** A scope that remembers what it was asked. */
 class Recorder implements Environment, MatchContext {
-  readonly dependencies = new Set<Dependency>();
+  /** Most flows refer to nothing. */
+  dependencies: ReadonlySet<Dependency> = independent;
   perDatapath = false;
   /** The first name that OVN would not know: it skips such a flow. */
   missing: string | undefined;
@@ -64,32 +69,36 @@ class Recorder implements Environment, MatchContext {
     this.own = pipeline === 'ingress' ? 'inport' : 'outport';
   }
 
+  private depend(on: Dependency): void {
+    if (this.dependencies === independent) this.dependencies = new Set([on]);
+    else (this.dependencies as Set<Dependency>).add(on);
+  }
   private found<T>(name: string, value: T | undefined): T | undefined {
     if (value === undefined) this.missing ??= name;
     return value;
   }
-  addressSet = (name: string): readonly Constant[] | undefined => {
-    this.dependencies.add(`set:${name}`);
+  addressSet(name: string): readonly Constant[] | undefined {
+    this.depend(`set:${name}`);
     return this.found('$' + name, this.scope.addressSet(name));
-  };
-  portGroup = (name: string): readonly string[] | undefined => {
+  }
+  portGroup(name: string): readonly string[] | undefined {
     const rowName = `${this.scope.datapathKey}_${name}`;
     this.perDatapath = true;
-    this.dependencies.add(`group:${rowName}`);
+    this.depend(`group:${rowName}`);
     return this.found('@' + name, this.scope.portGroup(rowName));
-  };
-  template = (name: string): string | undefined => {
-    this.dependencies.add(`template:${name}`);
+  }
+  template(name: string): string | undefined {
+    this.depend(`template:${name}`);
     return this.found('^' + name, this.scope.template(name));
-  };
+  }
   /** As lookup_port_cb() in OVN v23.03.1, controller/lflow.c. */
   port(name: string): number | undefined {
     if (name === 'none') return 0;
     this.perDatapath = true;
-    this.dependencies.add(`port:${name}`);
+    this.depend(`port:${name}`);
     const key = this.scope.portKey(name);
     if (key !== undefined) return key;
-    this.dependencies.add(`multicast:${this.scope.datapath}/${name}`);
+    this.depend(`multicast:${this.scope.datapath}/${name}`);
     return this.scope.multicastKey(name);
   }
   agesMacs(): boolean {
@@ -99,11 +108,11 @@ class Recorder implements Environment, MatchContext {
   elsewhere(symbol: string, port: string): boolean {
     if (symbol !== this.own) return false;
     this.perDatapath = true;
-    this.dependencies.add(`port:${port}`);
+    this.depend(`port:${port}`);
     return this.scope.elsewhere?.(port) ?? false;
   }
   resident(port: string): boolean {
-    this.dependencies.add(`port:${port}`);
+    this.depend(`port:${port}`);
     return this.scope.resident(port);
   }
 }
@@ -118,15 +127,23 @@ function actionsOf(row: FlowText, release: string, recorder: Recorder): ParsedAc
   return parseActions(row.actions, context, symbolTable(release), recorder);
 }
 
-/** Annotated and simplified conjunction of match and prerequisites, or what is wrong. */
-function matchOf(
-  row: FlowText, prereqs: Expr | undefined, release: string, recorder: Recorder,
-): { readonly expr: Expr } | { readonly problem: string } {
+/** The match with the prerequisites of the actions, or what is wrong with it. */
+function matchOf(row: FlowText, prereqs: Expr | undefined, release: string, recorder: Recorder):
+  Matched | { readonly problem: string } {
   const table = symbolTable(release, row.tags.get('acl_ct_translation') === 'true');
+  const language = { table, release };
+  const required = prereqs && prerequisite(prereqs, language);
+  const parts = prereqs && !required ? undefined : operandsOf(row.match, language, recorder);
+  if (parts) {
+    const matched = compileMatch(required ? [...parts, required] : parts, recorder);
+    // Together they may be less than one by one.
+    if (matched.widened === undefined) return matched;
+  }
   const { expr, problems } = parseExpr(row.match, table, recorder);
   if (!expr) return { problem: problems[0]?.message ?? 'no expression' };
   const annotated = annotate(prereqs ? combine('and', [expr, prereqs]) : expr, table);
-  return 'expr' in annotated ? { expr: simplify(annotated.expr, { release }) } : annotated;
+  return 'expr' in annotated ? compileMatch([simplify(annotated.expr, { release })], recorder)
+    : annotated;
 }
 
 function candidates(
@@ -137,7 +154,7 @@ function candidates(
   const { _uuid: flow } = row;
   const priority = Math.max(0, Math.min(row.priority, PRIORITIES));
   return terms.map((term) =>
-    candidate({ term, priority, program, args, buckets, drop, flow, widened }));
+    candidate({ term: lean(term), priority, program, args, buckets, drop, flow, widened }));
 }
 
 /** How the detail of a refusal begins that is a mistake of ours: the agent logs it. */
@@ -191,54 +208,51 @@ function understood(row: FlowText, release: string, recorder: Recorder): Meaning
   // OVN skips a flow that names what does not exist.
   if (recorder.missing !== undefined) return unknown([], recorder.missing);
   if ('problem' in match) return unknown([everything], `match: ${match.problem}`);
-  const { terms, widened } = compileMatch([match.expr], recorder);
+  const { terms, widened } = match;
   if (widened !== undefined) return unknown(terms, widened);
   if (!actions) {
     // The prerequisites of the actions are unknown with them: the match may be too wide.
     const detail = `actions: ${problems[0]?.message ?? 'none'}`;
     return meaning(terms, { reason: 'UNSUPPORTED_ACTION', detail }, true);
   }
-  const { pipeline } = row, { router } = recorder.scope;
-  const metered = row.controller_meter !== undefined && asksController(actions);
-  return meaning(terms, metered ? meterRefusal
-    : compileActions(actions, recorder, { pipeline, table: row.table_id, router }));
+  return meaning(terms, effectOf(row, actions, recorder));
 }
 
-/** Meanings of texts that name nothing: the same for all flows, datapaths and times. */
-const meanings = new Map<string, Meaning>();
-/** Texts that are remembered: more than a large cloud has different ones; then anew. */
-const MEANINGS = 200_000;
+/** What action lists that ask for nothing come to, for each place that they stand at. */
+const effects = new WeakMap<readonly Action[], Map<boolean, Compiled | Refusal>>();
 
-/** What a text that refers to anything must contain: a string, a set, a template. */
-const names = /["@$^]/;
-
-function remembered(row: FlowText, scope: Scope, release: string): Meaning {
-  if (names.test(row.match) || names.test(row.actions)) return meaningOf(row, scope, release);
-  const { pipeline, table_id, match, actions, tags, controller_meter: meter } = row;
-  const translation = tags.get('acl_ct_translation') ?? '';
-  const kind = `${scope.router} ${scope.agesMacs ?? false}`;
-  const place = `${kind} ${release} ${pipeline} ${table_id} ${translation} ${meter ?? ''}`;
-  const text = `${place}\n${match}\n${actions}`;
-  const known = meanings.get(text);
-  if (known) return known;
-  const meaning = meaningOf(row, scope, release);
-  if (meaning.dependencies.size === 0) {
-    if (meanings.size >= MEANINGS) meanings.clear();
-    meanings.set(text, meaning);
+function effectOf(row: FlowText, actions: readonly Action[], recorder: Recorder):
+  Compiled | Refusal {
+  const metered = row.controller_meter !== undefined && asksController(actions);
+  if (metered) return meterRefusal;
+  const { pipeline, table_id: table } = row, { router } = recorder.scope;
+  const before = effects.get(actions)?.get(router);
+  if (before) return before;
+  const effect = compileActions(actions, recorder, { pipeline, table, router });
+  // Where match and actions have asked for nothing, the actions have not.
+  if (!recorder.perDatapath && recorder.dependencies.size === 0) {
+    effects.set(actions, (effects.get(actions) ?? new Map()).set(router, effect));
   }
-  return meaning;
+  return effect;
+}
+
+/** Forgets texts that were parsed. */
+export function forgetTexts(release: string): void {
+  forgetActions(symbolTable(release));
+  for (const translation of [false, true]) forgetClauses(symbolTable(release, translation));
 }
 
 /** Compiles `row` for the datapath of `scope`. `release` is the one that wrote the text. */
 export function compileFlow(row: FlowText, scope: Scope, release: string): FlowResult {
-  const { terms, effect: meant, widened: wide, ...rest } = remembered(row, scope, release);
+  const { terms, effect: meant, widened: wide, dependencies, perDatapath } =
+    meaningOf(row, scope, release);
   const outside = outsideOf(row);
   const effect: Compiled | Refusal =
     outside === undefined ? meant : { reason: 'UNSUPPORTED_MATCH', detail: outside };
   const list = candidates(row, terms, effect, wide || outside !== undefined);
   // What matches nothing on this chassis keeps no packet from the fast path.
   const refused = 'reason' in effect && list.length > 0;
-  return { candidates: list, ...rest, ...(refused ? { refusal: effect } : {}) };
+  return { candidates: list, dependencies, perDatapath, refusal: refused ? effect : undefined };
 }
 
 /** What is outside of what every schema so far allows; such a flow is a barrier. */

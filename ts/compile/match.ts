@@ -184,15 +184,13 @@ function shortened(t: Term): Term {
   return { words: cut(t.words), masks: cut(t.masks), values: cut(t.values) };
 }
 
-/**
- * Terms of the conjunction of `exprs`, which are annotated and simplified. No terms: the
- * match is false. Undefined operands are true.
- */
-export function compileMatch(
-  exprs: readonly (Expr | undefined)[], context: MatchContext,
-): Matched {
+/** An expression, annotated and simplified, or its terms. */
+export type Operand = Expr | readonly Term[];
+
+/** Terms of the conjunction of `operands`. No terms: the match is false. */
+export function compileMatch(given: readonly Operand[], context: MatchContext): Matched {
   const matcher = new Matcher(context);
-  const operands = exprs.flatMap((e) => (e ? [matcher.terms(e)] : []));
+  const operands = given.map((e) => ('kind' in e ? matcher.terms(e) : e));
   let terms = distinct(matcher.and(operands));
   if (!terms.every(fits)) {
     matcher.widen(`match on more than ${KEY_WORDS_L} words`);

@@ -69,6 +69,13 @@ export function shapeOf(term: Term): TupleShape {
   return term.shape = shape;
 }
 
+/** The same term with its shape's own arrays: there are a hundred thousand of them. */
+export function lean(term: Term): Term {
+  const shape = shapeOf(term);
+  return term.words === shape.words ? term
+    : { words: shape.words, masks: shape.masks, values: term.values, shape };
+}
+
 /** A text that is equal for equal shapes. */
 export function shapeText(shape: TupleShape): string {
   return shapeTexts.get(shape) ?? shape.words.join() + '/' + shape.masks.join();

@@ -11,8 +11,13 @@ import { isObject, type Json } from './rpc.js';
 type Atom = string | number | boolean;
 export type AtomType = 'string' | 'integer' | 'real' | 'boolean' | 'uuid';
 type ReadAtom = Exclude<AtomType, 'real'>;
-/** `T`: one value; `T?`: undefined when empty; `T*`: an ascending array; `map`: of strings. */
-export type Shape = ReadAtom | `${ReadAtom}?` | `${ReadAtom}*` | 'map';
+/**
+ * `T`: one value; `T?`: undefined when empty; `T*`: an ascending array; `map`: of strings.
+ * For columns that very many rows have: `string=`, of which equal ones are kept once, and
+ * `map:KEY,KEY`, of which nothing but these keys is read and equal ones are kept once.
+ */
+export type Shape = ReadAtom | `${ReadAtom}?` | `${ReadAtom}*` | 'string=' | 'map'
+  | `map:${string}`;
 export type Value = Atom | undefined | readonly Atom[] | ReadonlyMap<string, string>;
 export type Row = { readonly _uuid: string; readonly [column: string]: Value };
 
@@ -88,19 +93,21 @@ const emptyMap: ReadonlyMap<string, string> = new Map();
 export function codecOf(shape: Shape, type: ColumnType | undefined): Codec | string {
   // ovsdb_type_is_composite of OVS: only then is a difference not the new value itself.
   const composite = (type?.max ?? Infinity) > 1;
-  if (shape === 'map') {
+  if (shape.startsWith('map')) {
     if (type !== undefined && (type.key !== 'string' || type.value !== 'string')) {
       return 'is no map of strings';
     }
+    if (shape !== 'map') return partCodec(shape.slice('map:'.length).split(','), composite);
     return { empty: emptyMap, decode: decodeMap, patch: composite ? patchMap : replace(decodeMap) };
   }
   const suffix = shape.at(-1);
-  const atom = shape.replace(/[?*]$/, '') as ReadAtom;
+  const atom = shape.replace(/[?*=]$/, '') as ReadAtom;
   if (type !== undefined && (type.key !== atom || type.value !== undefined)) {
     return `is of type ${type.key}${type.value === undefined ? '' : ' map'}, not ${atom}`;
   }
   if (suffix === '*') return setCodec(atom, composite);
   if (type !== undefined && composite) return `is a set, not one ${atom}`;
+  if (suffix === '=') return onceCodec(singleCodec('string', type, ''));
   return singleCodec(atom, type, suffix === '?' ? undefined : defaults[atom]);
 }
 
@@ -156,6 +163,50 @@ function singleCodec(
   return { empty: scalar ? defaults[atom] : empty, decode, patch: replace(decode) };
 }
 
+/** Values by a text; forgotten when there are very many, so that what is gone is let go. */
+class Pool<V> {
+  readonly #known = new Map<string, V>();
+  once(text: string, value: () => V): V {
+    let found = this.#known.get(text);
+    if (found === undefined) {
+      if (this.#known.size >= POOL) this.#known.clear();
+      this.#known.set(text, found = value());
+    }
+    return found;
+  }
+}
+const POOL = 100_000;
+
+function onceCodec({ empty, decode }: Codec): Codec {
+  const pool = new Pool<string>();
+  const once: Codec['decode'] = (json) => {
+    const value = decode(json);
+    return typeof value === 'string' ? pool.once(value, () => value) : value;
+  };
+  return { empty, decode: once, patch: replace(once) };
+}
+
+/** Reads a map as far as `keys` go. */
+function partCodec(keys: readonly string[], composite: boolean): Codec {
+  const pool = new Pool<ReadonlyMap<string, string>>();
+  const part = (pairs: ReadonlyMap<string, string>): ReadonlyMap<string, string> => {
+    const kept = keys.flatMap((key) => {
+      const value = pairs.get(key);
+      return value === undefined ? [] : [[key, value] as const];
+    });
+    return kept.length === 0 ? emptyMap : pool.once(kept.join('\0'), () => new Map(kept));
+  };
+  const decode: Codec['decode'] = (json) => {
+    const pairs = decodeMap(json);
+    return pairs === bad ? bad : pairs.size === 0 ? emptyMap : part(pairs);
+  };
+  const patch: Codec['patch'] = (old, difference) => {
+    const pairs = decodeMap(difference);
+    return pairs === bad ? bad : part(patched(old as ReadonlyMap<string, string>, part(pairs)));
+  };
+  return { empty: emptyMap, decode, patch: composite ? patch : replace(decode) };
+}
+
 function decodeMap(json: Json): ReadonlyMap<string, string> | typeof bad {
   if (!Array.isArray(json) || json[0] !== 'map' || !Array.isArray(json[1])) return bad;
   const pairs = json[1] as Json[];
@@ -172,8 +223,12 @@ function decodeMap(json: Json): ReadonlyMap<string, string> | typeof bad {
 
 function patchMap(old: Value, difference: Json): Value | typeof bad {
   const changes = decodeMap(difference);
-  if (changes === bad) return bad;
-  const map = new Map(old as ReadonlyMap<string, string>);
+  return changes === bad ? bad : patched(old as ReadonlyMap<string, string>, changes);
+}
+
+function patched(old: ReadonlyMap<string, string>, changes: ReadonlyMap<string, string>):
+  ReadonlyMap<string, string> {
+  const map = new Map(old);
   for (const [key, value] of changes) {
     // A pair that both have is gone; one with another value is the new one.
     if (map.get(key) === value) map.delete(key);

@@ -29,9 +29,11 @@ export interface LogicalFlow {
   readonly priority: number;
   readonly match: string;
   readonly actions: string;
+  /** Only `in_out_port` and `acl_ct_translation`. */
   readonly tags: StringMap;
   /** Meter that limits what ovn-controller is sent. */
   readonly controller_meter?: string | undefined;
+  /** Only `stage-name`. */
   readonly external_ids: StringMap;
 }
 export interface LogicalDpGroup { readonly _uuid: Uuid; readonly datapaths: readonly Uuid[] }

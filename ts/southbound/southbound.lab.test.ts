@@ -81,9 +81,6 @@ test("Neutron's database: loads whole, follows, survives a restart by difference
   const hv1 = view.chassisByName('hv1')!;
   assert.is(view.encapsOf(hv1)[0]!.type, 'geneve');
   assert.ok(localDatapaths(view, hv1).size > 0);
-  for (const datapath of southbound.Datapath_Binding.values()) {
-    assert.ok([...view.flowsOf(datapath._uuid)].length > 50, 'flows through groups');
-  }
   const flow = [...southbound.Logical_Flow.values()][0]!;
   transact('sb', addressSet('new', '10.0.0.1'),
     { op: 'update', table: 'Logical_Flow', where: [['_uuid', '==', ['uuid', flow._uuid]]],

@@ -7,12 +7,12 @@ import type { TableName, Tables } from './rows.js';
 
 /** The one shape (ovsdb/schema.ts) that reads as type V. */
 type ShapeOf<V> =
-  [V] extends [ReadonlyMap<string, string>] ? 'map'
+  [V] extends [ReadonlyMap<string, string>] ? 'map' | `map:${string}`
   : [V] extends [readonly unknown[]] ? 'uuid*' | 'string*'
   : undefined extends V ? OptionalShapeOf<Exclude<V, undefined>>
   : ScalarShapeOf<V>;
 type ScalarShapeOf<V> = [V] extends [number] ? 'integer' : [V] extends [boolean] ? 'boolean'
-  : 'string' | 'uuid';
+  : 'string' | 'string=' | 'uuid';
 type OptionalShapeOf<V> = [V] extends [number] ? 'integer?' : [V] extends [boolean] ? 'boolean?'
   : 'string?' | 'uuid?';
 type Shapes = {
@@ -32,8 +32,9 @@ export const tables: Shapes = {
   Port_Group: { name: 'string', ports: 'string*' },
   Logical_Flow: {
     logical_datapath: 'uuid?', logical_dp_group: 'uuid?', pipeline: 'string',
-    table_id: 'integer', priority: 'integer', match: 'string', actions: 'string',
-    tags: 'map', controller_meter: 'string?', external_ids: 'map',
+    table_id: 'integer', priority: 'integer', match: 'string', actions: 'string=',
+    tags: 'map:in_out_port,acl_ct_translation', controller_meter: 'string?',
+    external_ids: 'map:stage-name',
   },
   Logical_DP_Group: { datapaths: 'uuid*' },
   Multicast_Group: { datapath: 'uuid', name: 'string', tunnel_key: 'integer', ports: 'uuid*' },

@@ -75,10 +75,6 @@ test('joins: keys, names, peers, and flows by datapath and group', () => {
     tunnel_key: 1, options: new Map([['peer', 'lr-sw']]) });
   rows.set('Port_Binding', 'p2', { logical_port: 'lr-sw', type: 'patch', datapath: 'lr',
     tunnel_key: 1, options: new Map([['peer', 'sw-lr']]) });
-  rows.set('Logical_DP_Group', 'g', { datapaths: ['sw', 'lr'] });
-  rows.set('Logical_Flow', 'f1', { logical_datapath: 'sw' });
-  rows.set('Logical_Flow', 'f2', { logical_dp_group: 'g' });
-  rows.set('Logical_Flow', 'f3', { logical_datapath: 'sw', logical_dp_group: 'g' });
   const view = new View(rows.southbound);
   assert.is(view.datapathByKey(2)?._uuid, 'lr');
   assert.is(view.datapathByKey(3), undefined);
@@ -86,12 +82,6 @@ test('joins: keys, names, peers, and flows by datapath and group', () => {
   assert.not(view.isRouter(view.datapathByKey(1)!));
   assert.is(view.peerOf(view.portByName('sw-lr')!)?._uuid, 'p2');
   assert.is(view.portByKey('lr', 1)?._uuid, 'p2');
-  const flows = (datapath: string): string[] =>
-    [...view.flowsOf(datapath)].map((f) => f._uuid).sort();
-  assert.equal(flows('sw'), ['f1', 'f2', 'f3']);
-  assert.equal(flows('lr'), ['f2', 'f3']);
-  view.apply([rows.set('Logical_DP_Group', 'g', { datapaths: ['lr'] })]);
-  assert.equal(flows('sw'), ['f1', 'f3']);
 });
 
 /** sw1 - lr - sw2, sw1 - gateway router gw - ext; and lone. */

@@ -4,7 +4,7 @@
  * equal to one that followed.
  */
 import type {
-  AddressSet, Chassis, DatapathBinding, Encap, LogicalFlow, MacBinding, MulticastGroup,
+  AddressSet, Chassis, DatapathBinding, Encap, MacBinding, MulticastGroup,
   PortBinding, PortGroup, RowChange, Southbound, StaticMacBinding, TableName, Tables, Uuid,
 } from './rows.js';
 
@@ -34,9 +34,6 @@ const definitions = {
     crossing.has(row.type) ? [row.datapath] : []),
   crossingsByPeer: index('Port_Binding', (row) =>
     crossing.has(row.type) ? [row.options.get('peer')] : []),
-  flowsByDatapath: index('Logical_Flow', (row) => [row.logical_datapath]),
-  flowsByGroup: index('Logical_Flow', (row) => [row.logical_dp_group]),
-  groupsByDatapath: index('Logical_DP_Group', (row) => row.datapaths),
   multicastByDatapath: index('Multicast_Group', (row) => [row.datapath]),
   chassisByName: index('Chassis', (row) => [row.name]),
   portGroupByName: index('Port_Group', (row) => [row.name]),
@@ -156,17 +153,6 @@ export class View {
   peerOf(port: PortBinding): PortBinding | undefined {
     const name = crossing.has(port.type) ? port.options.get('peer') : undefined;
     return name === undefined ? undefined : this.portByName(name);
-  }
-
-  /** A datapath's flows: its own and those of the groups that it is in, each once. */
-  *flowsOf(datapath: Uuid): Generator<LogicalFlow, void> {
-    const own = this.all('flowsByDatapath', datapath);
-    yield* own.values();
-    for (const group of this.all('groupsByDatapath', datapath).keys()) {
-      for (const flow of this.all('flowsByGroup', group).values()) {
-        if (!own.has(flow._uuid)) yield flow;
-      }
-    }
   }
 
   /** Everything the indexes hold, in an order that does not tell how they came to it. */
