@@ -17,7 +17,7 @@ import { differing, invisible, localTables, modified, movesEverything, movesMacs
   movesResidents, touched } from './changes.js';
 import { compileFlow, forgetTexts, tableOf, type Dependency, type Scope } from './flow.js';
 import { compileMacs } from './macs.js';
-import { isDatapathKey, isPortKey, MULTICAST_KEY, type Refusal } from './limits.js';
+import { isDatapathKey, isPortKey, MULTICAST_KEY } from './limits.js';
 import type { Change, Desired, MacBindingEntry, Stage, Unsupported } from './model.js';
 import { compilePhysical, movePorts, type LocalView, type Moved, type Physical }
   from './physical.js';
@@ -25,45 +25,10 @@ import { portSecurity } from './portsec.js';
 import { ProviderMacs } from './provider.js';
 import { Residents } from './residency.js';
 import { buildStage, onlyNext, type Candidate } from './stage.js';
-
-/** A row of Logical_Flow with what it was compiled to. */
-interface Flow {
-  readonly row: LogicalFlow;
-  readonly datapaths: readonly Uuid[];
-  /** Undefined: a table that does not exist; kept to be reported. */
-  readonly table: number | undefined;
-  /** By datapath, or for all of a kind when it is the same for them. Most flows have one. */
-  uses: Use | Map<Use['of'], Use> | undefined;
-}
-/** A result with what it was made for: what its dependencies lead to. */
-interface Use {
-  readonly flow: Flow; readonly of: Uuid | 'routers' | 'switches';
-  readonly candidates: readonly Candidate[];
-  readonly refusal: Refusal | undefined;
-  /** All uses of each name that this one depends on: the sets of `users`. */
-  readonly among: readonly Set<Use>[];
-}
+import { addUse, deleteUse, useOf, usesOf, type Flow, type Use } from './uses.js';
 
 /** A stage and what it leaves to OVS. */
 interface Built { readonly stage: Stage; readonly unsupported: readonly Unsupported[] }
-
-function useOf({ uses }: Flow, of: Use['of']): Use | undefined {
-  return uses instanceof Map ? uses.get(of) : uses?.of === of ? uses : undefined;
-}
-function* usesOf({ uses }: Flow): Generator<Use, void> {
-  if (uses instanceof Map) yield* uses.values();
-  else if (uses) yield uses;
-}
-function addUse(flow: Flow, use: Use): void {
-  if (flow.uses instanceof Map) flow.uses.set(use.of, use);
-  else if (!flow.uses || flow.uses.of === use.of) flow.uses = use;
-  else flow.uses = new Map([[flow.uses.of, flow.uses], [use.of, use]]);
-}
-function deleteUse(flow: Flow, use: Use): void {
-  if (useOf(flow, use.of) !== use) return;
-  if (flow.uses instanceof Map) flow.uses.delete(use.of);
-  else flow.uses = undefined;
-}
 
 const nowhereElse: readonly never[] = [];
 const noDatapaths: ReadonlySet<Uuid> = new Set();
