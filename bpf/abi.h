@@ -70,12 +70,14 @@ enum flow_word {
  *
  * A stage is named by (datapath key, table). Ingress tables are 0..63, egress
  * tables TABLE_EGRESS + n. Tables from TABLE_SUB are subroutines reached by
- * OP_CALL only (port security); they are compiled like any other stage.
+ * OP_CALL only (port security, learned addresses); they are compiled like any other stage.
  */
 #define TABLE_EGRESS 64
 #define TABLE_SUB 128
 #define TABLE_IN_PORT_SEC (TABLE_SUB + 0)
 #define TABLE_OUT_PORT_SEC (TABLE_SUB + 1)
+#define TABLE_GET_FDB (TABLE_SUB + 2)		/* sets FW_OUTPORT */
+#define TABLE_LOOKUP_FDB (TABLE_SUB + 3)
 
 /* The words a tuple may look at, by size of the rule map that holds it. */
 #define KEY_WORDS_S 2

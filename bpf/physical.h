@@ -165,9 +165,9 @@ static __noinline int physical_output(struct scratch *s)
 		return punt(s, PUNT_INTERNAL);
 	if (!outport)
 		return drop(s, DROP_NO_OUTPORT, FLOW_NONE);
-	if (outport >= MULTICAST_MIN)
-		return punt(s, PUNT_MULTICAST);
 	port = find_port(s, outport);
+	if (outport >= MULTICAST_MIN && !(port && port->kind == PORT_REDIRECT))
+		return punt(s, PUNT_MULTICAST);
 	if (port && port->kind == PORT_REDIRECT && s->table < TABLE_EGRESS) {
 		s->w[FW_OUTPORT] = port->peer_port;
 		port = find_port(s, s->w[FW_OUTPORT]);

@@ -5,7 +5,7 @@
  */
 import {
   answer, CT_LABEL, CT_NAT, CT_RELATED, flowWord as fw, MAC_ANY, opCode, PROGRAM_OPS, RULE_ARGS,
-  TABLE_IN_PORT_SEC, TABLE_OUT_PORT_SEC,
+  TABLE_GET_FDB, TABLE_IN_PORT_SEC, TABLE_LOOKUP_FDB, TABLE_OUT_PORT_SEC,
 } from '../abi/generated.js';
 import type { Action, Constant, Field } from '../lflow/ast.js';
 import {
@@ -34,18 +34,35 @@ function loaded(b: Builder, value: Constant): { value: bigint; mask?: bigint | u
   return { value: BigInt(b.target.port(value.value) ?? 0) };
 }
 
-function callSubTable(sub: number): Handler<'check_in_port_sec' | 'check_out_port_sec'> {
-  return (b, action, rest) => {
-    if (b.args.length > 0 || b.stack.length > 0) refuse('port security check after assignments');
-    const then = new Builder(b.target, b.stand);
-    then.result(action.dst);
-    run(then, rest);
-    const program = finish(then);
-    const calls = program.ops.some((op) => op.code === opCode.OP_CALL);
-    if (calls || then.args.length > 0) refuse('assignments after a port security check');
-    b.end({ code: opCode.OP_CALL, imm: sub, arg: 0, then: program });
-  };
+/** The sub-table decides, then the rest of the actions goes on with its result in `dst`. */
+function call(b: Builder, sub: number, dst: Field | undefined, rest: readonly Action[]): void {
+  if (b.args.length > 0 || b.stack.length > 0) refuse('call of a table after assignments');
+  const then = new Builder(b.target, b.stand);
+  if (dst) then.result(dst);
+  run(then, rest);
+  const program = finish(then);
+  const calls = program.ops.some((op) => op.code === opCode.OP_CALL);
+  if (calls || then.args.length > 0) refuse('assignments after the call of a table');
+  b.end({ code: opCode.OP_CALL, imm: sub, arg: 0, then: program });
 }
+const checks = (sub: number): Handler<'check_in_port_sec' | 'check_out_port_sec'> =>
+  (b, { dst }, rest) => { call(b, sub, dst, rest); };
+
+/** The tables of learned addresses look at, and set, what northd names. */
+function named(field: Field, name: string): void {
+  if (field.symbol.name !== name) refuse(`learned addresses by ${field.symbol.name}`);
+}
+const getFdb: Handler<'get_fdb' | 'get_remote_fdb'> = (b, { name, port, mac }, rest) => {
+  if (name !== 'get_fdb') throw new Refused(refuseAction(name));
+  named(port, 'outport');
+  named(mac, 'eth.dst');
+  call(b, TABLE_GET_FDB, undefined, rest);
+};
+const lookupFdb: Handler<'lookup_fdb'> = (b, { dst, port, mac }, rest) => {
+  named(port, 'inport');
+  named(mac, 'eth.src');
+  call(b, TABLE_LOOKUP_FDB, dst, rest);
+};
 
 const getMac: Handler<'get_arp' | 'get_nd'> = (b, action) => {
   const { dst, imm } = b.address(action.ip);
@@ -179,8 +196,9 @@ const handlers: Handlers = {
     b.ops.push({ code: opCode.OP_PKT_LARGER, arg: b.arg(a.limit) });
     b.result(a.dst);
   },
-  check_in_port_sec: callSubTable(TABLE_IN_PORT_SEC),
-  check_out_port_sec: callSubTable(TABLE_OUT_PORT_SEC),
+  check_in_port_sec: checks(TABLE_IN_PORT_SEC),
+  check_out_port_sec: checks(TABLE_OUT_PORT_SEC),
+  get_fdb: getFdb, lookup_fdb: lookupFdb,
   nd_na: advertisement(0), nd_na_router: advertisement(1),
   icmp4: answering(answer.ANSWER_ICMP), icmp6: answering(answer.ANSWER_ICMP),
   icmp4_error: answering(answer.ANSWER_ICMP_ERROR),

@@ -3,7 +3,7 @@
  * in its text changes, a stage when one of its flows does. What comes out is the same as
  * from a new Compiler (compiler.test.ts).
  */
-import { TABLE_EGRESS, TABLE_IN_PORT_SEC, TABLE_OUT_PORT_SEC } from '../abi/generated.js';
+import { TABLE_EGRESS } from '../abi/generated.js';
 import { finish, type Steps } from '../base/slices.js';
 import { addressSetConstants } from '../lflow/operand.js';
 import type { Constant } from '../lflow/ast.js';
@@ -21,9 +21,9 @@ import { isDatapathKey, isPortKey, MULTICAST_KEY } from './limits.js';
 import type { Change, Desired, MacBindingEntry, Stage, Unsupported } from './model.js';
 import { compilePhysical, movePorts, type LocalView, type Moved, type Physical }
   from './physical.js';
-import { portSecurity } from './portsec.js';
 import { ProviderMacs } from './provider.js';
 import { Residents } from './residency.js';
+import { subTable, subTables, subTablesOf } from './subtables.js';
 import { buildStage, onlyNext, type Candidate } from './stage.js';
 import { addUse, deleteUse, useOf, usesOf, type Flow, type Use } from './uses.js';
 
@@ -170,6 +170,11 @@ export class Compiler {
     const { view } = this.at;
     const datapaths = new Set<Uuid>();
     for (const change of changes) {
+      if (change.table === 'Multicast_Group') {
+        for (const row of [change.old, change.new] as (Tables['Multicast_Group'] | undefined)[]) {
+          if (row) datapaths.add(row.datapath);
+        }
+      }
       if (change.table !== 'Port_Binding') continue;
       for (const row of [change.old, change.new] as (Tables['Port_Binding'] | undefined)[]) {
         // Others on its physical network may share a VLAN with it, or no longer do.
@@ -242,7 +247,7 @@ export class Compiler {
           this.add(flow.row, dirty);
         }
       }
-      if (change.table === 'Port_Binding') this.portSecurityOf(change, dirty);
+      for (const [uuid, table] of subTablesOf(change, this.at.view)) addTo(dirty, uuid, table);
       if (invisible(change)) continue;
       for (const name of touched(change, this.at.chassis?.name)) {
         for (const use of this.users.get(name) ?? []) stale.add(use);
@@ -259,14 +264,6 @@ export class Compiler {
   private forgetResult(use: Use): void {
     deleteUse(use.flow, use);
     for (const uses of use.among) uses.delete(use);
-  }
-
-  private portSecurityOf(change: RowChange, dirty: Dirty): void {
-    for (const row of [change.old, change.new] as (Tables['Port_Binding'] | undefined)[]) {
-      if (!row) continue;
-      addTo(dirty, row.datapath, TABLE_IN_PORT_SEC);
-      addTo(dirty, row.datapath, TABLE_OUT_PORT_SEC);
-    }
   }
 
   private add(row: LogicalFlow, dirty: Dirty): void {
@@ -316,8 +313,7 @@ export class Compiler {
           if (use) this.forgetResult(use);
         }
       }
-      addTo(dirty, uuid, TABLE_IN_PORT_SEC);
-      addTo(dirty, uuid, TABLE_OUT_PORT_SEC);
+      for (const table of subTables) addTo(dirty, uuid, table);
     }
     for (const uuid of [...this.keys.keys()]) if (!this.at.local.has(uuid)) this.forget(uuid);
   }
@@ -387,12 +383,8 @@ export class Compiler {
   private candidates(
     datapath: Uuid, key: number, table: number, refused: Unsupported[],
   ): Candidate[] {
-    if (table === TABLE_IN_PORT_SEC || table === TABLE_OUT_PORT_SEC) {
-      const ports = [...this.at.view.portsOf(datapath).values()]
-        .filter((p) => p.chassis !== undefined && p.chassis === this.at.chassis?._uuid)
-        .map((p) => ({ key: p.tunnel_key, port_security: p.port_security }));
-      return portSecurity(ports, table === TABLE_IN_PORT_SEC ? 'in' : 'out');
-    }
+    const apart = subTable(table, this.at, datapath, key);
+    if (apart) return apart;
     const scope = this.scope(datapath, key);
     const list: Candidate[] = [];
     for (const flow of this.members.get(datapath)?.get(table) ?? []) {

@@ -196,4 +196,41 @@ test('addresses that chassis hide, and always_tunnel, leave provider networks to
   assert.is(placed(all, 'ln', plugged), 'punt several ways to provider networks');
 });
 
+const group = (name: string, key: number, ports: readonly string[]): [string, object] =>
+  [name, { _uuid: name, name, datapath: 'ls', tunnel_key: key, ports }];
+/** ports of the group, what is placed under its key; a zone for each port unless `zones` says. */
+const groups: readonly (readonly [string, readonly string[], string, Partial<LocalChassis>?])[] = [
+  ['the way out alone', ['ln'], 'redirect 2'],
+  ['the way out and VIFs behind it', ['ln', 'far', 'nowhere'], 'redirect 2'],
+  ['one VIF here', ['here', 'far'], 'redirect 1'],
+  ['the way out and a VIF here', ['ln', 'here'], ''],
+  ['a router', ['rtr'], ''],
+  ['nobody here', ['far'], ''],
+  ['a port that is gone', ['ln', 'gone'], ''],
+  ['a metadata port', ['ln', 'meta'], ''],
+  ['a VIF on its way to another chassis', ['ln', 'moving'], ''],
+  ['without a zone', ['ln'], '', { ct_zones: new Map() }],
+  ['a VIF elsewhere, over tunnels', ['here', 'far'], '', { bridge_mappings: none }],
+];
+for (const [name, members, expected, here = {}] of groups) {
+  test(`multicast group of ${name}: ${expected || 'left to OVS'}`, () => {
+    const all = rows({});
+    for (const row of [localnet('ln', 2), port('here', 1, { chassis: 'me' }),
+      port('far', 5, { chassis: 'g1' }), port('nowhere', 6, {}),
+      port('rtr', 7, { type: 'patch' }), port('meta', 8, { type: 'localport' }),
+      port('moving', 9, { chassis: 'g1', additional_chassis: ['me'] })]) {
+      all.Port_Binding.set(row._uuid, row);
+    }
+    all.Multicast_Group.set(...group('g', 0x8001, members) as [string, never]);
+    all.Multicast_Group.set(...group('other', 0x8002, ['here']) as [string, never]);
+    const ct_zones = new Map([...all.Port_Binding.keys()].map((key, i) => [key, i + 1]));
+    const view = new View(all);
+    const at = { view, chassis: all.Chassis.get('me') as Chassis, local: all.Datapath_Binding };
+    const { ports } = compilePhysical(at,
+      { ...localChassis(all, 'me'), ...plugged, ct_zones, ...here });
+    const found = ports.get(`7/${0x8001}`);
+    assert.is(found ? `${found.kind} ${found.peerPort}` : '', expected);
+  });
+}
+
 test.run();

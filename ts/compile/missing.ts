@@ -12,9 +12,9 @@ export interface MissingRow {
 }
 
 /** Without these rows packets abstain by themselves: a datapath, chassis or MAC binding that is
- * not known leads to a punt, a learned address of a bridge is not used. */
+ * not known leads to a punt. */
 const harmless: ReadonlySet<string> = new Set<TableName>(
-  ['Datapath_Binding', 'Chassis', 'MAC_Binding', 'FDB', 'Gateway_Chassis']);
+  ['Datapath_Binding', 'Chassis', 'MAC_Binding', 'Gateway_Chassis']);
 /** Rows that decide within one datapath, and the column that says which. */
 const ofDatapath: ReadonlyMap<string, string> = new Map<TableName, string>(
   [['Multicast_Group', 'datapath'], ['Static_MAC_Binding', 'datapath']]);

@@ -5,6 +5,7 @@
  */
 import type { Chassis, DatapathBinding, Encap, PortBinding, Uuid } from '../southbound/rows.js';
 import type { View } from '../southbound/view.js';
+import { singleGroups } from './group.js';
 import { Localnets, type Localnet } from './localnet.js';
 import { candidates, groupOf, isActive } from './residency.js';
 import type { LocalChassis } from '../vswitch/local.js';
@@ -215,6 +216,10 @@ function placePorts(
     const zone = here.ct_zones.get(p.logical_port) ?? 0;
     ports.set(`${key}/${p.tunnel_key}`, { datapath: key, port: p.tunnel_key,
       logical_port: p.logical_port, zone, ...places.place(p, localnet) });
+  }
+  const groups = at.view.multicastGroupsOf(row._uuid).values();
+  for (const port of singleGroups(groups, key, ports, at, here, localnet)) {
+    ports.set(`${key}/${port.port}`, port);
   }
 }
 

@@ -213,5 +213,3 @@ export function portSecurity(ports: readonly SecuredPort[], direction: 'in' | 'o
   }
   return candidates;
 }
-
-export const subTables = { in: TABLE_IN_PORT_SEC, out: TABLE_OUT_PORT_SEC } as const;

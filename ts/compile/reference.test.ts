@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { TABLE_EGRESS, TABLE_IN_PORT_SEC } from '../abi/generated.js';
+import { TABLE_EGRESS, TABLE_GET_FDB, TABLE_IN_PORT_SEC, TABLE_LOOKUP_FDB }
+  from '../abi/generated.js';
 import { symbolTable } from '../lflow/fields.js';
 import { parseActions } from '../lflow/action_parse.js';
 import { compileActions } from './action.js';
@@ -9,7 +10,9 @@ import type { Desired, Port, Stage } from './model.js';
 import { returns } from './program.js';
 import { walk } from './reference.js';
 import { buildStage, candidate, type Candidate, type Claim } from './stage.js';
-import { packet } from './testing.js';
+import { subTable } from './subtables.js';
+import { emptySouthbound, packet } from './testing.js';
+import { View } from '../southbound/view.js';
 
 const ports = ['a', 'b', 'far', 'patch', 'odd'];
 function flow(text: string, table: number, more: Partial<Claim> = {}): Candidate {
@@ -104,6 +107,33 @@ test('a port security check runs its sub-table and goes on', () => {
     return walk(desired(tables), words).words[0];
   };
   assert.equal([after(1), after(2)], [0x8000, 0]);
+});
+
+test('learned addresses lead to their port, and are known at it', () => {
+  const rows = emptySouthbound();
+  const learned = (uuid: string, mac: string, port_key: number, dp_key = 1): void => {
+    rows.FDB.set(uuid, { _uuid: uuid, mac, port_key, dp_key });
+  };
+  learned('1', '0a:00:00:00:00:07', 2);
+  learned('2', '0a:00:00:00:00:08', 3, 2);
+  learned('3', 'no address', 3);
+  learned('4', '0a:00:00:00:00:09', 0x9000);
+  const at = { view: new View(rows), chassis: undefined, local: new Map() };
+  const table = (number: number) => ({ [`1/${number}`]: subTable(number, at, 'dp', 1)! });
+  const tables = { '1/0': [flow('reg0[11] = lookup_fdb(inport, eth.src); next(1);', 0)],
+    '1/1': [flow('outport = get_fdb(eth.dst); next;', 1)],
+    ...table(TABLE_GET_FDB), ...table(TABLE_LOOKUP_FDB) };
+  const after = (fields: Readonly<Record<string, bigint | number>>) => {
+    const words = packet({ outport: 9, ...fields });
+    words[16] = 1;
+    const { words: w } = walk(desired(tables), words);
+    return [w[15], w[0]];
+  };
+  const [a, b, c] = [0x0a0000000007n, 0x0a0000000008n, 0x0a0000000009n];
+  assert.equal(after({ 'eth.dst': a, 'eth.src': a, inport: 2 }), [2, 0x800]);
+  assert.equal(after({ 'eth.dst': b, 'eth.src': a, inport: 1 }), [0, 0], 'of another datapath');
+  assert.equal(after({ 'eth.dst': c, 'eth.src': b, inport: 3 }), [0x8000, 0], 'an absurd port');
+  assert.is(subTable(0, at, 'dp', 1), undefined);
 });
 
 test('the last hop is for OVS to answer', () => {

@@ -204,8 +204,10 @@ class Walk {
   private outport(): Port | Verdict {
     const key = this.words[fw.FW_OUTPORT]!;
     if (key === 0) return { kind: 'drop', reason: 'NO_OUTPUT', flow: '' };
-    if (key >= 32768) return { kind: 'punt', reason: 'MULTICAST', flow: '' };
     let port = this.desired.ports.get(`${this.datapath}/${key}`);
+    if (key >= 32768 && port?.kind !== 'redirect') {
+      return { kind: 'punt', reason: 'MULTICAST', flow: '' };
+    }
     if (port?.kind === 'redirect') {
       this.words[fw.FW_OUTPORT] = port.peerPort!;
       port = this.desired.ports.get(`${this.datapath}/${port.peerPort}`);

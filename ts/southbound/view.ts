@@ -4,7 +4,7 @@
  * equal to one that followed.
  */
 import type {
-  AddressSet, Chassis, DatapathBinding, Encap, MacBinding, MulticastGroup,
+  AddressSet, Chassis, DatapathBinding, Encap, Fdb, MacBinding, MulticastGroup,
   PortBinding, PortGroup, RowChange, Southbound, StaticMacBinding, TableName, Tables, Uuid,
 } from './rows.js';
 
@@ -136,6 +136,10 @@ export class View {
   }
   staticMacBindingsOf(datapath: Uuid): ReadonlyMap<Uuid, StaticMacBinding> {
     return this.all('staticMacBindingsByDatapath', datapath);
+  }
+  /** Learned addresses of a datapath, by its key. */
+  fdbOf(datapathKey: number): ReadonlyMap<Uuid, Fdb> {
+    return this.all('fdbByDatapathKey', datapathKey);
   }
   multicastGroupsOf(datapath: Uuid): ReadonlyMap<Uuid, MulticastGroup> {
     return this.all('multicastByDatapath', datapath);
