@@ -23,9 +23,10 @@ export interface Instance {
   /** Also the name of its device. */
   readonly name: string;
   readonly network: string;
-  /** Last part of the addresses and the MAC: 3..99, the same digits in all of them. */
+  /** Last part of the addresses, 3..254, in the same digits; also of the MAC. */
   readonly host: number;
-  readonly chassis: string;
+  /** Undefined: nowhere yet. */
+  readonly chassis?: string;
   readonly groups: readonly string[];
   readonly raw?: boolean;
 }
@@ -77,8 +78,13 @@ export function addressIn(cidr: string, host: number): string {
 }
 
 const lengthOf = (cidr: string): string => cidr.split('/')[1] ?? '';
-const macKinds = { instance: 0x3e, router: 0x3d, metadata: 0x3c, floating: 0x3b } as const;
+const macKinds =
+  { instance: 0x3e, router: 0x3d, metadata: 0x3c, floating: 0x3b, gateway: 0x3a } as const;
 type MacKind = keyof typeof macKinds;
+
+const macText = (kind: MacKind, index: number, host: number): string =>
+  ['fa:16', ...[macKinds[kind], index >> 8, index & 255, host]
+    .map((n) => n.toString(16).padStart(2, '0'))].join(':');
 
 export class Cloud {
   constructor(readonly spec: CloudSpec) {}
@@ -88,10 +94,7 @@ export class Cloud {
   router(name: string): Router { return named(this.spec.routers, name); }
 
   mac(kind: MacKind, network: string, host: number): string {
-    const index = this.spec.networks.indexOf(this.network(network));
-    return `fa:16:${macKinds[kind].toString(16)}:${
-      [index >> 8, index & 255].map((n) => n.toString(16).padStart(2, '0')).join(':')
-    }:${String(host).padStart(2, '0')}`;
+    return macText(kind, this.spec.networks.indexOf(this.network(network)), host);
   }
 
   /** Addresses of a host of a network, with or without prefix lengths. */
@@ -112,14 +115,24 @@ export class Cloud {
 
   /** A MAC of a router in a network; several routers may be in an external one. */
   routerMac(router: string, network: string): string {
+    if (this.network(network).external !== true) return this.mac('router', network, 1);
     const index = this.spec.routers.indexOf(this.router(router));
-    return this.mac('router', network, index + 1);
+    return macText('gateway', index, 1);
   }
 
+  /** All of the cloud. */
   operations(): readonly Operation[] {
-    const { networks, instances, groups, routers, balancers = [], domain } = this.spec;
+    return [...this.sharedOperations(), ...this.operationsOf(this.spec)];
+  }
+
+  /** What has to be there before any part of the cloud. */
+  sharedOperations(): readonly Operation[] { return groupRows(dropGroup, dropAcls); }
+
+  /** A part of the cloud, for clouds that are too large for one transaction. */
+  operationsOf(part: Partial<CloudSpec>): readonly Operation[] {
+    const { networks = [], instances = [], groups = [], routers = [], balancers = [] } = part;
+    const { domain } = this.spec;
     return [
-      ...groupRows(dropGroup, dropAcls),
       ...groups.flatMap(({ name, rules, stateless }) => groupRows(groupName(name),
         groupAcls(groupName(name), rules, stateless === true ? 'allow-stateless' : undefined))),
       ...networks.flatMap((network) => this.networkOperations(network)),
@@ -210,7 +223,7 @@ export class Cloud {
   }
 
   /** How the lab starts an instance. */
-  vmSpec({ name, network, host, chassis, raw = false }: Instance): VmSpec {
+  vmSpec({ name, network, host, chassis = '', raw = false }: Instance): VmSpec {
     const external = this.network(network).external === true;
     return { port: name, lport: portName(name), chassis, raw, mac: this.macOf(name),
       ips: raw ? [] : this.ips(network, host, true),
