@@ -1,5 +1,5 @@
 /**
- * Two chassis, two switches, a router, stateless ACLs: the traffic works as before, the fast
+ * Two chassis, two networks, a router, stateless security groups: the traffic works as before, the fast
  * path carries it, goes on without its agent, and OVS takes over when it is detached.
  */
 import { startAgents, type Agent } from './agent.js';
@@ -9,37 +9,41 @@ import { run } from './exec.js';
 import { measureFlood, type Load } from './flood.js';
 import { ethernet, ipPacket, PROTO, typeOf, udp } from './frames.js';
 import { Lab } from './lab.js';
+import { applyCloud, Cloud, type Instance } from './neutron.js';
+import type { GroupRule } from './security_groups.js';
 import { Ledger } from './shares.js';
-import { applyTopology, routerMac, type Topology, type TopologyVm } from './topology.js';
 import type { Vm } from './vm.js';
 
-const place = (port: string, sw: number, host: number, chassis: string): TopologyVm =>
-  ({ port, switch: sw, host, chassis, security: 'addresses' });
+const tenants: readonly GroupRule[] = [
+  { direction: 'to-lport', match: 'ip4 && ip4.src == 10.0.0.0/16' },
+  { direction: 'to-lport', match: 'ip6 && ip6.src == fd00::/16' },
+  { direction: 'to-lport', match: 'icmp6' },
+];
+/** Neutron has no rules that drop: a port is closed by opening all around it. */
+const closedPort = 4444;
+const around: readonly GroupRule[] = ['ip4 && udp', 'ip4 && icmp4', 'ip6',
+  `ip4 && tcp && tcp.dst >= 1 && tcp.dst <= ${closedPort - 1}`,
+  `ip4 && tcp && tcp.dst >= ${closedPort + 1} && tcp.dst <= 65535`,
+].map((match) => ({ direction: 'to-lport', match }));
 
-const ports = ['a1', 'a2', 'a3', 'b1', 'b2', 'f1', 'f2'] as const;
+const place = (name: string, network: string, host: number, chassis: string, group = 'open'):
+Instance => ({ name, network, host, chassis, groups: [group] });
+
 /** The VMs that send and receive the flood have no IP stack that would answer it. */
-const topology: Topology = {
-  name: 'stateless', switches: 2, routed: true,
-  vms: [
-    place('a1', 1, 11, 'c1'), place('a2', 1, 12, 'c1'), place('a3', 1, 13, 'c2'),
-    place('b1', 2, 11, 'c1'), place('b2', 2, 12, 'c2'),
-    { ...place('f1', 1, 21, 'c1'), raw: true }, { ...place('f2', 2, 22, 'c2'), raw: true },
+const cloud = new Cloud({
+  networks: [{ name: 'net-1', subnets: ['10.0.1.0/24', 'fd00:1::/64'] },
+    { name: 'net-2', subnets: ['10.0.2.0/24', 'fd00:2::/64'] }],
+  groups: [{ name: 'open', stateless: true, rules: tenants },
+    { name: 'guarded', stateless: true, closed: true, rules: around }],
+  instances: [
+    place('a1', 'net-1', 11, 'c1'), place('a2', 'net-1', 12, 'c1'),
+    place('a3', 'net-1', 13, 'c2'), place('b1', 'net-2', 11, 'c1'),
+    place('b2', 'net-2', 12, 'c2', 'guarded'),
+    { ...place('f1', 'net-1', 21, 'c1'), raw: true },
+    { ...place('f2', 'net-2', 22, 'c2'), raw: true },
   ],
-  portGroups: { pg_all: ports },
-  addressSets: { as4: ['10.0.1.0/24', '10.0.2.0/24'], as6: ['fd00:1::/64', 'fd00:2::/64'] },
-  acls: [
-    { on: 'pg_all', direction: 'from-lport', priority: 1001, action: 'allow-stateless',
-      match: 'inport == @pg_all && ip' },
-    { on: 'pg_all', direction: 'to-lport', priority: 1001, action: 'allow-stateless',
-      match: 'outport == @pg_all && ip4.src == $as4' },
-    { on: 'pg_all', direction: 'to-lport', priority: 1001, action: 'allow-stateless',
-      match: 'outport == @pg_all && (ip6.src == $as6 || icmp6)' },
-    { on: 'pg_all', direction: 'to-lport', priority: 1002, action: 'drop',
-      match: 'outport == @pg_all && tcp.dst == 4444' },
-    { on: 'pg_all', direction: 'to-lport', priority: 1000, action: 'drop',
-      match: 'outport == @pg_all && ip' },
-  ],
-};
+  routers: [{ name: 'r', networks: ['net-1', 'net-2'] }],
+});
 
 const peers: readonly (readonly [string, string])[] = [
   ['a2', 'same subnet, same chassis'], ['a3', 'same subnet, other chassis'],
@@ -62,8 +66,9 @@ async function traffic(lab: Lab, report: Report, by: string, pings: number): Pro
         bad.length === 0 ? undefined : `failed: ${bad.join(', ')}`);
     }
   }
-  const answers = [await from.connect('10.0.2.12', 4444), await from.connect('10.0.2.12', 4445)];
-  report.check(`${by}: the ACL drops TCP port 4444 and nothing else`,
+  const answers = [await from.connect('10.0.2.12', closedPort),
+    await from.connect('10.0.2.12', closedPort + 1)];
+  report.check(`${by}: the security group drops TCP port ${closedPort} and nothing else`,
     answers.join() === 'silent,refused', answers.join(' and '));
 }
 
@@ -71,7 +76,7 @@ async function traffic(lab: Lab, report: Report, by: string, pings: number): Pro
 function floodFrame(from: Vm): Uint8Array {
   const [src, dst] = ['10.0.1.21', '10.0.2.22'];
   const datagram = udp({ src, dst }, { sport: 9000, dport: 9000 }, new Uint8Array(22));
-  return ethernet({ dst: routerMac(1), src: from.spec.mac, type: typeOf(src) },
+  return ethernet({ dst: cloud.routerMac('r', 'net-1'), src: from.spec.mac, type: typeOf(src) },
     ipPacket({ src, dst, proto: PROTO.udp }, datagram));
 }
 
@@ -117,10 +122,10 @@ async function withoutAgents(lab: Lab, report: Report, agents: readonly Agent[])
 }
 
 export async function stateless(report: Report, options: DemoOptions): Promise<void> {
-  report.step('building OVN: two chassis, two switches, one router, stateless ACLs');
+  report.step('building OVN: two chassis, two networks, one router, stateless groups');
   const lab = await Lab.start({ chassis: ['c1', 'c2'] });
   try {
-    applyTopology(lab, topology);
+    applyCloud(lab, cloud);
     report.step(`lab ${lab.id} is up: ${lab.vms.size} VMs`);
     await traffic(lab, report, 'OVS alone', 3);
     const ovs = await packetRate(lab, report, 'OVS alone');

@@ -33,9 +33,10 @@ export interface Instance {
 
 export interface SecurityGroup {
   readonly name: string;
-  /** Beyond what the default group allows. */
   readonly rules: readonly GroupRule[];
   readonly stateless?: boolean;
+  /** Its members do not reach each other, as those of Neutron's default group do. */
+  readonly closed?: boolean;
 }
 
 export interface FloatingIp {
@@ -133,8 +134,8 @@ export class Cloud {
     const { networks = [], instances = [], groups = [], routers = [], balancers = [] } = part;
     const { domain } = this.spec;
     return [
-      ...groups.flatMap(({ name, rules, stateless }) => groupRows(groupName(name),
-        groupAcls(groupName(name), rules, stateless === true ? 'allow-stateless' : undefined))),
+      ...groups.flatMap(({ name, rules, ...how }) => groupRows(groupName(name),
+        groupAcls(groupName(name), rules, how))),
       ...networks.flatMap((network) => this.networkOperations(network)),
       ...instances.flatMap((instance) => this.instanceOperations(instance)),
       ...routers.flatMap((router) => this.routerOperations(router)),

@@ -14,14 +14,16 @@ const allow = (group: string, { direction, match }: GroupRule, action: Acl['acti
 
 /** What Neutron's default group allows: all from within, everything out; and `more`. */
 export function groupAcls(
-  group: string, more: readonly GroupRule[] = [], action: Acl['action'] = 'allow-related',
+  group: string, more: readonly GroupRule[] = [],
+  { stateless, closed }: { readonly stateless?: boolean; readonly closed?: boolean } = {},
 ): Acl[] {
   return [
     ...(['ip4', 'ip6'] as const).flatMap((ip): GroupRule[] => [
       { direction: 'from-lport', match: ip },
-      { direction: 'to-lport', match: `${ip} && ${ip}.src == $${group}_${ip}` },
+      ...closed === true ? []
+        : [{ direction: 'to-lport', match: `${ip} && ${ip}.src == $${group}_${ip}` } as const],
     ]), ...more,
-  ].map((rule) => allow(group, rule, action));
+  ].map((rule) => allow(group, rule, stateless === true ? 'allow-stateless' : 'allow-related'));
 }
 
 export const dropAcls = (['from-lport', 'to-lport'] as const).map((direction): Acl => ({
