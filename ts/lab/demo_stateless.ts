@@ -1,6 +1,6 @@
 /**
- * Two chassis, two networks, a router, stateless security groups: the traffic works as before, the fast
- * path carries it, goes on without its agent, and OVS takes over when it is detached.
+ * Two chassis, two networks, a router, stateless security groups: the traffic works as before,
+ * the fast path carries it, goes on without its agent, and OVS takes over when it is detached.
  */
 import { startAgents, type Agent } from './agent.js';
 import type { DemoOptions } from './demo.js';

@@ -3,10 +3,9 @@ import type { Agent, AgentStatus } from './agent.js';
 
 /**
  * Punts of what is no unicast packet of a tenant. Geneve without OVN's option is BFD between
- * chassis: what OVN itself sends always has it.
+ * chassis: what OVN itself sends always has it. `not_ovn`: the switch outside floods, too.
  */
-const notUnicast =
-  /multicast|not[ _]geneve|tunnel_option|underlay frame|controller|unknown[ _]iface|no known/i;
+const notUnicast = /multicast|not_geneve|tunnel_option|controller|unknown_iface|not_ovn/;
 
 /** Packets of one chassis in a while. */
 export interface Tally {
