@@ -54,7 +54,8 @@ const columns: { readonly [T in TableName]?: readonly (keyof Tables[T] & string)
   Multicast_Group: ['tunnel_key', 'name', 'datapath'], Logical_DP_Group: ['datapaths'],
   MAC_Binding: ['ip', 'mac', 'logical_port', 'datapath'], Chassis: ['encaps'],
   Static_MAC_Binding: ['ip', 'mac', 'logical_port', 'override_dynamic_mac', 'datapath'],
-  FDB: ['mac', 'port_key', 'dp_key'], Encap: ['ip', 'type', 'options'], SB_Global: ['ipsec', 'options'],
+  FDB: ['mac', 'port_key', 'dp_key'], Encap: ['ip', 'type', 'options'],
+  SB_Global: ['ipsec', 'options'],
   Datapath_Binding: ['external_ids'], HA_Chassis: ['priority'], HA_Chassis_Group: ['ha_chassis'],
   Chassis_Template_Var: ['variables', 'chassis'],
 };

@@ -98,7 +98,8 @@ const redirects: readonly (readonly [
   string, Record<string, number>, string | undefined, string[], string])[] = [
   ['active here', { me: 20, g1: 10 }, 'me', ['g1', 'c1'], 'redirect 3'],
   ['active here, not yet bound here', { me: 20, g1: 10 }, 'g1', ['g1', 'c1'], 'redirect 3'],
-  ['still bound here', { me: 20, g1: 30 }, 'me', ['g1', 'c1'], 'redirect 3'],
+  ['still bound here', { me: 20, g1: 30 }, 'me', ['g1', 'c1'],
+    'punt bound here, active elsewhere'],
   ['the first choice', { g1: 20, g2: 10 }, 'g1', ['g1', 'g2'], 'remote g1 172.31.0.2'],
   ['the first living one', { g1: 20, g2: 10 }, 'g1', ['g2'], 'remote g2 172.31.0.3'],
   ['whatever the database says', { g1: 20, g2: 10 }, 'g2', ['g1', 'g2'], 'remote g1 172.31.0.2'],
@@ -117,7 +118,7 @@ for (const [name, group, chassis, living, expected] of redirects) {
 
 test('a chassisredirect port that is not plain is OVS\'s', () => {
   const change = (options: Record<string, string>): string => {
-    const all = rows({ g1: 20 });
+    const all = rows({ me: 20 });
     all.Port_Binding.set('cr', { ...all.Port_Binding.get('cr')!, chassis: 'me',
       options: map(options) });
     return placed(all, 'cr', {});

@@ -53,6 +53,7 @@ export const refusedPorts = {
   bridged: { reason: 'UNSUPPORTED_PORT', detail: 'redirect-type=bridged' },
   unplugged: { reason: 'UNKNOWN_PORT', detail: 'no provider bridge for its network' },
   distributed: { reason: 'UNKNOWN_PORT', detail: 'no distributed port behind it' },
+  leaving: { reason: 'UNSUPPORTED_PORT', detail: 'bound here, active elsewhere' },
   tunnel: { reason: 'UNSUPPORTED_PORT', detail: 'no plain geneve tunnel to its chassis' },
   duplicate: { reason: 'UNKNOWN_PORT', detail: 'several ports of one name or key' },
   unbound: { reason: 'UNKNOWN_PORT', detail: 'not bound to a chassis' },

@@ -127,16 +127,20 @@ class Places {
     return { kind: 'local', device: iface.name };
   }
 
-  /** Where it is active it stands for its distributed port; else packets go to the first chassis
-   * of its group that OVS has a live tunnel to (OVS's bundle action, active_backup). */
+  /**
+   * Where it is active it stands for its distributed port; else packets go to the first chassis
+   * of its group that OVS has a live tunnel to (OVS's bundle action, active_backup). OVN takes it
+   * for active also while it is still bound here and the group's choice is elsewhere already:
+   * is_chassis_resident() then is false, and nothing translates what would go out.
+   */
   private redirect(row: PortBinding): Placed {
     const { view, chassis: own } = this.at;
-    if (own && (row.chassis === own._uuid
-      || isActive(view, groupOf(view, row), own._uuid, this.here.bfd))) {
+    if (own && isActive(view, groupOf(view, row), own._uuid, this.here.bfd)) {
       const port = view.portByName(row.options.get('distributed-port') ?? '');
       const fits = port?.datapath === row.datapath && isPortKey(port.tunnel_key);
       return fits ? { kind: 'redirect', peerPort: port.tunnel_key } : left('distributed');
     }
+    if (own && row.chassis === own._uuid) return left('leaving');
     if (row.options.get('redirect-type')?.toLowerCase() === 'bridged') return left('bridged');
     const group = candidates(view, row);
     if (group.length < 2) return this.remote(row);
