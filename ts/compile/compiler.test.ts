@@ -30,7 +30,7 @@ test('every logical flow of the corpus compiles or abstains for a known reason',
   });
   assert.ok(desired.unsupported.every((u) => /^l[sr]_(in|out)_/.test(u.stage)), 'stage names');
   assert.equal(count(desired.ports.values(), (p) => p.reason ?? p.kind), {
-    local: 5, remote: 5, patch: 14, redirect: 2, UNSUPPORTED_PORT: 8, UNKNOWN_PORT: 2,
+    local: 5, remote: 5, patch: 14, redirect: 1, UNSUPPORTED_PORT: 9, UNKNOWN_PORT: 2,
   });
 });
 
