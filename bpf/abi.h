@@ -196,6 +196,9 @@ enum answer {
 #define CT_RELATED 0x4u		/* of OP_CT_NEXT: ct_commit_nat, which is ours for related
 				 * packets only, as OVN uses it */
 
+#define CT_UNSNAT 0x8u		/* of OP_CT_NEXT: replies to what a source translation hides come
+				 * by here, also those that OVS has translated */
+
 /* Flags of OP_CT_NAT: which end is translated. */
 #define CT_NAT_SRC 0x10u
 #define CT_NAT_DST 0x20u

@@ -29,6 +29,9 @@ static __always_inline int unmoved(const struct scratch *s, const struct ct_pend
 {
 	__u64 now = s->now + CACHE_REWALK_MS;
 
+	/* Not there, which is the answer while another zone knows the connection. */
+	if (!p->flags)
+		return s->ct_ours;
 	return (p->flags & (PEND_FOUND | PEND_LIVE)) == (PEND_FOUND | PEND_LIVE) &&
 	       !(p->flags & (PEND_CREATE | PEND_ENDED | PEND_MARKED)) &&
 	       !expired(p->life, now);
@@ -57,6 +60,8 @@ static __always_inline int storable(const struct scratch *s)
 		looks |= CACHE_LOOKS_FLAGS;
 	if (!s->cache.keyed || s->unstorable || s->looks & looks ||
 	    s->marks & (MARK_ND_NA | MARK_ANSWER))
+		return 0;
+	if (s->icmp_id != s->icmp_id_orig)
 		return 0;
 	if (changed(s, FW_L4) && s->proto != IPPROTO_TCP && s->proto != IPPROTO_UDP)
 		return 0;

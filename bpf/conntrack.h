@@ -13,9 +13,14 @@
 #include "ct_key.h"
 #include "ct_state.h"
 #include "ct_foreign.h"
+#include "nat.h"
 #include "cache_note.h"
 
-#define CT_COMMIT 0x100u		/* of track(), beside CT_NAT */
+#define CT_COMMIT 0x100u		/* of track(), beside the flags of the ops */
+#define CT_NEXT_FLAGS (CT_NAT | CT_UNSNAT)
+#define CT_NAT_FLAGS (CT_NAT_SRC | CT_NAT_DST | CT_NAT_KEEP | CT_NAT_MARKS)
+/* What stays as it began, of conn.life. */
+#define CONN_KIND (CONN_FROM_B | CONN_NAT_SRC | CONN_NAT_DST | CONN_TWIN)
 #define CT_MARK_WORDS 5		/* FW_CT_MARK and FW_CT_LABEL stand together */
 
 /* The barrier keeps the index in the register that was compared: 6.1 wants to see it. */
@@ -30,11 +35,6 @@ static __always_inline struct ct_pending *pending_at(struct scratch *s)
 }
 #define PENDING(s) pending_at(s)
 
-static __always_inline int expired(__u64 life, __u64 now)
-{
-	return life >> CONN_EXPIRES_SHIFT <= now;
-}
-
 static __always_inline __u64 life_until(struct scratch *s, __u64 low, __u32 timeout)
 {
 	struct ct_control *c = ct_settings();
@@ -44,15 +44,20 @@ static __always_inline __u64 life_until(struct scratch *s, __u64 low, __u32 time
 	return low | (ct_now(s) + c->timeouts[timeout] * 1000ull) << CONN_EXPIRES_SHIFT;
 }
 
-static __always_inline int same_key(const struct conn_key *a, const struct conn_key *b)
+/* Whether this is the pending copy of s->ct_key; then s->ct_reply, if it is translated. */
+static __always_inline int is_pending(struct scratch *s, const struct ct_pending *p)
 {
-	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
-	__u32 diff = 0;
+	__u32 way = p->key.family & KEY_FROM;
 
-#pragma unroll
-	for (int i = 0; i < (int)(sizeof(*a) / sizeof(__u32)); i++)
-		diff |= x[i] ^ y[i];
-	return !diff;
+	if (same_ends(&p->key, &s->ct_key) && (!way || p->key.family == s->way_key.family)) {
+		s->ct_reply = 0;
+		return 1;
+	}
+	if (p->life & CONN_TWIN && same_key(&p->twin, &s->way_key)) {
+		s->ct_reply = 1;
+		return 1;
+	}
+	return 0;
 }
 
 /* Puts the index of the pending copy for s->ct_key into s->ct_at; CT_PENDING: none. */
@@ -60,9 +65,46 @@ static __noinline int find_pending(struct scratch *s)
 {
 	s->ct_at = CT_PENDING;
 	for (__u32 i = 0; i < CT_PENDING && i < s->npending; i++)
-		if (same_key(&s->pending[i].key, &s->ct_key))
+		if (is_pending(s, &s->pending[i]))
 			s->ct_at = i;
 	return 0;
+}
+
+/* What the entry says, if it is alive: 1. A verdict is set when it is in flux. */
+static __noinline int read_entry(struct scratch *s, struct ct_pending *p, struct conn *c)
+{
+	__u64 life = *(volatile __u64 *)&c->life;
+
+	if (life & CONN_BUSY)
+		s->retry = RETRY_CREATE;
+	if (life & (CONN_BUSY | CONN_DEAD)) {
+		punt(s, PUNT_CT_RACE);
+		return 0;
+	}
+	if (expired(life, ct_now(s)))
+		return 0;
+	__builtin_memcpy(p->mark, &c->mark, sizeof(p->mark));
+	p->twin = c->twin;
+	p->seen = p->life = life;
+	/* Another connection may have taken its place meanwhile. */
+	if (life & (CONN_TWIN | CONN_ALIAS) && *(volatile __u64 *)&c->life != life) {
+		s->retry = RETRY_CREATE;
+		punt(s, PUNT_CT_RACE);
+		return 0;
+	}
+	return 1;
+}
+
+/* The entry of replies leads to its connection; 0: that is gone. */
+static __always_inline int follow_alias(struct scratch *s, struct ct_pending *p)
+{
+	struct conn *c;
+
+	p->key = p->twin;
+	c = bpf_map_lookup_elem(&conns, &p->key);
+	s->ct_reply = 1;
+	return c && read_entry(s, p, c) && p->life & CONN_TWIN &&
+	       same_key(&p->twin, &s->way_key);
 }
 
 /* A new pending copy: what the map has, now. A verdict is set when that is in flux. */
@@ -71,72 +113,73 @@ static __noinline int load_pending(struct scratch *s)
 	struct conn *c = bpf_map_lookup_elem(&conns, &s->ct_key);
 	struct ct_pending *p;
 	__u32 at = s->npending;
+	int alive;
 
 	if (at >= CT_PENDING)
 		return punt(s, PUNT_BUDGET);
 	p = &s->pending[at];
 	s->ct_at = at;
 	s->npending = at + 1;
+	s->ct_reply = 0;
 	p->key = s->ct_key;
 	p->flags = 0;
+	alive = c && read_entry(s, p, c);
+	if (!alive && !s->verdict) {
+		c = bpf_map_lookup_elem(&conns, &s->way_key);
+		p->key = s->way_key;
+		alive = c && read_entry(s, p, c) &&
+			(!(p->life & CONN_ALIAS) || follow_alias(s, p));
+	}
+	if (s->verdict)
+		return 1;
+	if (alive) {
+		p->flags = PEND_FOUND | PEND_LIVE;
+		s->ct_ours = 1;
+		return 0;
+	}
+	s->ct_reply = 0;
+	p->key = s->ct_key;
 	p->life = p->seen = 0;
 	__builtin_memset(p->mark, 0, sizeof(p->mark));
-	if (!c)
-		return 0;
-	p->seen = p->life = *(volatile __u64 *)&c->life;
-	if (p->life & CONN_BUSY)
-		s->retry = RETRY_CREATE;
-	if (p->life & (CONN_BUSY | CONN_DEAD))
-		return punt(s, PUNT_CT_RACE);
-	if (expired(p->life, ct_now(s)))
-		return 0;
-	__builtin_memcpy(p->mark, &c->mark, sizeof(p->mark));
-	p->flags = PEND_FOUND | PEND_LIVE;
-	s->ct_ours = 1;
 	return 0;
 }
 
-/* The zone does not know the connection, and neither did those before. A verdict is set
- * when it is, or may be, OVS's. */
+/* The zone does not know the connection. s->doubt says why it is, or may be, OVS's, unless
+ * another zone knows it; s->given, that it has been given up since if one does. */
 static __noinline int claim(struct scratch *s)
 {
 	struct ct_control *c = ct_settings();
 	__u32 zero = 0;
 	__u64 *count = bpf_map_lookup_elem(&conn_count, &zero);
+	int noted;
 
 	if (!c || !count)
 		return punt(s, PUNT_INTERNAL);
 	if (s->tuple.proto == IPPROTO_TCP && !s->related &&
 	    tcp_flags_invalid(s->w[FW_TCP_FLAGS]))
 		return 0;	/* invalid to everybody */
+	noted = foreign_tuple(s, c->foreign_age);
+	s->given |= noted;
+	if (s->ct_ours || s->doubt)
+		return 0;
 	if (!can_begin(s))
-		return punt(s, PUNT_CT_MIDSTREAM);
-	if (is_foreign(s, c->foreign_age))
-		return punt(s, PUNT_CT_FOREIGN);
-	if (c->mode != CT_ON)
-		return punt(s, PUNT_CT_MODE);
-	if (*count >= c->watermark)
-		return punt(s, PUNT_CT_FULL);
+		s->doubt = PUNT_CT_MIDSTREAM;
+	else if (noted || foreign_end(s, c->foreign_age))
+		s->doubt = PUNT_CT_FOREIGN;
+	else if (c->mode != CT_ON)
+		s->doubt = PUNT_CT_MODE;
+	else if (*count >= c->watermark)
+		s->doubt = PUNT_CT_FULL;
 	return 0;
 }
 
-/* Another zone has the connection and this one not, for it has been given up since. */
-static __always_inline int given_up(struct scratch *s)
-{
-	struct ct_control *c = ct_settings();
-
-	canonical_key(s, &s->foreign_key, 0);
-	return c && foreign_hit(s, c->foreign_age) ? punt(s, PUNT_CT_FOREIGN) : 0;
-}
-
 /* conn_update_state() of OVS on the pending copy. */
-static __noinline int update_found(struct scratch *s, __u32 from_b)
+static __noinline int update_found(struct scratch *s)
 {
 	struct ct_pending *p = PENDING(s);
-	__u32 reply = from_b != !!(p->life & CONN_FROM_B);
+	__u32 reply = s->ct_reply;
 	struct ct_step step = { .state = p->life & (CONN_ORIG_STATE | CONN_REPLY_STATE) };
 
-	s->ct_reply = reply;
 	p->flags = reply ? p->flags | PEND_REPLY : p->flags & ~PEND_REPLY;
 	if (s->related) {
 		s->md_state |= CT_STATE_REL | (reply ? CT_STATE_RPL : 0);
@@ -156,87 +199,172 @@ static __noinline int update_found(struct scratch *s, __u32 from_b)
 			      (reply ? CT_STATE_RPL : 0);
 	else
 		s->md_state |= CT_STATE_NEW;
-	p->life = life_until(s, step.state | (p->life & (CONN_FROM_B | CONN_NAT_SRC)),
-			     step.timeout);
+	p->life = life_until(s, step.state | (p->life & CONN_KIND), step.timeout);
 	return 0;
 }
 
-/* conn_not_found() of OVS. TCP in the middle begins a connection there. */
-static __noinline int begin_conn(struct scratch *s, __u32 from_b, __u32 flags)
+/* Whether a TCP packet may begin a connection in a zone: also in the middle, for OVS. */
+static __always_inline int valid_new(struct scratch *s)
 {
-	struct ct_pending *p = PENDING(s);
-	struct ct_step step = {};
 	__u32 tcp = s->w[FW_TCP_FLAGS];
-	int valid = s->tuple.proto == IPPROTO_TCP
-		    ? !tcp_flags_invalid(tcp) && (tcp & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK)
-		    : can_begin(s);
 
-	if (s->related || !valid) {
-		s->md_state = CT_STATE_INV;
+	if (s->related)
 		return 0;
+	if (s->tuple.proto != IPPROTO_TCP)
+		return can_begin(s);
+	return !tcp_flags_invalid(tcp) && (tcp & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK);
+}
+
+/* conn_not_found() of OVS; what is to be committed, begin() does. */
+static __always_inline void not_found(struct scratch *s, __u32 flags)
+{
+	s->md_state = valid_new(s) ? CT_STATE_NEW : CT_STATE_INV;
+	s->begins = flags & CT_COMMIT && s->md_state == CT_STATE_NEW;
+}
+
+/* The new connection is to be translated: its keys, and its flags into *kind. A verdict is
+ * set when we have no tuple for it, or it is not known whether it is ours. */
+static __always_inline int begin_nat(struct scratch *s, __u32 flags, __u32 *kind)
+{
+	__u32 real = flags & (CT_NAT_SRC | CT_NAT_DST);
+	struct ct_pending *p = PENDING(s);
+
+	*kind = flags & CT_NAT_DST ? CONN_NAT_DST : CONN_NAT_SRC;
+	plain_reply(s, flags, real);
+	if (real) {
+		note_plain(s);
+		s->unsnat_missed = 0;
+		if (s->doubt && !s->ct_ours)
+			return punt(s, s->doubt);
+		if (flags & CT_NAT_DST && after_foreign(s))
+			return punt(s, PUNT_CT_FOREIGN);
+	} else if (s->doubt && !s->ct_ours) {
+		return 0;	/* it will not be created */
 	}
-	s->md_state = CT_STATE_NEW;
-	if (!(flags & CT_COMMIT))
-		return 0;
+	if (!choose_reply(s, flags, real))
+		return punt(s, PUNT_NAT_PORTS);
+	one_way_key(&s->nat.reply, &p->twin, s->md_zone);
+	if (same_ends(&p->twin, &s->ct_key))
+		return 0;	/* the other direction of the same tuple */
+	p->key = s->way_key;
+	*kind |= CONN_TWIN;
+	return 0;
+}
+
+/* The connection begins with this packet. A verdict is set when it cannot. */
+GLOBAL int begin(struct scratch *s, __u32 flags)
+{
+	__u32 kind, nat = 0;
+	struct ct_step step = {};
+	struct ct_pending *p;
+
+	s = scratch_again(s);
+	if (!s)
+		return 1;
+	p = PENDING(s);
+	p->key = s->ct_key;
+	if (flags & CT_NAT && begin_nat(s, flags, &nat))
+		return 1;
+	kind = s->way_key.family & KEY_FROM_B ? CONN_FROM_B : 0;
 	ct_begin(&step, s->tuple.proto);
-	p->life = life_until(s, step.state | (from_b ? CONN_FROM_B : 0) |
-			     (flags & CT_NAT ? CONN_NAT_SRC : 0), step.timeout);
+	p->life = life_until(s, step.state | kind | nat, step.timeout);
 	p->flags = (p->flags & ~PEND_REPLY) | PEND_LIVE | PEND_CREATE;
 	__builtin_memset(p->mark, 0, sizeof(p->mark));
+	s->ct_reply = 0;
 	if (flags & CT_NAT)
-		s->md_state |= CT_STATE_SNAT;
+		translate(s, p, 0);
 	return 0;
 }
 
-/* handle_nat() of OVS: nat(src) without an address translates to the same address. */
-static __always_inline void show_nat(struct scratch *s, __u32 zone_changed)
+/* The tuple of the original direction. */
+static __always_inline void write_orig(struct scratch *s, const struct ct_tuple *t)
 {
-	const __u32 both = CT_STATE_SNAT | CT_STATE_DNAT;
+	__u32 *w = s->w;
 
-	if (s->md_state & both && !zone_changed)
-		return;
-	s->md_state &= ~both;
-	s->md_state |= s->ct_reply ? CT_STATE_DNAT : CT_STATE_SNAT;
+	__builtin_memcpy(&w[FW_CT_ORIG_DST], t->dst, sizeof(t->dst));
+	w[FW_CT_ORIG_L4] = t->sport << 16 | t->dport;
+	if (is_icmp(t->family, t->proto))
+		w[FW_CT_ORIG_L4] = (t->sport & 0xff) << 16;
+	w[FW_CT_ORIG_PROTO] = t->proto;
 }
 
 /* write_ct_md() of OVS. invalid: there is no key at all. */
-static __noinline int write_words(struct scratch *s, __u32 invalid, __u32 from_b)
+static __noinline int write_words(struct scratch *s, __u32 invalid)
 {
 	struct ct_pending *p = PENDING(s);
-	const struct ct_tuple *t = &s->tuple;
-	__u32 *w = s->w, live, reversed;
+	__u32 *w = s->w;
 
 	for (__u32 i = FW_CT_MARK; i <= FW_CT_ORIG_PROTO; i++)
 		w[i] = 0;
 	w[FW_CT_STATE] = s->md_state | CT_STATE_TRK;
 	if (invalid)
 		return 0;
-	live = p->flags & PEND_LIVE;
-	if (live)
-		__builtin_memcpy(&w[FW_CT_MARK], p->mark, sizeof(p->mark));
-	reversed = live && from_b != !!(p->life & CONN_FROM_B);
-	__builtin_memcpy(&w[FW_CT_ORIG_DST], reversed ? t->src : t->dst, sizeof(t->dst));
-	w[FW_CT_ORIG_L4] = reversed ? t->dport << 16 | t->sport : t->sport << 16 | t->dport;
-	if (is_icmp(t->family, t->proto))
-		w[FW_CT_ORIG_L4] = ((reversed ? t->dport : t->sport) & 0xff) << 16;
-	w[FW_CT_ORIG_PROTO] = t->proto;
+	if (!(p->flags & PEND_LIVE)) {
+		write_orig(s, &s->tuple);
+		return 0;
+	}
+	__builtin_memcpy(&w[FW_CT_MARK], p->mark, sizeof(p->mark));
+	key_tuple(&s->nat.to, &p->key, p->life & CONN_FROM_B);
+	write_orig(s, &s->nat.to);
 	return 0;
 }
 
-/* Tracks the packet in a zone: s->md_state as OVS's datapath keeps it, the pending copy in
- * s->ct_at if there is a key. A verdict is set when the connection is not ours. */
-GLOBAL int track(struct scratch *s, __u32 zone, __u32 flags)
+/* Of OP_CT_NAT: bits that the commit sets. */
+static __always_inline void set_marks(struct scratch *s)
 {
-	__u32 changed, from_b, fresh;
+	struct ct_pending *p = PENDING(s);
+	__u32 arg = s->ct_op.arg;
+	__u32 mark = s->rule.args[arg & (RULE_ARGS - 1)];
+	__u32 label = s->rule.args[(arg + 1) & (RULE_ARGS - 1)];
+
+	if (!(~p->mark[0] & mark) && !(~p->mark[4] & label))
+		return;
+	p->mark[0] |= mark;
+	p->mark[4] |= label;
+	p->flags |= PEND_MARKED;
+}
+
+/* Puts the pending copy of s->tuple into s->ct_at, and how the packet stands to it into
+ * s->ct_reply. 1: it was not looked at before in this zone. */
+static __always_inline int look_up(struct scratch *s, __u32 zone)
+{
+	__u32 fresh, from_b = tuple_key(&s->tuple, &s->ct_key, zone);
+
+	s->way_key = s->ct_key;
+	s->way_key.family |= from_b ? KEY_FROM_B : KEY_FROM_A;
+	/* What has been translated here belongs to the connection that did it. */
+	if (s->nat_done && s->md_state & (CT_STATE_SNAT | CT_STATE_DNAT)) {
+		s->ct_at = s->nat_done - 1;
+		s->ct_reply = s->nat_reply;
+		return 0;
+	}
+	find_pending(s);
+	fresh = s->ct_at >= CT_PENDING;
+	if (fresh) {
+		note_connection(s);
+		if (load_pending(s))
+			return 1;
+	}
+	if (PENDING(s)->flags & PEND_LIVE && !(PENDING(s)->key.family & KEY_FROM))
+		s->ct_reply = from_b != !!(PENDING(s)->life & CONN_FROM_B);
+	return fresh;
+}
+
+/* Tracks the packet in a zone: s->md_state as OVS's datapath keeps it, the pending copy in
+ * s->ct_at if there is a key. s->begins: begin() is to follow, and then show(). */
+GLOBAL int look(struct scratch *s, __u32 zone, __u32 flags)
+{
+	const __u32 both = CT_STATE_SNAT | CT_STATE_DNAT;
+	__u32 fresh;
 	int key;
 
 	s = scratch_again(s);
 	if (!s)
 		return 1;
-	changed = s->md_zone != zone;
-	if (s->md_state && changed)
+	if (s->md_zone != zone)
 		s->md_state = 0;
 	s->md_zone = zone;
+	s->begins = 0;
 	key = packet_tuple(s);
 	if ((s->marks & (MARK_WRONG_SUM | MARK_ANSWER)) == MARK_WRONG_SUM)
 		key = KEY_INVALID;
@@ -244,27 +372,45 @@ GLOBAL int track(struct scratch *s, __u32 zone, __u32 flags)
 	if (key == KEY_UNKNOWN)
 		return punt(s, PUNT_CT_INNER);
 	if (key == KEY_INVALID) {
-		s->md_state = CT_STATE_INV | CT_STATE_TRK;
-		return write_words(s, 1, 0);
+		s->md_state = CT_STATE_INV;
+		return 0;
 	}
-	from_b = canonical_key(s, &s->ct_key, zone);
-	find_pending(s);
-	fresh = s->ct_at >= CT_PENDING;
-	if (fresh)
-		note_connection(s);
-	if (fresh && load_pending(s))
+	fresh = look_up(s, zone);
+	if (s->verdict)
 		return 1;
 	if (PENDING(s)->flags & PEND_LIVE)
-		update_found(s, from_b);
+		update_found(s);
 	if (!(PENDING(s)->flags & PEND_LIVE)) {
-		if (fresh && (s->ct_ours ? given_up(s) : claim(s)))
+		if (fresh && claim(s))
 			return 1;
-		begin_conn(s, from_b, flags);
-	} else if (flags & CT_NAT && PENDING(s)->life & CONN_NAT_SRC) {
-		show_nat(s, changed);
+		not_found(s, flags);
+		if (flags & CT_UNSNAT && fresh && has_ends(&s->tuple))
+			s->unsnat_missed = 1;
+	} else if (flags & CT_NAT && PENDING(s)->life & (CONN_NAT_SRC | CONN_NAT_DST) &&
+		   !(s->md_state & both)) {
+		translate(s, PENDING(s), s->ct_reply);
 	}
+	return 0;
+}
+
+/* The words say what has become of the packet. */
+static __always_inline void show(struct scratch *s, __u32 flags)
+{
+	__u32 known = s->ct_at < CT_PENDING;
+
+	if (known && flags & CT_NAT_MARKS && PENDING(s)->flags & PEND_LIVE)
+		set_marks(s);
 	s->md_state |= CT_STATE_TRK;
-	return write_words(s, 0, from_b);
+	write_words(s, !known);
+}
+
+/* A verdict is set when the connection is not ours. */
+static __always_inline int track(struct scratch *s, __u32 zone, __u32 flags)
+{
+	if (look(s, zone, flags) || (s->begins && begin(s, flags)))
+		return 1;
+	show(s, flags);
+	return 0;
 }
 
 /* ct_mark and ct_label as the commit's inner actions left them; bits under the mask. */
@@ -289,40 +435,45 @@ static __always_inline void write_marks(struct scratch *s, const __u32 *value)
 }
 
 /* The packet goes on untracked (compose_conntrack_action() of OVS, without a table). */
-static __always_inline int commit(struct scratch *s, __u32 zone)
+static __always_inline void committed(struct scratch *s, const __u32 *value)
 {
-	__u32 value[CT_MARK_WORDS];
-
-	__builtin_memcpy(value, &s->w[FW_CT_MARK], sizeof(value));
-	if (track(s, zone, CT_COMMIT | (s->ct_op.imm & CT_NAT)))
-		return 1;
 	if (s->ct_at < CT_PENDING && PENDING(s)->flags & PEND_LIVE)
 		write_marks(s, value);
 	clear_ct_words(s);
 	s->marks |= MARK_CONTINUE;
-	return 0;
+}
+
+/* Of track(). */
+static __always_inline __u32 ct_flags(const struct op *op)
+{
+	if (op->code == OP_CT_COMMIT)
+		return CT_COMMIT | (op->imm & CT_NAT);
+	if (op->code == OP_CT_NAT)
+		return CT_COMMIT | CT_NAT | (op->mask & CT_NAT_FLAGS);
+	return op->mask & CT_NEXT_FLAGS;
 }
 
 /* s->ct_op: next is s->table, or the program goes on, or a verdict is set. */
 static __always_inline int run_ct_op(struct scratch *s)
 {
 	struct ct_control *c = ct_settings();
-	__u32 zone = s->w[s->ct_op.src & (FW_WORDS - 1)] & 0xffff;
+	const struct op *op = &s->ct_op;
+	__u32 zone = s->w[op->src & (FW_WORDS - 1)] & 0xffff, value[CT_MARK_WORDS];
 
 	s->ct_mode = c ? c->mode + 1 : 0;
 	/* Zone 0: ovn-controller has not told us one (yet). */
 	if (!c || c->mode == CT_OFF || !zone)
 		return punt(s, PUNT_CONNTRACK);
-	if (s->ct_op.code == OP_CT_NAT)
-		return punt(s, PUNT_CONNTRACK);
-	if (s->ct_op.code == OP_CT_COMMIT)
-		return commit(s, zone);
-	if (track(s, zone, s->ct_op.mask & CT_NAT))
+	__builtin_memcpy(value, &s->w[FW_CT_MARK], sizeof(value));
+	if (track(s, zone, ct_flags(op)))
 		return 1;
 	/* ct_commit_nat: a commit of what is related creates nothing. */
-	if (s->ct_op.mask & CT_RELATED && !s->related)
+	if (op->code == OP_CT_NEXT && op->mask & CT_RELATED && !s->related)
 		return punt(s, PUNT_CONNTRACK);
-	s->table = s->ct_op.imm;
+	if (op->code == OP_CT_COMMIT)
+		committed(s, value);
+	else
+		s->table = op->imm;
 	return 0;
 }
 

@@ -28,7 +28,9 @@ static long collect_conn(struct bpf_map *map, struct conn_key *key, struct conn 
 			count_conns(-1);
 			pass->sum.deleted++;
 		}
-	} else if (!(life & CONN_BUSY) && expired(life, pass->now) &&
+	} else if (!(life & CONN_BUSY) &&
+		   (expired(life, pass->now) ||
+		    (life & CONN_ALIAS && alias_loose(c, key, pass->now))) &&
 		   swap_life(c, life, life | CONN_DEAD)) {
 		pass->sum.expired++;
 	} else {

@@ -21,7 +21,7 @@ int ct_expire(struct ct_expire *ctx)
 	const __u64 low = (1ull << CONN_EXPIRES_SHIFT) - 1;
 
 	ctx->done = 0;
-	if (!c || c->created != ctx->created)
+	if (!c || c->created != ctx->created || c->life & CONN_ALIAS)
 		return 0;
 	for (int i = 0; i < EXPIRE_ATTEMPTS; i++) {
 		__u64 life = *(volatile __u64 *)&c->life;
@@ -30,6 +30,10 @@ int ct_expire(struct ct_expire *ctx)
 			return 0;
 		if (swap_life(c, life, life & low)) {
 			connection_changed(&key);
+			if (life & CONN_TWIN) {
+				key = c->twin;
+				connection_changed(&key);
+			}
 			ctx->done = 1;
 			return 0;
 		}

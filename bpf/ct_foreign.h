@@ -58,15 +58,16 @@ static __always_inline int has_ends(const struct ct_tuple *t)
 	return t->proto != IPPROTO_TCP && !is_icmp(t->family, t->proto);
 }
 
-/* Whether the key is noted and holds; a packet refreshes it. */
-static __noinline int foreign_hit(struct scratch *s, __u32 age)
+/* Whether the key is noted and holds; its packet refreshes it. That of an end is not: its
+ * connections are noted one by one as their packets come, and new ones may be ours again. */
+static __noinline int foreign_hit(struct scratch *s, __u32 age, __u32 refresh)
 {
 	struct foreign *f = bpf_map_lookup_elem(&foreign, &s->foreign_key);
 	__u64 now = ct_now(s);
 
 	if (!f || now > f->seen + age * 1000ull)
 		return 0;
-	if (now > f->seen + SEEN_STEP)
+	if (refresh && now > f->seen + SEEN_STEP)
 		f->seen = now;
 	return 1;
 }
@@ -84,19 +85,23 @@ static __always_inline void end_key(struct scratch *s, int source)
 	key->family = t->family;
 }
 
-/* Whether the connection of s->tuple, which is not in `conns`, may be one of OVS's. */
-static __always_inline int is_foreign(struct scratch *s, __u32 age)
+/* Whether the connection of s->tuple is noted. */
+static __always_inline int foreign_tuple(struct scratch *s, __u32 age)
 {
 	canonical_key(s, &s->foreign_key, 0);
-	if (foreign_hit(s, age))
-		return 1;
+	return foreign_hit(s, age, 1);
+}
+
+/* Whether all connections of one of its ends are. */
+static __always_inline int foreign_end(struct scratch *s, __u32 age)
+{
 	if (!has_ends(&s->tuple))
 		return 0;
 	end_key(s, 1);
-	if (foreign_hit(s, age))
+	if (foreign_hit(s, age, 0))
 		return 1;
 	end_key(s, 0);
-	return foreign_hit(s, age);
+	return foreign_hit(s, age, 0);
 }
 
 static __noinline int note_foreign(struct scratch *s)
@@ -127,6 +132,18 @@ static __always_inline void restore_entry(struct scratch *s)
 	__builtin_memcpy(&s->w[FW_IP], &from[FW_IP],
 			 (FW_TCP_FLAGS + 1 - FW_IP) * sizeof(__u32));
 	s->marks &= ~MARK_ANSWER;
+	s->icmp_id = s->icmp_id_orig;
+}
+
+/* The tuples that replies will have, as far as the walk came to what OVS translates. */
+static __always_inline void note_translations(struct scratch *s)
+{
+#pragma unroll
+	for (int i = 0; i < NAT_NOTES; i++)
+		if (i < (int)s->nat_notes) {
+			s->foreign_key = s->nat_keys[i];
+			note_foreign(s);
+		}
 }
 
 /* After a punt: from now on the connection is OVS's, unless it is ours already. */
@@ -142,14 +159,18 @@ GLOBAL int leave_to_ovs(struct scratch *s)
 		return 0;
 	}
 	restore_entry(s);
-	if (packet_tuple(s) != KEY_OK || !can_begin(s) || to_group(&s->tuple))
+	if (packet_tuple(s) != KEY_OK || !can_begin(s) || to_group(&s->tuple) ||
+	    s->unsnat_missed)
 		return 0;
 	canonical_key(s, &s->foreign_key, 0);
 	note_foreign(s);
-	if (s->reason != PUNT_CONNTRACK || !has_ends(&s->tuple))
+	note_translations(s);
+	if (s->reason == PUNT_CT_FOREIGN || !has_ends(&s->tuple))
 		return 0;
 	end_key(s, 1);
 	note_foreign(s);
+	if (s->reason != PUNT_CONNTRACK)
+		return 0;
 	end_key(s, 0);
 	return note_foreign(s);
 }

@@ -22,6 +22,14 @@
 	 1ull << PUNT_UNSUPPORTED_PORT | 1ull << PUNT_UNSUPPORTED_MATCH | \
 	 1ull << PUNT_UNSUPPORTED_ACTION | 1ull << PUNT_CONNTRACK | 1ull << PUNT_CT_FOREIGN)
 
+static __always_inline void note_key(struct scratch *s, const struct conn_key *key)
+{
+	s->foreign_key = *key;
+	s->foreign_key.zone = 0;
+	s->foreign_key.family &= ~KEY_FROM;
+	note_foreign(s);
+}
+
 static long give_up_one(__u32 i, void *arg)
 {
 	struct scratch *s = *(struct scratch **)arg;
@@ -32,9 +40,9 @@ static long give_up_one(__u32 i, void *arg)
 	p = &s->pending[i];
 	if (!(p->flags & PEND_FOUND))
 		return 0;
-	s->foreign_key = p->key;
-	s->foreign_key.zone = 0;
-	note_foreign(s);
+	note_key(s, &p->key);
+	if (p->life & CONN_TWIN)
+		note_key(s, &p->twin);
 	end_conn(s, p);
 	return 0;
 }

@@ -145,7 +145,7 @@ static __noinline int parse_icmp_quote(struct scratch *s, void *l4, void *end, _
 	struct ct_tuple *t = &s->quote;
 	__u32 family = s->kind;
 
-	s->icmp_id = load_be32(l4 + 4) >> 16;
+	s->icmp_id = s->icmp_id_orig = load_be32(l4 + 4) >> 16;
 	if (!icmp_error(family, s->w[FW_L4] >> 16))
 		return 0;
 	__builtin_memset(t, 0, sizeof(*t));
@@ -209,10 +209,9 @@ static __noinline int packet_tuple(struct scratch *s)
 	return set_ports(t, w[FW_L4], s->icmp_id);
 }
 
-/* s->tuple as a key; 1: the source is end b. */
-static __noinline int canonical_key(struct scratch *s, struct conn_key *key, __u32 zone)
+/* The tuple as a key; 1: the source is end b. */
+static __noinline int tuple_key(const struct ct_tuple *t, struct conn_key *key, __u32 zone)
 {
-	const struct ct_tuple *t = &s->tuple;
 	const __u32 *a = t->src, *b = t->dst;
 	__u64 src, dst;
 	int from_b;
@@ -240,6 +239,58 @@ static __noinline int canonical_key(struct scratch *s, struct conn_key *key, __u
 	key->proto = t->proto;
 	key->family = t->family;
 	return from_b;
+}
+
+static __always_inline int canonical_key(struct scratch *s, struct conn_key *key, __u32 zone)
+{
+	return tuple_key(&s->tuple, key, zone);
+}
+
+/* As tuple_key(), for packets of the tuple's direction only. */
+static __always_inline void one_way_key(const struct ct_tuple *t, struct conn_key *key,
+					__u32 zone)
+{
+	key->family |= tuple_key(t, key, zone) ? KEY_FROM_B : KEY_FROM_A;
+}
+
+static __always_inline void reverse_tuple(struct ct_tuple *to, const struct ct_tuple *t)
+{
+	__builtin_memcpy(to->src, t->dst, sizeof(to->src));
+	__builtin_memcpy(to->dst, t->src, sizeof(to->dst));
+	to->sport = t->dport;
+	to->dport = t->sport;
+	to->proto = t->proto;
+	to->family = t->family;
+}
+
+/* The tuple of packets that this end sends. */
+static __always_inline void key_tuple(struct ct_tuple *t, const struct conn_key *key,
+				      __u32 from_b)
+{
+	__builtin_memcpy(t->src, from_b ? key->b : key->a, sizeof(t->src));
+	__builtin_memcpy(t->dst, from_b ? key->a : key->b, sizeof(t->dst));
+	t->sport = from_b ? key->b_port : key->a_port;
+	t->dport = from_b ? key->a_port : key->b_port;
+	t->proto = key->proto;
+	t->family = key->family & ~KEY_FROM;
+}
+
+/* 0: another key; else the same but for the direction. */
+static __always_inline int same_ends(const struct conn_key *a, const struct conn_key *b)
+{
+	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
+	__u32 diff = 0;
+
+	_Static_assert(sizeof(*a) == 11 * sizeof(__u32), "the last word ends in the family");
+#pragma unroll
+	for (int i = 0; i < 10; i++)
+		diff |= x[i] ^ y[i];
+	return !(diff | ((x[10] ^ y[10]) & ~(KEY_FROM << 24)));
+}
+
+static __always_inline int same_key(const struct conn_key *a, const struct conn_key *b)
+{
+	return same_ends(a, b) && a->family == b->family;
 }
 
 /* The packet may begin a connection: valid_new() of OVS's protocols, but for a TCP packet

@@ -99,6 +99,21 @@ static __always_inline int receive(ctx_t *ctx, struct scratch *s)
 	return punt(s, PUNT_UNKNOWN_IFACE);
 }
 
+/* The walk has ended, and no zone on its way knew the connection. */
+static __always_inline void settle_doubt(struct scratch *s)
+{
+	if (s->retry)
+		return;
+	if (s->ct_ours && s->given && s->verdict != VERDICT_PUNT)
+		punt(s, PUNT_CT_FOREIGN);
+	if (s->ct_ours)
+		return;
+	if (s->doubt)
+		punt(s, s->doubt);
+	else if (s->unsnat_missed && s->verdict != VERDICT_PUNT)
+		punt(s, PUNT_CT_FOREIGN);
+}
+
 GLOBAL int decide_once(ctx_t *ctx, struct scratch *s)
 {
 	s = scratch_again(s);
@@ -110,6 +125,7 @@ GLOBAL int decide_once(ctx_t *ctx, struct scratch *s)
 	if (receive(ctx, s))
 		return 0;
 	walk(s);
+	settle_doubt(s);
 	if (s->verdict == VERDICT_OUTPUT || s->verdict == VERDICT_TUNNEL)
 		if (!can_rewrite(s) || (s->marks & MARK_ANSWER && !ctx_composable(ctx)))
 			punt(s, PUNT_REWRITE);

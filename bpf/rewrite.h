@@ -11,6 +11,7 @@
 #include "scratch.h"
 #include "checksum.h"
 #include "wire.h"
+#include "ct_key.h"
 
 #define IP_WRITABLE 0x00ffff00u	/* of FW_IP: ttl and tos; protocol and frag are not */
 
@@ -107,6 +108,88 @@ static __always_inline __u32 l4_csum_at(const struct scratch *s)
 	return __builtin_offsetof(struct icmp_any, check);
 }
 
+/* The checksum of the quoted packet's layer 4, if that much of it is quoted and it has one. */
+static __always_inline int rewrite_quoted_check(ctx_t *ctx, struct scratch *s, struct delta *d,
+						void *l4, __u32 len, const struct delta *inner)
+{
+	__u32 proto = s->quote.proto;
+	__u32 at = proto == IPPROTO_TCP ? 16 : proto == IPPROTO_UDP ? 6 : 2;
+	__u16 check;
+
+	if (len < at + 2 || l4 + at + 2 > ctx_end(ctx))
+		return 0;
+	check = *(raw16 *)(l4 + at);
+	if (proto == IPPROTO_UDP && !check)
+		return 0;
+	check = csum_update(check, inner->sum);
+	if (proto == IPPROTO_UDP && !check)
+		check = 0xffff;
+	replace_be16(d, l4 + at, bpf_ntohs(check));
+	return 0;
+}
+
+/* Ports or identifier of the quoted packet, of which len bytes of layer 4 are quoted.
+ * `inner`: what has become of its addresses. */
+static __always_inline int rewrite_quoted_l4(ctx_t *ctx, struct scratch *s, struct delta *d,
+					     void *l4, __u32 len, struct delta *inner)
+{
+	const struct ct_tuple *q = &s->quote;
+	struct delta head = {};
+	__u32 icmp = is_icmp(q->family, q->proto);
+
+	if (!icmp && q->proto != IPPROTO_TCP && q->proto != IPPROTO_UDP)
+		return 0;
+	if (l4 + ICMP_HEADER > ctx_end(ctx))
+		return -1;
+	if (icmp)
+		replace_be16(&head, l4 + 4, q->sport >> 8);
+	else
+		replace_be32(&head, l4, q->sport << 16 | q->dport);
+	d->sum += head.sum;
+	d->any |= head.any;
+	if (q->proto == IPPROTO_ICMP)	/* has no pseudo-header */
+		inner->sum = inner->any = 0;
+	inner->sum += head.sum;
+	inner->any |= head.any;
+	if (!inner->any)
+		return 0;
+	return rewrite_quoted_check(ctx, s, d, l4, len, inner);
+}
+
+/* The packet that an ICMP error quotes, with its checksums; what that does to the error's own
+ * goes to d. */
+static __noinline int rewrite_quoted(ctx_t *ctx, struct scratch *s, struct delta *d, __u32 off)
+{
+	const struct ct_tuple *q = &s->quote;
+	struct delta inner = {};
+
+	off &= 0xff;
+	if (s->kind == FRAME_IP4) {
+		struct iphdr *ip = ctx_data(ctx) + off;
+
+		if ((void *)(ip + 1) > ctx_end(ctx))
+			return -1;
+		replace_be32(&inner, &ip->saddr, q->src[3]);
+		replace_be32(&inner, &ip->daddr, q->dst[3]);
+		if (inner.any)
+			ip->check = csum_update(ip->check, inner.sum);
+		/* The header's sum stays what it was. */
+		return rewrite_quoted_l4(ctx, s, d, ip + 1,
+					 s->ip_len - 2 * sizeof(*ip) - ICMP_HEADER, &inner);
+	} else {
+		struct ipv6hdr *ip = ctx_data(ctx) + off;
+
+		if ((void *)(ip + 1) > ctx_end(ctx))
+			return -1;
+		replace_ip6(&inner, &ip->saddr, q->src);
+		replace_ip6(&inner, &ip->daddr, q->dst);
+		d->sum += inner.sum;
+		d->any |= inner.any;
+		return rewrite_quoted_l4(ctx, s, d, ip + 1,
+					 s->ip_len - 2 * sizeof(*ip) - ICMP_HEADER, &inner);
+	}
+}
+
 /* Ports, or type and code; then the checksum of layer 4, which is at l4_off of the frame.
  * `addresses`: what has become of the pseudo-header. */
 static __always_inline int rewrite_l4(ctx_t *ctx, struct scratch *s, void *l4, __u32 l4_off,
@@ -123,6 +206,14 @@ static __always_inline int rewrite_l4(ctx_t *ctx, struct scratch *s, void *l4, _
 		replace_be32(&header, l4, v);
 	else
 		replace_be16(&header, l4, (__u16)(v >> 8 | v));
+	if (s->icmp_id != s->icmp_id_orig && is_icmp(s->kind, s->proto)) {
+		if (l4 + ICMP_HEADER > ctx_end(ctx))
+			return -1;
+		replace_be16(&header, l4 + 4, s->icmp_id);
+	}
+	if (s->quote_moved && is_icmp(s->kind, s->proto) &&
+	    rewrite_quoted(ctx, s, &header, l4_off + ICMP_HEADER))
+		return -1;
 	if (!(addresses->any | header.any))
 		return 0;
 	return ctx_l4_csum(ctx, l4_off + l4_csum_at(s), addresses->any ? addresses->sum : 0,

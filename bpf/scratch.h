@@ -38,8 +38,10 @@ struct ct_tuple {
 	__u32 family;
 };
 
+#define NAT_NOTES 2		/* translations of one packet that OVS would make */
+
 /* An entry of `conns` as it will be after this packet. */
-#define CT_PENDING 6		/* zones that one packet may cross */
+#define CT_PENDING 8		/* connections that one packet may meet, by zone */
 #define PEND_FOUND 0x1u		/* it was there and alive: `seen` */
 #define PEND_LIVE 0x2u		/* it is there for what follows in the walk */
 #define PEND_CREATE 0x4u	/* committed by this packet */
@@ -49,11 +51,26 @@ struct ct_tuple {
 #define PEND_APPLIED 0x40u
 struct ct_pending {
 	struct conn_key key;
-	__u32 flags;
+	struct conn_key twin;	/* with CONN_TWIN in life */
 	__u64 seen;		/* conn.life when it was looked up; 0: no entry */
 	__u64 life;
+	__u32 flags;
 	__u32 mark[5];		/* ct_mark, ct_label */
-	__u32 pad;
+};
+
+/* The search for a tuple that no other connection's replies have (nat.h). */
+struct nat_search {
+	struct ct_tuple reply;	/* of the replies */
+	struct conn_key key;	/* of `reply` */
+	struct ct_tuple to;	/* what a packet becomes */
+	struct nat_pool_key pool;
+	__u32 what;		/* enum nat_field */
+	__u32 low;		/* candidates: `count` from here on; 0: those of the pool */
+	__u32 count;
+	__u32 start;
+	__u32 in_pool;		/* only those that the pool has */
+	__u32 outside;		/* OVS may have one like it, at an address that both share */
+	__u32 found;
 };
 
 struct scratch {
@@ -68,8 +85,11 @@ struct scratch {
 	__u32 orig[FW_WORDS];		/* what the frame holds, from eth.type to nd.tll */
 
 	struct ct_tuple tuple;		/* of the packet now */
-	struct ct_tuple quote;		/* of the packet that an ICMP error quotes */
-	struct conn_key ct_key;		/* of `tuple` and the zone */
+	struct ct_tuple quote;		/* of the packet that an ICMP error quotes, translated */
+	struct conn_key ct_key;		/* of `tuple` and the zone, for both directions */
+	struct conn_key way_key;	/* for that of the packet */
+	struct nat_search nat;
+	struct conn_key nat_keys[NAT_NOTES];	/* that the replies would have in OVS */
 	struct conn_key foreign_key;
 	struct ct_pending pending[CT_PENDING];
 	struct conn conn;		/* what is inserted */
@@ -128,12 +148,21 @@ struct scratch {
 	struct op ct_op;		/* with DONE_CT: that op */
 	__u32 parsed;			/* `orig` holds this packet */
 	__u32 icmp_id;
+	__u32 icmp_id_orig;		/* what the frame holds */
+	__u32 quote_moved;		/* `quote` is no more what the frame holds */
 	__u32 quote_state;		/* of `quote`: KEY_* */
 	__u32 related;			/* `tuple` is that of a quoted packet's answer */
 	__u32 npending;
 	__u32 ct_at;			/* the pending entry in hand; CT_PENDING: none */
 	__u32 ct_reply;			/* the packet is a reply there */
 	__u32 ct_ours;			/* an entry was found: the connection is ours */
+	__u32 begins;			/* and may begin with this packet */
+	__u32 doubt;			/* else it is OVS's: enum punt_reason */
+	__u32 given;			/* if another zone knows it, it was given up: OVS's */
+	__u32 unsnat_missed;		/* it may be a reply to what OVS has translated */
+	__u32 nat_done;			/* translated in md_zone: index in `pending`, and 1 */
+	__u32 nat_reply;		/* as a reply */
+	__u32 nat_notes;		/* of nat_keys */
 	__u32 md_state;			/* ct_state and zone as OVS's datapath keeps them with */
 	__u32 md_zone;			/* the packet, whatever the pipeline may see */
 	__u32 retry;			/* RETRY_*: walk once more */

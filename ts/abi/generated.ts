@@ -17,6 +17,7 @@ export const RULE_ARGS = 16;
 export const CT_NAT = 1;
 export const CT_LABEL = 2;
 export const CT_RELATED = 4;
+export const CT_UNSNAT = 8;
 export const CT_NAT_SRC = 16;
 export const CT_NAT_DST = 32;
 export const CT_NAT_KEEP = 64;

@@ -3,7 +3,7 @@
  * what tests compare with, and what `explain` prints. Written for reading, not for speed.
  */
 import {
-  answer, flowWord as fw, opCode, puntReason, TABLE_EGRESS, MAC_ANY, MAC_IP4,
+  answer, flowWord as fw, opCode, puntReason, puntReasons, TABLE_EGRESS, MAC_ANY, MAC_IP4,
 } from '../abi/generated.js';
 import { formatNumber } from '../lflow/literal.js';
 import type { Desired, Op, Port, Program, Rule, Stage } from './model.js';
@@ -117,7 +117,9 @@ class Walk {
       case opCode.OP_ICMP_REST: return undefined;
       case opCode.OP_SELECT: select(this.words, mask, rule.buckets!); return undefined;
       case opCode.OP_CT_CLEAR: this.tracking.clear(); return undefined;
-      case opCode.OP_CT_NEXT: return this.left(this.tracking.track(op), flow) ?? { next: imm };
+      case opCode.OP_CT_NEXT:
+      case opCode.OP_CT_NAT:
+        return this.left(this.tracking.track(op, args), flow) ?? { next: imm };
       case opCode.OP_CT_COMMIT: return this.left(this.tracking.commit(op, args), flow);
       case opCode.OP_END: return { verdict: { kind: 'drop', reason: 'FLOW', flow } };
       default: throw new Error(`reference: op ${code} is not in abi.h`);
@@ -261,6 +263,10 @@ export function walk(
 ): Walked {
   const w = new Walk(desired, words, connections, rest);
   const verdict = w.run(table);
-  w.tracking.end(verdict.kind === 'punt');
-  return { verdict, words: w.words, steps: w.steps };
+  const reason = verdict.kind === 'punt' ? verdict.reason : undefined;
+  const named = typeof reason === 'number' ? puntReasons[reason]?.name : reason;
+  const left = w.tracking.end(named);
+  const settled: Verdict = left === named || left === undefined ? verdict
+    : { kind: 'punt', reason: left, flow: '' };
+  return { verdict: settled, words: w.words, steps: w.steps };
 }

@@ -1,136 +1,128 @@
 /**
- * The connection tracker of bpf/, in TypeScript, for reference.ts: the same states, nothing
- * of time, capacity or of several CPUs. Every entry lives for ever.
+ * The connection tracker of bpf/, in TypeScript, for reference.ts: the same states and
+ * translations, nothing of time, capacity or of several CPUs. Every entry lives for ever.
  */
 import {
-  CT_LABEL, CT_NAT, CT_RELATED, CT_STATE_DNAT, CT_STATE_EST, CT_STATE_INV, CT_STATE_NEW,
-  CT_STATE_REL, CT_STATE_RPL, CT_STATE_SNAT, CT_STATE_TRK, flowWord as fw, otherState,
-  tcpState as tcp,
+  CT_LABEL, CT_NAT, CT_NAT_DST, CT_NAT_KEEP, CT_NAT_MARKS, CT_NAT_SRC, CT_RELATED, CT_STATE_DNAT,
+  CT_STATE_EST, CT_STATE_INV, CT_STATE_NEW, CT_STATE_REL, CT_STATE_RPL, CT_STATE_SNAT,
+  CT_STATE_TRK, CT_UNSNAT, flowWord as fw, opCode,
 } from '../abi/generated.js';
 import type { Op } from './model.js';
+import {
+  canBegin, first, invalidTcp, isSynAck, portsOf, quoted, reverse, same, step,
+  tupleOf, type Quote, type States, type Tuple,
+} from './reference_conn.js';
 
-const ICMP = 1, TCP = 6, UDP = 17, ICMP6 = 58;
-const FIN = 0x01, SYN = 0x02, RST = 0x04, PSH = 0x08, ACK = 0x10, URG = 0x20;
 const NAT = CT_STATE_SNAT | CT_STATE_DNAT;
+/** Source ports below are translated to such ports, by OVS. */
+const PRIVILEGED = 1024;
 
 /** Of ICMP, what the flow vector does not hold. */
 export interface IcmpRest {
   readonly id?: number;
   /** What an error quotes; absent: too little of it. Ports as FW_L4. */
-  readonly quote?: { readonly src: readonly number[]; readonly dst: readonly number[];
-    readonly proto: number; readonly l4: number; readonly id?: number };
+  readonly quote?: Quote;
 }
 
-/** One end of a connection, as text: address and port. */
-interface Tuple { readonly src: string; readonly dst: string; readonly proto: number;
-  readonly l4: number; readonly dstWords: readonly number[]; readonly related: boolean }
 interface Entry {
-  /** The end that began it. */
-  readonly from: string; readonly dstWords: readonly number[]; readonly l4: number;
-  readonly nat: boolean; readonly states: readonly [number, number];
+  readonly zone: number;
+  /** Of the first packet, and of replies to what it has become. */
+  readonly orig: Tuple; readonly reply: Tuple;
+  readonly nat: 'src' | 'dst' | undefined;
+  readonly states: States;
   readonly marks: readonly number[];
 }
+const translated = ({ orig, reply }: Entry): boolean => !same(reverse(orig), reply);
 
-/** What one chassis knows: `commit` of a walk that has ended in our verdict adds to it. */
+const bare = (t: Tuple): string => [end(t), end(reverse(t))].sort().join(' ');
+const end = ({ src, sport, proto }: Tuple): string => `${src.join('.')}:${sport}/${proto}`;
+
+/** What one chassis knows: a walk that has ended in our verdict adds to it. */
 export class Connections {
-  readonly entries = new Map<string, Entry>();
-  /** Connections that are OVS's. */
+  readonly entries = new Set<Entry>();
+  /** Connections that are OVS's, and ends of them. */
   readonly foreign = new Set<string>();
-}
-
-const noBits = (flags: number, bits: number): boolean => (flags & bits) === 0;
-const tcpInvalid = (flags: number): boolean =>
-  (!noBits(flags, SYN) && !noBits(flags, RST | FIN)) || noBits(flags, SYN | ACK | RST)
-  || (noBits(flags, ACK) && !noBits(flags, FIN | PSH | URG));
-const isSyn = (flags: number): boolean => (flags & (SYN | ACK)) === SYN;
-
-type Stepped = { readonly update: 'invalid' } | { readonly update: 'new' }
-  | { readonly update: 'valid' | 'validNew'; readonly states: readonly [number, number] };
-
-/** tcp_conn_update() of OVS without windows; states: of the originator, of the other. */
-function stepTcp(states: readonly [number, number], reply: boolean, flags: number): Stepped {
-  let [src, dst] = reply ? [states[1], states[0]] : states;
-  if (tcpInvalid(flags)) return { update: 'invalid' };
-  const closed = Math.min(src, dst) >= tcp.TCPS_FIN_WAIT_2;
-  if (isSyn(flags) && closed) return { update: 'new' };
-  const again = isSyn(flags) && src <= tcp.TCPS_SYN_SENT;
-  src = Math.max(src, tcp.TCPS_SYN_SENT);
-  if (!again) {
-    if (!noBits(flags, FIN)) src = Math.max(src, tcp.TCPS_CLOSING);
-    if (!noBits(flags, ACK) && dst === tcp.TCPS_SYN_SENT) dst = tcp.TCPS_ESTABLISHED;
-    else if (!noBits(flags, ACK) && dst === tcp.TCPS_CLOSING) dst = tcp.TCPS_FIN_WAIT_2;
-    if (!noBits(flags, RST)) src = dst = tcp.TCPS_TIME_WAIT;
+  /** The port or identifier that a new connection gets where its own will not do. */
+  pick: (free: (value: number) => boolean) => number | undefined = (free) => {
+    for (let value = PRIVILEGED; value < 0x10000; value += 1) if (free(value)) return value;
+    return undefined;
+  };
+  /** As many as `conns` has. */
+  get size(): number {
+    return [...this.entries].reduce((sum, entry) => sum + (translated(entry) ? 2 : 1), 0);
   }
-  return { update: again ? 'validNew' : 'valid', states: reply ? [dst, src] : [src, dst] };
 }
 
-function stepOther(state: number, reply: boolean, icmp: boolean): Stepped {
-  const next = reply || state === otherState.OTHERS_BIDIR ? otherState.OTHERS_BIDIR
-    : icmp ? state : otherState.OTHERS_MULTIPLE;
-  return { update: next === otherState.OTHERS_BIDIR ? 'valid' : 'validNew', states: [next, 0] };
-}
-
-const requests: Readonly<Record<number, readonly number[]>> = {
-  [ICMP]: [8, 13, 15], [ICMP6]: [128],
-};
-const answers: Readonly<Record<number, readonly (readonly [number, number])[]>> = {
-  [ICMP]: [[8, 0], [13, 14], [15, 16]], [ICMP6]: [[128, 129]],
-};
-const errors: Readonly<Record<number, readonly number[]>> = {
-  [ICMP]: [3, 4, 5, 11, 12], [ICMP6]: [1, 2, 3, 4],
-};
+/** An entry that this packet has met, and what becomes of it; both absent: it was missed. */
+interface Pending { readonly was: Entry | undefined; now: Entry | undefined }
+interface Found { readonly pending: Pending; readonly entry: Entry; readonly reply: boolean }
 
 /** One packet's view of the connections. */
 export class Tracking {
-  private readonly pending = new Map<string, Entry | undefined>();
-  private readonly known = new Set<string>();
+  private readonly pending: Pending[] = [];
   private ours = false;
+  private doubt: string | undefined;
+  private unsnatMissed = false;
   private state = 0;
   private zone = 0;
-  constructor(private readonly all: Connections, private readonly rest: IcmpRest,
-    private readonly words: Uint32Array) {}
+  /** By what it was translated in this zone. */
+  private done: { readonly pending: Pending; readonly reply: boolean } | undefined;
+  private quote: Quote | undefined;
+  private id: number;
+  private readonly came: { readonly tuple: Tuple | undefined };
+  private readonly plain: Tuple[] = [];
+  constructor(private readonly all: Connections, rest: IcmpRest,
+    private readonly words: Uint32Array) {
+    this.quote = rest.quote;
+    this.id = rest.id ?? 0;
+    this.came = { tuple: this.tuple() };
+  }
 
-  /** Name of a PUNT_ reason, or nothing. */
-  track(op: Op, commit = false): string | undefined {
-    const w = this.words, zone = w[op.src!]! & 0xffff, changed = zone !== this.zone;
-    if (changed) this.state = 0;
+  private tuple(): Tuple | undefined { return tupleOf(this.words, this.id, this.quote); }
+
+  /** Name of a PUNT_ reason, or nothing. Ops: OP_CT_NEXT, OP_CT_COMMIT, OP_CT_NAT. */
+  track(op: Op, args: readonly number[] = []): string | undefined {
+    const w = this.words, zone = w[op.src!]! & 0xffff;
+    if (zone !== this.zone) this.state = 0;
     this.zone = zone;
+    const commit = op.code !== opCode.OP_CT_NEXT, translating = op.code === opCode.OP_CT_NAT;
+    const nat = translating || ((op.code === opCode.OP_CT_COMMIT ? op.imm! : op.mask!) & CT_NAT) !== 0;
     const tuple = this.tuple();
     if (!commit && (op.mask! & CT_RELATED) !== 0 && tuple?.related !== true) return 'CONNTRACK';
     if (!tuple) {
       this.state = CT_STATE_INV | CT_STATE_TRK;
       return this.show(undefined, undefined);
     }
-    const key = `${zone} ${this.bare(tuple)}`;
-    const fresh = !this.known.has(key);
-    const found = this.pending.has(key) ? this.pending.get(key) : this.all.entries.get(key);
-    this.known.add(key);
-    if (found) this.ours ||= fresh;
-    const nat = ((commit ? op.imm! : op.mask!) & CT_NAT) !== 0;
-    let entry = found && this.update(found, tuple);
-    this.pending.set(key, entry);
-    if (!entry) {
-      const reason = fresh && !this.ours ? this.claim(tuple) : undefined;
-      if (reason !== undefined) return reason;
-      entry = this.begin(tuple, commit, nat);
-    } else if (nat && entry.nat && (changed || noBits(this.state, NAT))) {
-      this.state = (this.state & ~NAT)
-        | (entry.from === tuple.src ? CT_STATE_SNAT : CT_STATE_DNAT);
+    let found = this.find(tuple);
+    if (found && this.update(found, tuple)) found = undefined;
+    if (!found) {
+      const kept = this.missed(tuple, op);
+      if (typeof kept === 'string') return kept;
+      if (commit && this.state === CT_STATE_NEW) {
+        const begun = this.begin(tuple, op, nat);
+        if (typeof begun === 'string') return begun;
+        found = begun;
+      }
+    } else if (nat && found.entry.nat && (this.state & NAT) === 0) {
+      this.translate(found, tuple);
     }
-    if (commit && entry) entry = { ...entry, marks: this.marks(op, entry.marks) };
-    this.pending.set(key, entry);
+    if (found && translating && (op.mask! & CT_NAT_MARKS) !== 0) {
+      const [mark = 0, label = 0] = args.slice(op.arg ?? 0);
+      this.mark(found, found.entry.marks.map((old, i) =>
+        (old | (i === 0 ? mark : i === 4 ? label : 0)) >>> 0));
+    }
+    if (found && op.code === opCode.OP_CT_COMMIT) this.mark(found, this.marks(op, args, found.entry));
     this.state |= CT_STATE_TRK;
-    return this.show(entry, tuple);
+    return this.show(found?.pending.now, tuple);
   }
 
+  /** The packet goes on untracked. */
   commit(op: Op, args: readonly number[]): string | undefined {
-    this.args = args;
     this.written = [...this.words.slice(fw.FW_CT_MARK, fw.FW_CT_LABEL + 4)];
-    const reason = this.track(op, true);
+    const reason = this.track(op, args);
     this.words.fill(0, fw.FW_CT_STATE, fw.FW_CT_ORIG_PROTO + 1);
     return reason;
   }
-  private args: readonly number[] = [];
   private written: readonly number[] = [];
 
   clear(): void {
@@ -140,113 +132,184 @@ export class Tracking {
   /** The packet has become another one (OP_ANSWER). */
   reset(): void { this.state = 0; }
 
-  /** The walk has ended: in our verdict, or in a punt. */
-  end(punted: boolean): void {
-    if (!punted) {
-      for (const [key, entry] of this.pending) {
-        if (entry) this.all.entries.set(key, entry);
-        else this.all.entries.delete(key);
+  /** The walk has ended, in our verdict or for this reason: the reason why it is OVS's. */
+  end(punted: string | undefined): string | undefined {
+    let reason = punted;
+    if (!this.ours && this.doubt !== undefined) reason = this.doubt;
+    else if (!this.ours && this.unsnatMissed) reason ??= 'CT_FOREIGN';
+    if (reason === undefined) {
+      for (const { was, now } of this.pending) {
+        if (was && was !== now) this.all.entries.delete(was);
+        if (now) this.all.entries.add(now);
       }
-      return;
+      return undefined;
     }
-    const tuple = this.tuple();
-    if (tuple && !this.ours && this.canBegin(tuple)) this.all.foreign.add(this.bare(tuple));
+    const { tuple } = this.came, { foreign } = this.all;
+    if (!tuple || this.ours || this.unsnatMissed || !canBegin(tuple, this.words)) return reason;
+    for (const t of [tuple, ...this.plain]) foreign.add(bare(t));
+    if (reason === 'CT_FOREIGN' || !portsOf(tuple).ends) return reason;
+    foreign.add(end(tuple));
+    if (reason === 'CONNTRACK') foreign.add(end(reverse(tuple)));
+    return reason;
   }
 
-  private bare({ src, dst, proto }: Tuple): string {
-    return [src, dst].sort().join(' ') + ` ${proto}`;
-  }
+  // ---- Looking up ---------------------------------------------------------------------------
 
-  private tuple(): Tuple | undefined {
-    const w = this.words, version = w[fw.FW_ETH_TYPE]! >>> 16;
-    if (version !== 0x0800 && version !== 0x86dd) return undefined;
-    const proto = w[fw.FW_IP]! >>> 24;
-    const src = [...w.slice(fw.FW_IP_SRC, fw.FW_IP_SRC + 4)];
-    const dst = [...w.slice(fw.FW_IP_DST, fw.FW_IP_DST + 4)];
-    const type = w[fw.FW_L4]! >>> 16;
-    const icmp = version === 0x0800 ? ICMP : ICMP6;
-    if (proto !== icmp || !errors[icmp]!.includes(type)) {
-      return this.ends(src, dst, proto, w[fw.FW_L4]!, this.rest.id ?? 0, icmp);
+  private find(tuple: Tuple): Found | undefined {
+    if (this.done && (this.state & NAT) !== 0) {
+      const { pending, reply } = this.done;
+      return pending.now && { pending, entry: pending.now, reply };
     }
-    const { quote } = this.rest;
-    if (!quote || quote.src.join() !== dst.join()) return undefined;
-    const inner = this.ends([...quote.src], [...quote.dst], quote.proto, quote.l4,
-      quote.id ?? 0, icmp);
-    return inner && { ...inner, src: inner.dst, dst: inner.src, dstWords: quote.src,
-      l4: ((quote.l4 << 16) | (quote.l4 >>> 16)) >>> 0, related: true };
-  }
-
-  private ends(
-    src: number[], dst: number[], proto: number, l4: number, id: number, icmp: number,
-  ): Tuple | undefined {
-    const at = (ip: number[], port: string): string => `${ip.join('.')}:${port}`;
-    const to = (a: string, b: string, shown: number): Tuple =>
-      ({ src: at(src, a), dst: at(dst, b), proto, l4: shown, dstWords: dst, related: false });
-    if (proto === icmp) {
-      const type = l4 >>> 16;
-      const pair = answers[icmp]!.find((types) => types.includes(type));
-      if (!pair || (l4 & 0xffff) !== 0) return undefined;
-      const reply = pair[0] === type ? pair[1] : pair[0];
-      return to(`${id}/${type}`, `${id}/${reply}`, (type << 16) >>> 0);
+    const match = (entry: Entry): boolean | undefined => entry.zone !== this.zone ? undefined
+      : same(entry.orig, tuple) ? false : same(entry.reply, tuple) ? true : undefined;
+    for (const pending of this.pending) {
+      const reply = pending.now && match(pending.now);
+      if (reply !== undefined) return { pending, entry: pending.now!, reply };
     }
-    if (proto !== TCP && proto !== UDP) return to('0', '0', 0);
-    if (l4 >>> 16 === 0 || (l4 & 0xffff) === 0) return undefined;
-    return to(String(l4 >>> 16), String(l4 & 0xffff), l4);
+    for (const entry of this.all.entries) {
+      const reply = match(entry);
+      if (reply === undefined || this.pending.some(({ was }) => was === entry)) continue;
+      const pending: Pending = { was: entry, now: entry };
+      this.pending.push(pending);
+      this.ours = true;
+      return { pending, entry, reply };
+    }
+    return undefined;
   }
 
-  private canBegin({ proto, l4, related }: Tuple): boolean {
-    if (related) return false;
-    const flags = this.words[fw.FW_TCP_FLAGS]!;
-    if (proto === TCP) return isSyn(flags) && !tcpInvalid(flags);
-    return requests[proto]?.includes(l4 >>> 16) ?? true;
+  /** Whose it may be; a reason when a packet that OVS knows must not begin anything. */
+  private missed(tuple: Tuple, op: Op): string | undefined {
+    if (!this.ours && this.doubt === undefined) this.doubt = this.claim(tuple);
+    this.state = this.validNew(tuple) ? CT_STATE_NEW : CT_STATE_INV;
+    if (op.code === opCode.OP_CT_NEXT && (op.mask! & CT_UNSNAT) !== 0 && portsOf(tuple).ends) {
+      this.unsnatMissed = true;
+    }
+    return undefined;
   }
 
   private claim(tuple: Tuple): string | undefined {
-    const flags = this.words[fw.FW_TCP_FLAGS]!;
-    if (tuple.proto === TCP && !tuple.related && tcpInvalid(flags)) return undefined;
-    if (!this.canBegin(tuple)) return 'CT_MIDSTREAM';
-    return this.all.foreign.has(this.bare(tuple)) ? 'CT_FOREIGN' : undefined;
+    if (!tuple.related && invalidTcp(tuple, this.words)) return undefined;
+    if (!canBegin(tuple, this.words)) return 'CT_MIDSTREAM';
+    return this.isForeign(tuple) ? 'CT_FOREIGN' : undefined;
+  }
+  private isForeign(tuple: Tuple): boolean {
+    const { foreign } = this.all;
+    return foreign.has(bare(tuple)) || (portsOf(tuple).ends
+      && (foreign.has(end(tuple)) || foreign.has(end(reverse(tuple)))));
   }
 
-  /** The entry after the packet; undefined: the packet begins a new one. */
-  private update(entry: Entry, tuple: Tuple): Entry | undefined {
-    const reply = entry.from !== tuple.src;
+  private validNew(tuple: Tuple): boolean {
+    if (tuple.related || invalidTcp(tuple, this.words)) return false;
+    return portsOf(tuple).tcp ? !isSynAck(this.words) : canBegin(tuple, this.words);
+  }
+
+  /** The entry after the packet; true: the packet begins a new one. */
+  private update(found: Found, tuple: Tuple): boolean {
+    const { pending, entry, reply } = found;
     if (tuple.related) {
       this.state |= CT_STATE_REL | (reply ? CT_STATE_RPL : 0);
-      return entry;
+      return false;
     }
-    const icmp = tuple.proto === ICMP || tuple.proto === ICMP6;
-    const stepped = tuple.proto === TCP
-      ? stepTcp(entry.states, reply, this.words[fw.FW_TCP_FLAGS]!)
-      : stepOther(entry.states[0], reply, icmp);
-    if (stepped.update === 'new') return undefined;
+    const stepped = step(entry.states, tuple, reply, this.words);
+    if (stepped.update === 'new') {
+      pending.now = undefined;
+      return true;
+    }
     if (stepped.update === 'invalid') {
       this.state = CT_STATE_INV;
-      return entry;
+      return false;
     }
     this.state = stepped.update === 'validNew' ? this.state | CT_STATE_NEW
       : (this.state & ~CT_STATE_NEW) | CT_STATE_EST | (reply ? CT_STATE_RPL : 0);
-    return { ...entry, states: stepped.states };
+    pending.now = { ...entry, states: stepped.states };
+    return false;
   }
 
-  private begin(tuple: Tuple, commit: boolean, nat: boolean): Entry | undefined {
-    const flags = this.words[fw.FW_TCP_FLAGS]!;
-    const valid = tuple.proto === TCP
-      ? !tcpInvalid(flags) && (flags & (SYN | ACK)) !== (SYN | ACK) : this.canBegin(tuple);
-    if (tuple.related || !valid) {
-      this.state = CT_STATE_INV;
-      return undefined;
+  // ---- Beginning and translating --------------------------------------------------------------
+
+  private begin(tuple: Tuple, op: Op, nat: boolean): Found | string {
+    const reply = nat ? this.replyOf(tuple, op) : reverse(tuple);
+    if (typeof reply === 'string') return reply;
+    const dst = op.code === opCode.OP_CT_NAT && (op.mask! & CT_NAT_DST) !== 0;
+    const entry: Entry = { zone: this.zone, orig: tuple, reply,
+      nat: !nat ? undefined : dst ? 'dst' : 'src', states: first(tuple), marks: [0, 0, 0, 0, 0] };
+    const pending: Pending = { was: undefined, now: entry };
+    this.pending.push(pending);
+    const found = { pending, entry, reply: false };
+    if (nat) this.translate(found, tuple);
+    return found;
+  }
+
+  /** What replies to the new connection have: nat_get_unique_tuple() of OVS, with our ports. */
+  private replyOf(tuple: Tuple, op: Op): Tuple | string {
+    const w = this.words, real = op.code === opCode.OP_CT_NAT, flags = real ? op.mask! : 0;
+    const dst = (flags & CT_NAT_DST) !== 0, { pat, icmp } = portsOf(tuple);
+    const address = [...w.slice(fw.FW_NAT_ADDRESS, fw.FW_NAT_ADDRESS + 4)];
+    const range = real && pat ? w[fw.FW_NAT_PORTS]! : 0;
+    const low = range >>> 16, high = range & 0xffff;
+    let plain = reverse(tuple);
+    if (real && address.some((word) => word !== 0)) {
+      plain = { ...plain, ...(dst ? { src: address } : { dst: address }) };
     }
-    this.state = CT_STATE_NEW | (commit && nat ? CT_STATE_SNAT : 0);
-    return !commit ? undefined : { from: tuple.src, dstWords: tuple.dstWords, l4: tuple.l4, nat,
-      states: [tuple.proto === TCP ? tcp.TCPS_SYN_SENT : otherState.OTHERS_FIRST, 0],
-      marks: [0, 0, 0, 0, 0] };
+    if (range !== 0 && low === high) plain = { ...plain, ...(dst ? { sport: low } : { dport: low }) };
+    if (real) {
+      this.plain.push(plain);
+      this.unsnatMissed = false;
+      if (this.doubt !== undefined && !this.ours) return this.doubt;
+      if (dst && this.all.foreign.has(bare(plain))) return 'CT_FOREIGN';
+    } else if (this.doubt !== undefined && !this.ours) {
+      return plain;
+    }
+    const free = (t: Tuple): boolean => !this.taken(t, tuple)
+      && !((flags & CT_NAT_SRC) !== 0 && this.all.foreign.has(bare(t)));
+    const other = (make: (value: number) => Tuple): Tuple | string => {
+      const value = this.all.pick((v) => free(make(v)));
+      return value === undefined ? 'NAT_PORTS' : make(value);
+    };
+    const withPort = (dport: number): Tuple => ({ ...plain, dport });
+    const withId = (id: number): Tuple => ({ ...plain, sport: (id << 8) | (plain.sport & 0xff),
+      dport: (id << 8) | (plain.dport & 0xff) });
+    if (pat && (flags & CT_NAT_SRC) !== 0 && (range !== 0 || (flags & CT_NAT_KEEP) === 0)) {
+      if (range === 0 && tuple.sport < PRIVILEGED) return 'NAT_PORTS';
+      return other(withPort);
+    }
+    if (dst && range !== 0 && low !== high) return other((sport) => ({ ...plain, sport }));
+    if (free(plain)) return plain;
+    return pat ? other(withPort) : icmp ? other(withId) : 'NAT_PORTS';
   }
 
-  private marks(op: Op, old: readonly number[]): readonly number[] {
-    const label = (op.imm! & CT_LABEL) !== 0 ? this.args.slice(op.arg, op.arg! + 4) : [0, 0, 0, 0];
+  /** Another connection of the zone has such replies, or such packets. */
+  private taken(reply: Tuple, own: Tuple): boolean {
+    const live = [...this.all.entries].filter((entry) =>
+      !this.pending.some(({ was }) => was === entry));
+    return live.some((entry) => entry.zone === this.zone && !same(entry.orig, own)
+      && (same(entry.orig, reply) || same(entry.reply, reply)
+        || (!translated(entry) && same(entry.orig, reverse(reply)))));
+  }
+
+  private translate({ pending, entry, reply }: Found, tuple: Tuple): void {
+    const source = (entry.nat === 'src') !== reply;
+    this.state = (this.state & ~NAT) | (source ? CT_STATE_SNAT : CT_STATE_DNAT);
+    this.done = { pending, reply };
+    if (!translated(entry)) return;
+    const to = reverse(reply ? entry.orig : entry.reply), w = this.words;
+    const { pat, icmp } = portsOf(to);
+    if (!tuple.related || source) w.set(to.src, fw.FW_IP_SRC);
+    if (!tuple.related || !source) w.set(to.dst, fw.FW_IP_DST);
+    if (tuple.related) this.quote = quoted(reverse(to), this.quote!);
+    else if (pat) w[fw.FW_L4] = ((to.sport << 16) | to.dport) >>> 0;
+    else if (icmp) this.id = to.sport >>> 8;
+  }
+
+  // ---- What is written ------------------------------------------------------------------------
+
+  private mark(found: Found, marks: readonly number[]): void {
+    found.pending.now = { ...found.pending.now!, marks };
+  }
+  private marks(op: Op, args: readonly number[], { marks }: Entry): readonly number[] {
+    const label = (op.imm! & CT_LABEL) !== 0 ? args.slice(op.arg, op.arg! + 4) : [0, 0, 0, 0];
     return [op.mask!, ...label].map((mask, i) =>
-      ((old[i]! & ~mask) | (this.written[i]! & mask)) >>> 0);
+      ((marks[i]! & ~mask) | (this.written[i]! & mask)) >>> 0);
   }
 
   private show(entry: Entry | undefined, tuple: Tuple | undefined): undefined {
@@ -254,10 +317,12 @@ export class Tracking {
     w.fill(0, fw.FW_CT_MARK, fw.FW_CT_ORIG_PROTO + 1);
     w[fw.FW_CT_STATE] = this.state;
     if (entry) w.set(entry.marks, fw.FW_CT_MARK);
-    const { dstWords, l4 } = entry ?? tuple ?? { dstWords: [0, 0, 0, 0], l4: 0 };
-    w.set(dstWords, fw.FW_CT_ORIG_DST);
-    w[fw.FW_CT_ORIG_L4] = l4;
-    w[fw.FW_CT_ORIG_PROTO] = tuple?.proto ?? 0;
+    const shown = entry?.orig ?? tuple;
+    if (!shown) return undefined;
+    w.set(shown.dst, fw.FW_CT_ORIG_DST);
+    w[fw.FW_CT_ORIG_L4] = portsOf(shown).icmp ? ((shown.sport & 0xff) << 16) >>> 0
+      : ((shown.sport << 16) | shown.dport) >>> 0;
+    w[fw.FW_CT_ORIG_PROTO] = shown.proto;
     return undefined;
   }
 }
