@@ -199,11 +199,11 @@ enum answer {
 #define CT_UNSNAT 0x8u		/* of OP_CT_NEXT: replies to what a source translation hides come
 				 * by here, also those that OVS has translated */
 
-/* Flags of OP_CT_NAT: which end is translated. */
+/* Flags of OP_CT_NAT: which end is translated; neither: the commit alone. */
 #define CT_NAT_SRC 0x10u
 #define CT_NAT_DST 0x20u
-#define CT_NAT_KEEP 0x40u	/* of CT_NAT_SRC: the address stands for one host alone, whose
-				 * ports stay as they are; else ports come from `nat_pools` */
+#define CT_NAT_KEEP 0x40u	/* of CT_NAT_SRC: ports stay as they are as long as one host alone
+				 * has the address; else they come from `nat_pools` */
 #define CT_NAT_MARKS 0x80u	/* bits args[arg] of ct_mark and args[arg + 1] of the last word
 				 * of ct_label are set */
 

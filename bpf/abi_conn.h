@@ -102,7 +102,8 @@ struct nat_pool_key { __u32 address[4]; };	/* as FW_IP_SRC */
 struct nat_pool {
 	struct nat_block blocks[NAT_BLOCKS];
 	__u32 cursor;
-	__u32 pad;
+	__u32 shared;		/* hosts other than this one are translated to the address, too */
+	__u32 host[4];
 	__u64 taken;		/* ports given to connections */
 	__u64 tries;		/* candidates looked at for them */
 	__u64 failed;		/* connections that got none */

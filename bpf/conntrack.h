@@ -226,7 +226,7 @@ static __always_inline void not_found(struct scratch *s, __u32 flags)
  * set when we have no tuple for it, or it is not known whether it is ours. */
 static __always_inline int begin_nat(struct scratch *s, __u32 flags, __u32 *kind)
 {
-	__u32 real = flags & (CT_NAT_SRC | CT_NAT_DST);
+	__u32 real = flags & (CT_NAT_SRC | CT_NAT_DST), keep = 0;
 	struct ct_pending *p = PENDING(s);
 
 	*kind = flags & CT_NAT_DST ? CONN_NAT_DST : CONN_NAT_SRC;
@@ -234,6 +234,8 @@ static __always_inline int begin_nat(struct scratch *s, __u32 flags, __u32 *kind
 	if (real) {
 		note_plain(s);
 		s->unsnat_missed = 0;
+		if (flags & CT_NAT_SRC)
+			keep = alone(s) && flags & CT_NAT_KEEP;
 		if (s->doubt && !s->ct_ours)
 			return punt(s, s->doubt);
 		if (flags & CT_NAT_DST && after_foreign(s))
@@ -241,7 +243,7 @@ static __always_inline int begin_nat(struct scratch *s, __u32 flags, __u32 *kind
 	} else if (s->doubt && !s->ct_ours) {
 		return 0;	/* it will not be created */
 	}
-	if (!choose_reply(s, flags, real))
+	if (!choose_reply(s, flags, real, keep))
 		return punt(s, PUNT_NAT_PORTS);
 	one_way_key(&s->nat.reply, &p->twin, s->md_zone);
 	if (same_ends(&p->twin, &s->ct_key))
@@ -449,7 +451,8 @@ static __always_inline __u32 ct_flags(const struct op *op)
 	if (op->code == OP_CT_COMMIT)
 		return CT_COMMIT | (op->imm & CT_NAT);
 	if (op->code == OP_CT_NAT)
-		return CT_COMMIT | CT_NAT | (op->mask & CT_NAT_FLAGS);
+		return CT_COMMIT | (op->mask & (CT_NAT_SRC | CT_NAT_DST) ? CT_NAT : 0) |
+		       (op->mask & CT_NAT_FLAGS);
 	return op->mask & CT_NEXT_FLAGS;
 }
 

@@ -99,18 +99,36 @@ static __always_inline int reply_free(struct scratch *s)
 
 /* ---- Pools ---------------------------------------------------------------------------- */
 
-/* The first connection of an address makes its pool. */
+/* The pool of the address that source translation is to, whose first connection makes it. */
 static __always_inline struct nat_pool *pool_of(struct scratch *s)
 {
-	struct nat_pool *pool = bpf_map_lookup_elem(&nat_pools, &s->nat.pool);
+	struct nat_pool *pool;
 	struct ct_control *c = ct_settings();
 	struct nat_pool fresh = {};
 
+	__builtin_memcpy(s->nat.pool.address, s->nat.reply.dst, sizeof(s->nat.pool.address));
+	pool = bpf_map_lookup_elem(&nat_pools, &s->nat.pool);
 	if (pool || !c)
 		return pool;
 	fresh.blocks[0] = c->ports;
+	__builtin_memcpy(fresh.host, s->tuple.src, sizeof(fresh.host));
 	bpf_map_update_elem(&nat_pools, &s->nat.pool, &fresh, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&nat_pools, &s->nat.pool);
+}
+
+/* Whether the address is this host's alone, as far as packets have shown. OVS may have
+ * translated the other's: so packets that are left to it count, too. */
+static __noinline int alone(struct scratch *s)
+{
+	struct nat_pool *pool = pool_of(s);
+	const __u32 *src = s->tuple.src;
+
+	if (!pool)
+		return 0;
+	if (!pool->shared && (pool->host[0] != src[0] || pool->host[1] != src[1] ||
+			      pool->host[2] != src[2] || pool->host[3] != src[3]))
+		pool->shared = 1;
+	return !pool->shared;
 }
 
 static __always_inline __u32 block_size(const struct nat_block *b)
@@ -209,10 +227,6 @@ static __always_inline int search_pool(struct scratch *s, __u32 low, __u32 count
 	struct nat_pool *pool;
 	__u32 tries;
 
-	__builtin_memcpy(s->nat.pool.address, s->nat.reply.dst, sizeof(s->nat.pool.address));
-	pool = pool_of(s);
-	if (!pool)
-		return 0;
 	s->nat.in_pool = 1;
 	tries = search(s, NAT_DPORT, low, count);
 	pool = bpf_map_lookup_elem(&nat_pools, &s->nat.pool);
@@ -281,7 +295,7 @@ static __always_inline void note_plain(struct scratch *s)
 }
 
 /* Finds s->nat.reply for the new connection of s->tuple; 0: there is none that is ours. */
-static __always_inline int choose_reply(struct scratch *s, __u32 flags, __u32 real)
+static __always_inline int choose_reply(struct scratch *s, __u32 flags, __u32 real, __u32 keep)
 {
 	__u32 range = s->w[FW_NAT_PORTS], low = range >> 16, count = (range & 0xffff) - low + 1;
 
@@ -297,7 +311,7 @@ static __always_inline int choose_reply(struct scratch *s, __u32 flags, __u32 re
 	}
 	if (range)
 		return search_pool(s, low, count);
-	if (flags & CT_NAT_KEEP)
+	if (keep)
 		return search_kept(s);
 	return s->tuple.sport >= PRIVILEGED && search_pool(s, 0, 0);
 }

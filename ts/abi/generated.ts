@@ -432,13 +432,15 @@ export const natPoolKey = struct<NatPoolKey>('nat_pool_key', 16, {
 });
 
 export interface NatPool {
-  readonly blocks: readonly NatBlock[]; readonly cursor: number; readonly taken: bigint;
-  readonly tries: bigint; readonly failed: bigint;
+  readonly blocks: readonly NatBlock[]; readonly cursor: number; readonly shared: number;
+  readonly host: readonly number[]; readonly taken: bigint; readonly tries: bigint;
+  readonly failed: bigint;
 }
-export const natPool = struct<NatPool>('nat_pool', 48, {
+export const natPool = struct<NatPool>('nat_pool', 64, {
   blocks: { offset: 0, type: natBlock, length: 4 }, cursor: { offset: 16, type: 'u32' },
-  taken: { offset: 24, type: 'u64' }, tries: { offset: 32, type: 'u64' },
-  failed: { offset: 40, type: 'u64' },
+  shared: { offset: 20, type: 'u32' }, host: { offset: 24, type: 'u32', length: 4 },
+  taken: { offset: 40, type: 'u64' }, tries: { offset: 48, type: 'u64' },
+  failed: { offset: 56, type: 'u64' },
 });
 
 export interface CtControl {

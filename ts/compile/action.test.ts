@@ -1,4 +1,4 @@
-import { CT_LABEL, CT_NAT, opCode } from '../abi/generated.js';
+import { CT_LABEL, CT_NAT, CT_UNSNAT, opCode } from '../abi/generated.js';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { symbolTable } from '../lflow/fields.js';
@@ -25,7 +25,9 @@ const printers: Record<number, (op: Op, args: readonly number[]) => string> = {
   [opCode.OP_PKT_LARGER]: (op, args) => `larger ${args[op.arg!]}`,
   [opCode.OP_ND_NA]: (op) => `na ${op.imm}`,
   [opCode.OP_CT_CLEAR]: () => 'untrack',
-  [opCode.OP_CT_NEXT]: (op) => `track w${op.src}${op.mask === CT_NAT ? ' nat' : ''} then ${op.imm}`,
+  [opCode.OP_CT_NEXT]: (op) => `track w${op.src}${(op.mask! & CT_NAT) !== 0 ? ' nat' : ''}`
+    + `${(op.mask! & CT_UNSNAT) !== 0 ? ' back' : ''} then ${op.imm}`,
+  [opCode.OP_CT_NAT]: (op) => `commit w${op.src} ${op.mask!.toString(16)} then ${op.imm}`,
   [opCode.OP_CT_COMMIT]: (op, args) => `commit w${op.src}${op.imm! & CT_NAT ? ' nat' : ''}`
     + (op.mask ? ` mark ${hex(op.mask)}` : '') + (op.imm! & CT_LABEL
     ? ` label ${args.slice(op.arg, op.arg! + 4).map(hex).join('.')}` : ''),
@@ -37,11 +39,13 @@ function text(program: Program, args: readonly number[]): string {
 }
 function golden(
   actions: string, pipeline: 'ingress' | 'egress' = 'ingress', router = false,
+  { release = '23.03', oneSource = false, snatZone = false } = {},
 ): string {
-  const context = { pipeline, table: 3, tables: 40, release: '23.03' } as const;
-  const parsed = parseActions(actions, context, symbolTable('23.03'));
+  const context = { pipeline, table: 3, tables: 40, release } as const;
+  const parsed = parseActions(actions, context, symbolTable(release));
   if (!parsed.actions) throw new Error(`${actions}: ${parsed.problems[0]?.message}`);
-  const compiled = compileActions(parsed.actions, target, { pipeline, table: 3, router });
+  const compiled = compileActions(parsed.actions, { ...target, snatZoneGiven: () => snatZone },
+    { pipeline, table: 3, router, oneSource });
   if ('reason' in compiled) return `${compiled.reason}: ${compiled.detail}`;
   return text(compiled.program, compiled.args);
 }
@@ -98,7 +102,7 @@ const goldens: readonly (readonly [string, string])[] = [
     + 'commit w13 nat mark ffff0000 label 0.ffff.ffffffff.0; next 4'],
   ['ct_lb_mark;', 'track w13 nat then 4'],
   ['ct_lb;', 'track w13 nat then 4'],
-  ['ct_snat;', 'track w12 nat then 4'],
+  ['ct_snat;', 'track w12 nat back then 4'],
   ['get_arp(outport, reg0); next;', 'mac w15 w0 2; next 4'],
   ['get_nd(outport, xxreg0); next;', 'mac w15 w0 0; next 4'],
   ['reg9[2] = lookup_arp(inport, arp.spa, arp.sha); next;',
@@ -184,14 +188,39 @@ for (const [actions, expected] of goldens) {
 
 test('routers track in the zone of DNAT, or in the one that is named', () => {
   const cases: readonly (readonly [string, string])[] = [
-    ['ct_next;', 'track w11 then 4'], ['ct_snat;', 'track w12 nat then 4'],
+    ['ct_next;', 'track w11 then 4'], ['ct_snat;', 'track w12 nat back then 4'],
     ['ct_dnat;', 'track w11 nat then 4'], ['ct_lb_mark;', 'track w11 nat then 4'],
     ['ct_commit { ct_mark = 1; }; next;', 'w45=1; commit w11 nat mark ffffffff; next 4'],
-    ['ct_snat(10.0.0.1);', 'CONNTRACK: ct_snat'],
-    ['ct_snat_in_czone;', 'CONNTRACK: ct_snat_in_czone'],
   ];
   for (const [actions, expected] of cases) {
     assert.is(golden(actions, 'ingress', true), expected);
+  }
+});
+
+test('translations: address and ports in words, the commit in the zone of the name', () => {
+  const to = (word: string, ports = '0'): string =>
+    `w58=0; w59=0; w60=0; w61=${word}; w62=${ports}; commit `;
+  const six = 'w58=fd000000; w59=0; w60=0; w61=5; w62=0; commit ';
+  const cases: readonly (readonly [string, string, Parameters<typeof golden>[3]?])[] = [
+    ['ct_snat(10.0.0.1);', `${to('a000001')}w12 10 then 4`],
+    ['ct_snat(10.0.0.1);', `${to('a000001')}w12 50 then 4`, { oneSource: true }],
+    ['ct_snat(10.0.0.1, 1000-2000);', `${to('a000001', '3e807d0')}w12 10 then 4`],
+    ['ct_snat(10.0.0.1, 1000);', `${to('a000001', '3e803e8')}w12 10 then 4`],
+    ['ct_dnat(fd00::5);', `${six}w11 20 then 4`],
+    ['flags.loopback = 1; ct_dnat(10.0.0.1);', `w10/1=1; ${to('a000001')}w11 20 then 4`],
+    ['ct_dnat_in_czone(10.0.0.1);', `${to('a000001')}w11 20 then 4`],
+    ['ct_snat_in_czone(10.0.0.1);', `${to('a000001')}w11 10 then 4`],
+    ['ct_snat_in_czone(10.0.0.1);', `${to('a000001')}w12 10 then 4`, { snatZone: true }],
+    ['ct_snat_in_czone;', 'track w11 nat back then 4'],
+    ['ct_dnat_in_czone;', 'track w12 nat then 4', { snatZone: true }],
+    ['ct_next(snat);', 'track w12 then 4', { release: '26.03' }],
+    ['ct_next(dnat);', 'track w11 then 4', { release: '26.03' }],
+    ['ct_commit_to_zone(snat);', 'commit w12 0 then 4', { release: '26.03' }],
+    ['ct_commit_nat(snat);', 'track w12 nat then 4', { release: '26.03' }],
+    ['ip4.dst = 10.0.0.1; next;', 'w31=a000001; next 4'],
+  ];
+  for (const [actions, expected, more] of cases) {
+    assert.is(golden(actions, 'ingress', true, more), expected);
   }
 });
 

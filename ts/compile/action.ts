@@ -16,6 +16,7 @@ import { controllerActions, refuseAction, type Refusal } from './limits.js';
 import type { Buckets, Program } from './model.js';
 import { drop, intern } from './program.js';
 import { forward, select } from './choice.js';
+import { natHandlers, track } from './nat.js';
 
 export type { ActionTarget, Stand } from './builder.js';
 
@@ -125,12 +126,6 @@ function loadRest(b: Builder, field: Field, value: Constant): void {
   b.ops.push({ code: opCode.OP_ICMP_REST, arg: b.arg(Number(value.value)) });
 }
 
-/** The packet goes on in the next table, tracked. */
-function track(b: Builder, zone: number, flags = 0): void {
-  const { pipeline, table: at } = standOf(b);
-  b.end({ code: opCode.OP_CT_NEXT, src: zone, mask: flags, imm: tableNumber(pipeline, at + 1) });
-}
-
 /** The nested actions write the words; which bits of them count is told to the commit. */
 function commit(b: Builder, nested: readonly Action[]): void {
   const from = b.ops.length;
@@ -184,8 +179,7 @@ const handlers: Handlers = {
   // Without an argument these translate what is translated, and track the rest.
   ct_lb: (b) => { track(b, stageZone(b), CT_NAT); },
   ct_lb_mark: (b) => { track(b, stageZone(b), CT_NAT); },
-  ct_dnat: (b) => { track(b, fw.FW_DNAT_ZONE, CT_NAT); },
-  ct_snat: (b) => { track(b, fw.FW_SNAT_ZONE, CT_NAT); },
+  ...natHandlers,
   select, fwd_group: forward,
   get_arp: getMac, get_nd: getMac,
   lookup_arp: lookupMac, lookup_nd: lookupMac,
@@ -210,9 +204,8 @@ function keyword(action: Action): string {
   return action.name === 'other' ? action.keyword : action.name;
 }
 
-/** NAT to an address or a backend, which is OVS's. */
-const translates = (a: Action): boolean =>
-  ('nat' in a && a.nat !== undefined) || ('backends' in a && a.backends.length > 0);
+/** NAT to a backend, which is OVS's. */
+const translates = (a: Action): boolean => 'backends' in a && a.backends.length > 0;
 
 /** Whether OVS would send the packet to ovn-controller. */
 export const asksController = (actions: readonly Action[]): boolean =>

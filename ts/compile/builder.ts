@@ -11,11 +11,15 @@ export interface ActionTarget {
   port(name: string): number | undefined;
   /** Whether ovn-controller removes MAC bindings of this datapath that it does not see used. */
   agesMacs?(): boolean;
+  /** Whether the administrator gave the router's SNAT zone, which is then common to all NAT. */
+  snatZoneGiven?(): boolean;
 }
 
 /** The stage that an action list stands in: what conntrack actions do depends on it. */
 export interface Stand {
   readonly pipeline: 'ingress' | 'egress'; readonly table: number; readonly router: boolean;
+  /** Whatever comes here has one source address. */
+  readonly oneSource?: boolean;
 }
 
 /** Thrown while a list is compiled, and never beyond: the list is refused. */

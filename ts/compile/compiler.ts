@@ -60,6 +60,9 @@ function releaseOf(view: View): string {
 const agesMacs = (row: DatapathBinding): boolean =>
   Number(row.external_ids.get('mac_binding_age_threshold') ?? 0) !== 0;
 
+/** As get_common_nat_zone() of OVN v23.03.1, controller/lflow.c. */
+const snatZoneGiven = (row: DatapathBinding): boolean => row.external_ids.has('snat-ct-zone');
+
 /** What is reported of a flow in a table that no packet can come to. */
 const nowhere = (row: LogicalFlow): Unsupported => ({ flow: row._uuid, stage: '',
   reason: 'UNSUPPORTED_MATCH', detail: `table ${row.table_id}` });
@@ -299,7 +302,7 @@ export class Compiler {
   /** Datapaths that became local, or changed their key, are built; others are forgotten. */
   private *followLocal(dirty: Dirty): Steps<void> {
     for (const [uuid, row] of this.at.local) {
-      const kind = `${this.at.view.isRouter(row)} ${agesMacs(row)}`;
+      const kind = `${this.at.view.isRouter(row)} ${agesMacs(row)} ${snatZoneGiven(row)}`;
       if (this.keys.get(uuid) === row.tunnel_key && this.kinds.get(uuid) === kind) continue;
       yield;
       this.forget(uuid);
@@ -422,6 +425,7 @@ export class Compiler {
     const router = row !== undefined && view.isRouter(row);
     return {
       datapath, datapathKey, router, agesMacs: row !== undefined && agesMacs(row),
+      snatZoneGiven: row !== undefined && snatZoneGiven(row),
       addressSet: (name) => {
         const row = view.addressSet(name);
         return row && constantsOf(row);

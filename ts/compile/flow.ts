@@ -16,6 +16,7 @@ import { TABLES_PER_PIPELINE, type Refusal } from './limits.js';
 import { forgetClauses, operandsOf, prerequisite } from './clauses.js';
 import { compileMatch, everything, type MatchContext, type Matched, type Term }
   from './match.js';
+import { oneSource } from './nat.js';
 import { lean, punt } from './program.js';
 import { candidate, type Candidate } from './stage.js';
 
@@ -30,6 +31,8 @@ export interface Scope {
   readonly router: boolean;
   /** Its MAC bindings have an age limit (Datapath_Binding.external_ids). */
   readonly agesMacs?: boolean;
+  /** The router's SNAT zone is given (Datapath_Binding.external_ids). */
+  readonly snatZoneGiven?: boolean;
   addressSet(name: string): readonly Constant[] | undefined;
   /** By the row's name: `${datapath key}_${group}`. */
   portGroup(rowName: string): readonly string[] | undefined;
@@ -104,6 +107,10 @@ class Recorder implements Environment, MatchContext {
   agesMacs(): boolean {
     this.perDatapath = true;
     return this.scope.agesMacs ?? false;
+  }
+  snatZoneGiven(): boolean {
+    this.perDatapath = true;
+    return this.scope.snatZoneGiven ?? false;
   }
   elsewhere(symbol: string, port: string): boolean {
     if (symbol !== this.own) return false;
@@ -215,23 +222,27 @@ function understood(row: FlowText, release: string, recorder: Recorder): Meaning
     const detail = `actions: ${problems[0]?.message ?? 'none'}`;
     return meaning(terms, { reason: 'UNSUPPORTED_ACTION', detail }, true);
   }
-  return meaning(terms, effectOf(row, actions, recorder));
+  return meaning(terms, effectOf(row, actions, terms, recorder));
 }
 
 /** What action lists that ask for nothing come to, for each place that they stand at. */
-const effects = new WeakMap<readonly Action[], Map<boolean, Compiled | Refusal>>();
+const effects = new WeakMap<readonly Action[], Map<string, Compiled | Refusal>>();
 
-function effectOf(row: FlowText, actions: readonly Action[], recorder: Recorder):
-  Compiled | Refusal {
+function effectOf(
+  row: FlowText, actions: readonly Action[], terms: readonly Term[], recorder: Recorder,
+): Compiled | Refusal {
   const metered = row.controller_meter !== undefined && asksController(actions);
   if (metered) return meterRefusal;
   const { pipeline, table_id: table } = row, { router } = recorder.scope;
-  const before = effects.get(actions)?.get(router);
+  const one = actions.some((action) => 'nat' in action) && oneSource(terms);
+  const place = `${router} ${one}`;
+  const before = effects.get(actions)?.get(place);
   if (before) return before;
-  const effect = compileActions(actions, recorder, { pipeline, table, router });
+  const effect = compileActions(actions, recorder,
+    { pipeline, table, router, oneSource: one });
   // Where match and actions have asked for nothing, the actions have not.
   if (!recorder.perDatapath && recorder.dependencies.size === 0) {
-    effects.set(actions, (effects.get(actions) ?? new Map()).set(router, effect));
+    effects.set(actions, (effects.get(actions) ?? new Map()).set(place, effect));
   }
   return effect;
 }

@@ -86,7 +86,8 @@ export class Tracking {
     if (zone !== this.zone) this.state = 0;
     this.zone = zone;
     const commit = op.code !== opCode.OP_CT_NEXT, translating = op.code === opCode.OP_CT_NAT;
-    const nat = translating || ((op.code === opCode.OP_CT_COMMIT ? op.imm! : op.mask!) & CT_NAT) !== 0;
+    const nat = translating ? (op.mask! & (CT_NAT_SRC | CT_NAT_DST)) !== 0
+      : ((op.code === opCode.OP_CT_COMMIT ? op.imm! : op.mask!) & CT_NAT) !== 0;
     const tuple = this.tuple();
     if (!commit && (op.mask! & CT_RELATED) !== 0 && tuple?.related !== true) return 'CONNTRACK';
     if (!tuple) {
@@ -111,7 +112,9 @@ export class Tracking {
       this.mark(found, found.entry.marks.map((old, i) =>
         (old | (i === 0 ? mark : i === 4 ? label : 0)) >>> 0));
     }
-    if (found && op.code === opCode.OP_CT_COMMIT) this.mark(found, this.marks(op, args, found.entry));
+    if (found && op.code === opCode.OP_CT_COMMIT) {
+      this.mark(found, this.marks(op, args, found.entry));
+    }
     this.state |= CT_STATE_TRK;
     return this.show(found?.pending.now, tuple);
   }
@@ -251,7 +254,9 @@ export class Tracking {
     if (real && address.some((word) => word !== 0)) {
       plain = { ...plain, ...(dst ? { src: address } : { dst: address }) };
     }
-    if (range !== 0 && low === high) plain = { ...plain, ...(dst ? { sport: low } : { dport: low }) };
+    if (range !== 0 && low === high) {
+      plain = { ...plain, ...(dst ? { sport: low } : { dport: low }) };
+    }
     if (real) {
       this.plain.push(plain);
       this.unsnatMissed = false;
