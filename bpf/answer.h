@@ -85,7 +85,8 @@ static __always_inline void come_back(struct scratch *s)
 /* Answers to answers, and quotes that cannot be written, are OVS's. */
 static __always_inline int answerable(const struct scratch *s)
 {
-	return s->kind != FRAME_ARP && !(s->marks & (MARK_ND_NA | MARK_ANSWER)) && !s->quote_moved &&
+	return s->kind != FRAME_ARP && !(s->marks & (MARK_ND_NA | MARK_ANSWER)) &&
+	       !s->quote_moved &&
 	       !(s->w[FW_ETH_TYPE] & 0xffff) && !(s->w[FW_IP] & 0xff) && can_rewrite(s);
 }
 

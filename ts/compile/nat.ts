@@ -54,12 +54,13 @@ export const natHandlers = {
 } as const satisfies { readonly [N in NatName]: Handler<NatName> }
   & { readonly ct_commit_to_zone: Handler<'ct_commit_to_zone'> };
 
+const ALL = 0xffffffff;
 /** Whether what matches comes from one address. */
 export function oneSource(terms: readonly Term[]): boolean {
   const words = [fw.FW_IP_SRC, fw.FW_IP_SRC + 1, fw.FW_IP_SRC + 2, fw.FW_IP_SRC + 3];
   return terms.length > 0 && terms.every((term) => {
     const masks = words.map((word) => term.masks[term.words.indexOf(word)]);
-    return masks[3] === 0xffffffff
-      && masks.slice(0, 3).every((mask) => mask === masks[0] && (mask ?? 0xffffffff) === 0xffffffff);
+    // The upper words of IPv4 addresses are in no match.
+    return masks[3] === ALL && masks.slice(0, 3).every((mask) => (mask ?? ALL) === ALL);
   });
 }

@@ -37,6 +37,10 @@ const translated = ({ orig, reply }: Entry): boolean => !same(reverse(orig), rep
 const bare = (t: Tuple): string => [end(t), end(reverse(t))].sort().join(' ');
 const end = ({ src, sport, proto }: Tuple): string => `${src.join('.')}:${sport}/${proto}`;
 
+/** A connection of ours ends with a packet that is left to OVS for one of these. */
+const givenUp: ReadonlySet<string> = new Set(['UNKNOWN_DATAPATH', 'UNKNOWN_PORT',
+  'UNSUPPORTED_PORT', 'UNSUPPORTED_MATCH', 'UNSUPPORTED_ACTION', 'CONNTRACK', 'CT_FOREIGN']);
+
 /** What one chassis knows: a walk that has ended in our verdict adds to it. */
 export class Connections {
   readonly entries = new Set<Entry>();
@@ -62,6 +66,8 @@ export class Tracking {
   private readonly pending: Pending[] = [];
   private ours = false;
   private doubt: string | undefined;
+  /** If it is ours in one zone, it was given up in another. */
+  private given = false;
   private unsnatMissed = false;
   private state = 0;
   private zone = 0;
@@ -139,7 +145,7 @@ export class Tracking {
   end(punted: string | undefined): string | undefined {
     let reason = punted;
     if (!this.ours && this.doubt !== undefined) reason = this.doubt;
-    else if (!this.ours && this.unsnatMissed) reason ??= 'CT_FOREIGN';
+    else if (this.ours ? this.given : this.unsnatMissed) reason ??= 'CT_FOREIGN';
     if (reason === undefined) {
       for (const { was, now } of this.pending) {
         if (was && was !== now) this.all.entries.delete(was);
@@ -148,6 +154,13 @@ export class Tracking {
       return undefined;
     }
     const { tuple } = this.came, { foreign } = this.all;
+    if (tuple && !tuple.related && this.ours && givenUp.has(reason)) {
+      for (const { was } of this.pending) {
+        if (!was) continue;
+        this.all.entries.delete(was);
+        for (const t of [was.orig, was.reply]) foreign.add(bare(t));
+      }
+    }
     if (!tuple || this.ours || this.unsnatMissed || !canBegin(tuple, this.words)) return reason;
     for (const t of [tuple, ...this.plain]) foreign.add(bare(t));
     if (reason === 'CT_FOREIGN' || !portsOf(tuple).ends) return reason;
@@ -182,6 +195,9 @@ export class Tracking {
 
   /** Whose it may be; a reason when a packet that OVS knows must not begin anything. */
   private missed(tuple: Tuple, op: Op): string | undefined {
+    if (tuple.related || !invalidTcp(tuple, this.words)) {
+      this.given ||= this.all.foreign.has(bare(tuple));
+    }
     if (!this.ours && this.doubt === undefined) this.doubt = this.claim(tuple);
     this.state = this.validNew(tuple) ? CT_STATE_NEW : CT_STATE_INV;
     if (op.code === opCode.OP_CT_NEXT && (op.mask! & CT_UNSNAT) !== 0 && portsOf(tuple).ends) {

@@ -82,7 +82,8 @@ on('a punt after ct leaves no entry and makes the connection OVS\'s', (lab) => {
   assert.is(lab.say('a', udpOf('a')), 'punt UNSUPPORTED_PORT');
   assert.is(lab.say('a', tcpOf('a', S)), 'punt UNSUPPORTED_PORT');
   assert.equal(lab.conns(), []);
-  assert.equal(lab.foreign().map(({ proto, zone }) => [proto, zone]).sort(), [[17, 0], [17, 0], [6, 0]]);
+  assert.equal(lab.foreign().map(({ proto, zone }) => [proto, zone]).sort(),
+    [[17, 0], [17, 0], [6, 0]]);
   lab.plane.port(1, 2, { ifindex: 102, zone: zones.b });
   assert.is(lab.say('b', udpOf('b')), 'punt CT_FOREIGN');
   assert.is(lab.say('a', tcpOf('a', S)), 'punt CT_FOREIGN');

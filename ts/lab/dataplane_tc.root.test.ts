@@ -9,6 +9,7 @@ import './dataplane_nd.root.test.js';
 import './dataplane_parse.root.test.js';
 import './dataplane_rewrite.root.test.js';
 import './dataplane_switch.root.test.js';
+import './nat.root.test.js';
 import './synth.root.test.js';
 import { eth, hex, ip4, tcp } from './packet.js';
 

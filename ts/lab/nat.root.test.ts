@@ -1,0 +1,234 @@
+/** Translations of one packet after the other: addresses, ports, states, checksums, errors. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { CONN_ALIAS, CT_NAT_KEEP, CT_NAT_SRC } from '../abi/generated.js';
+import { abi } from './dataplane.fixture.js';
+import { F } from './conntrack.fixture.js';
+import {
+  answer, errorAbout, hosts, inside, natArgs, natOps, NatRouter, of, outside, parse, show, words,
+  type Family,
+} from './nat.fixture.js';
+import { icmp, icmp6, raw4, tcp, udp, type Bytes, type Layer4 } from './packet.js';
+
+const test = suite('nat');
+function on(name: string, body: (lab: NatRouter) => void,
+  ...how: ConstructorParameters<typeof NatRouter>): void {
+  test(name, () => {
+    const lab = new NatRouter(...how);
+    try {
+      body(lab);
+    } finally {
+      lab.close();
+    }
+  });
+}
+const sent = (lab: NatRouter, port: number, frame: Bytes): Bytes => {
+  const { verdict, frame: out } = lab.send(port, frame);
+  assert.is(verdict, 'sent', show(frame));
+  return out;
+};
+const payload = Uint8Array.of(1, 2, 3, 4, 5);
+type Make = (src: number, dst: number, reply: boolean) => Layer4;
+const protocols: readonly (readonly [string, Make])[] = [
+  ['TCP', (src, dst, reply) => tcp({ src, dst, flags: reply ? F.syn | F.ack : F.syn }, payload)],
+  ['UDP', (src, dst) => udp({ src, dst }, payload)],
+  ['UDP without checksum', (src, dst) => udp({ src, dst, csum: false }, payload)],
+];
+
+for (const family of [4, 6] as const) {
+  const { a, b, pool, float, world } = hosts[family];
+  for (const [name, layer4] of protocols) {
+    if (family === 6 && name.endsWith('checksum')) continue;
+    on(`${name}/IPv${family}: out from behind a pool's address, and back`, (lab) => {
+      const first = of(family, 'b', 'world', layer4(40000, 80, false));
+      const out = sent(lab, inside, first), { src, sport, dst, dport } = parse(out);
+      assert.equal([src, dst, dport], [pool, world, 80]);
+      assert.ok(sport >= 1024 && sport <= 32767, `${sport}`);
+      const reply = answer(out, (p) => layer4(p.dport, p.sport, true));
+      assert.is(lab.say(outside, reply), `${world}:80>${b}:40000`);
+      assert.is(show(sent(lab, inside, first)), show(out), 'the same port again');
+      assert.is(lab.conns().length, 3, 'DNAT zone, SNAT zone, and its replies');
+      assert.is(lab.conns().filter(({ conn }) => conn.life & BigInt(CONN_ALIAS)).length, 1);
+      assert.is(lab.count(), 3);
+    });
+
+    on(`${name}/IPv${family}: in to a floating address, and back`, (lab) => {
+      const first = of(family, 'world', 'float', layer4(40000, 80, false));
+      const out = sent(lab, outside, first);
+      assert.is(show(out), `${world}:40000>${a}:80`);
+      const reply = answer(out, (p) => layer4(p.dport, p.sport, true));
+      assert.is(lab.say(inside, reply), `${float}:80>${world}:40000`);
+      assert.is(lab.say(outside, first), `${world}:40000>${a}:80`);
+    });
+
+    on(`${name}/IPv${family}: out from a floating address, with the port that it had`, (lab) => {
+      const out = sent(lab, inside, of(family, 'a', 'world', layer4(40000, 80, false)));
+      assert.is(show(out), `${float}:40000>${world}:80`);
+      const reply = answer(out, (p) => layer4(p.dport, p.sport, true));
+      assert.is(lab.say(outside, reply), `${world}:80>${a}:40000`);
+    });
+  }
+
+  const ping = (reply: boolean, id: number): Layer4 => family === 4
+    ? icmp({ type: reply ? 0 : 8, rest: id << 16 | 1 }, payload)
+    : icmp6({ type: reply ? 129 : 128, rest: id << 16 | 1 }, payload);
+  on(`echo/IPv${family}: two hosts with one identifier`, (lab) => {
+    const out = sent(lab, inside, of(family, 'b', 'world', ping(false, 7)));
+    assert.equal([show(out), parse(out).id], [`${pool}>${world}`, 7]);
+    lab.table(abi.TABLE_EGRESS + 1, [{ ops: natOps(abi.TABLE_EGRESS + 2, abi.FW_SNAT_ZONE,
+      CT_NAT_SRC), args: natArgs(words(family, 'pool')) }]);
+    const other = sent(lab, inside, of(family, 'a', 'world', ping(false, 7)));
+    assert.is(show(other), `${pool}>${world}`);
+    assert.is.not(parse(other).id, 7);
+    const reply = sent(lab, outside, answer(other, (p) => ping(true, p.id)));
+    assert.equal([show(reply), parse(reply).id], [`${world}>${a}`, 7]);
+    const first = sent(lab, outside, answer(out, (p) => ping(true, p.id)));
+    assert.equal([show(first), parse(first).id], [`${world}>${b}`, 7]);
+  });
+
+  for (const [name, layer4] of protocols) {
+    if (family === 6 && name.endsWith('checksum')) continue;
+    for (const length of [1500, family === 4 ? 28 : name === 'TCP' ? 60 : 48]) {
+      const { far } = hosts[family];
+      on(`${name}/IPv${family}: errors about translated packets, ${length} bytes quoted`, (lab) => {
+        const out = sent(lab, inside, of(family, 'b', 'world', layer4(40000, 80, false)));
+        const port = parse(out).sport;
+        assert.is(lab.say(outside, errorAbout(out, far, length)),
+          `${far}>${b} (${b}:40000>${world}:80)`, 'about what was sent');
+        const reply = answer(out, (p) => layer4(p.dport, p.sport, true));
+        const delivered = sent(lab, outside, reply);
+        assert.is(lab.say(inside, errorAbout(delivered, b, length)),
+          `${pool}>${world} (${world}:80>${pool}:${port})`, 'about what came back');
+        const arrived = sent(lab, outside, of(family, 'world', 'float', layer4(555, 22, false)));
+        assert.is(lab.say(inside, errorAbout(arrived, a, length)),
+          `${float}>${world} (${world}:555>${float}:22)`, 'about what came to a floating address');
+        const left = sent(lab, inside, answer(arrived, (p) => layer4(p.dport, p.sport, true)));
+        assert.is(lab.say(outside, errorAbout(left, far, length)),
+          `${far}>${a} (${a}:22>${world}:555)`, 'about its replies');
+      });
+    }
+  }
+}
+
+on('an error about a ping', (lab) => {
+  const { b, pool, far, world } = hosts[4];
+  const out = sent(lab, inside, of(4, 'b', 'world', icmp({ type: 8, rest: 7 << 16 }, payload)));
+  assert.is(show(out), `${pool}>${world}`);
+  assert.is(lab.say(outside, errorAbout(out, far)), `${far}>${b} (${b}>${world})`);
+});
+
+on('an error about nothing that we know is OVS\'s', (lab) => {
+  const stray = of(4, 'pool', 'world', udp({ src: 2000, dst: 80 }));
+  assert.is(lab.say(outside, errorAbout(stray, hosts[4].far)), 'punt CT_MIDSTREAM');
+});
+
+on('other protocols are translated by address, one connection to one peer', (lab) => {
+  const { b, pool, world } = hosts[4], gre = raw4(47, payload);
+  assert.is(lab.say(inside, of(4, 'b', 'world', gre)), `${pool}>${world}`);
+  assert.is(lab.say(outside, of(4, 'world', 'pool', gre)), `${world}>${b}`);
+  lab.table(abi.TABLE_EGRESS + 1, [{ ops: natOps(abi.TABLE_EGRESS + 2, abi.FW_SNAT_ZONE,
+    CT_NAT_SRC), args: natArgs(words(4, 'pool')) }]);
+  assert.is(lab.say(inside, of(4, 'a', 'world', gre)), 'punt NAT_PORTS');
+});
+
+on('states: new, established, and which end is translated', (lab) => {
+  const first = of(4, 'b', 'world', udp({ src: 4000, dst: 53 }));
+  assert.is(lab.state(inside, first), 'new snat');
+  const out = sent(lab, inside, first);
+  const reply = answer(out, (p) => udp({ src: p.dport, dst: p.sport }));
+  assert.is(lab.state(outside, reply), 'est rpl dnat');
+  assert.is(lab.state(inside, first), 'est snat');
+});
+
+on('an explicit range of ports is kept to', (lab) => {
+  const seen = new Set<number>();
+  for (let i = 0; i < 16; i += 1) {
+    const out = sent(lab, inside, of(4, 'b', 'world', udp({ src: 2000 + i, dst: 53 })));
+    seen.add(parse(out).sport);
+  }
+  assert.equal([...seen].sort((x, y) => x - y), Array.from({ length: 16 }, (_, i) => 5000 + i));
+  assert.is(lab.say(inside, of(4, 'b', 'world', udp({ src: 3000, dst: 53 }))), 'punt NAT_PORTS');
+  assert.ok(parse(sent(lab, inside, of(4, 'b', 'far', udp({ src: 3001, dst: 53 })))).sport >= 5000,
+    'another peer');
+}, {}, [5000, 5015]);
+
+on('a full pool: the connection is OVS\'s, counted by address, and nothing leaks', (lab) => {
+  for (let i = 0; i < 64; i += 1) {
+    sent(lab, inside, of(4, 'b', 'world', udp({ src: 2000 + i, dst: 53 })));
+  }
+  const one = of(4, 'b', 'world', udp({ src: 3000, dst: 53 }));
+  assert.is(lab.say(inside, one), 'punt NAT_PORTS');
+  const pool = lab.pools().get(words(4, 'pool').join('.'))!;
+  assert.equal([pool.taken, pool.failed], [64n, 1n]);
+  assert.is(lab.conns().length, 64 * 3, 'nothing of it stays');
+  assert.is(lab.say(inside, one), 'punt CT_FOREIGN', 'from now on');
+  assert.ok(lab.foreign().length >= 2, 'the connection, and its replies as OVS may have them');
+}, {}, undefined, { low: 6000, high: 6063 });
+
+on('ports below 1024 are translated by OVS', (lab) => {
+  assert.is(lab.say(inside, of(4, 'b', 'world', udp({ src: 123, dst: 123 }))), 'punt NAT_PORTS');
+  assert.is(lab.say(inside, of(4, 'a', 'world', udp({ src: 123, dst: 123 }))),
+    `${hosts[4].float}:123>${hosts[4].world}:123`, 'of a floating address it stays');
+});
+
+on('what OVS translates is left to it: its replies, and the tuple that it has', (lab) => {
+  const { world } = hosts[4];
+  lab.mode(abi.CT_OBSERVE);
+  assert.is(lab.say(inside, of(4, 'a', 'world', udp({ src: 4000, dst: 53 }))), 'punt CT_MODE');
+  assert.is(lab.say(inside, of(4, 'b', 'world', udp({ src: 4000, dst: 53 }))), 'punt CT_MODE');
+  lab.mode(abi.CT_ON);
+  const reply = (host: 'float' | 'pool'): Bytes =>
+    of(4, 'world', host, udp({ src: 53, dst: 4000 }));
+  assert.is(lab.say(outside, reply('float')), 'punt CT_FOREIGN');
+  assert.is(lab.say(outside, reply('pool')), 'punt CT_FOREIGN');
+  assert.is(lab.say(outside, of(4, 'world', 'pool', udp({ src: 53, dst: 4001 }))),
+    'punt CT_FOREIGN', 'what nobody may know is asked of OVS, if its answer would be to drop');
+  assert.is(lab.say(outside, of(4, 'world', 'pool', tcp({ src: 53, dst: 4001, flags: F.syn }))),
+    'drop', 'but a SYN is no reply');
+  assert.is(lab.say(outside, of(4, 'far', 'float', udp({ src: 9, dst: 9 }))),
+    `${hosts[4].far}:9>${hosts[4].a}:9`, 'a new one');
+  assert.equal(lab.conns().filter(({ key }) => key.a_port === 53 && key.b[3] === 0), []);
+  assert.ok(world);
+});
+
+on('an address of two hosts: ports come from the pool from then on', (lab) => {
+  lab.table(abi.TABLE_EGRESS + 1, [{ ops: natOps(abi.TABLE_EGRESS + 2, abi.FW_SNAT_ZONE,
+    CT_NAT_SRC | CT_NAT_KEEP), args: natArgs(words(4, 'pool')) }]);
+  const port = (host: 'a' | 'b', src: number): number =>
+    parse(sent(lab, inside, of(4, host, 'world', udp({ src, dst: 53 })))).sport;
+  assert.is(port('a', 40000), 40000);
+  assert.ok(port('b', 40000) < 32768);
+  assert.ok(port('a', 40001) < 32768);
+});
+
+on('the collector deletes both entries, and a revived connection may have other replies', (lab) => {
+  const first = of(4, 'b', 'world', udp({ src: 4000, dst: 53 }));
+  const before = parse(sent(lab, inside, first)).sport;
+  lab.expire(100);
+  const after = parse(sent(lab, inside, first)).sport;
+  assert.is.not(after, before, 'the old tuple is not free at once');
+  assert.is(lab.say(outside, of(4, 'world', 'pool', udp({ src: 53, dst: before }))),
+    'punt CT_FOREIGN', 'and leads nowhere');
+  assert.is(lab.say(outside, of(4, 'world', 'pool', udp({ src: 53, dst: after }))),
+    `${hosts[4].world}:53>${hosts[4].b}:4000`);
+  lab.expire(5000);
+  lab.collect();
+  lab.collect();
+  assert.equal([lab.conns().length, lab.count()], [0, 0]);
+});
+
+on('every family and host at once: no two connections have the same replies', (lab) => {
+  const replies = new Set<string>();
+  for (const family of [4, 6] as Family[]) {
+    for (const host of ['a', 'b'] as const) {
+      for (let i = 0; i < 40; i += 1) {
+        const frame = of(family, host, 'world', udp({ src: 5000 + i, dst: 9 }));
+        const out = parse(sent(lab, inside, frame));
+        replies.add(`${out.src} ${out.sport}`);
+      }
+    }
+  }
+  assert.is(replies.size, 160);
+});
+
+test.run();
