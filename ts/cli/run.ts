@@ -44,6 +44,7 @@ async function run(invocation: Invocation): Promise<number> {
   const agent = new Agent({ ovsDb, pinDir, systemId,
     connections: tableCapacity(await firstSettings(ovsDb, systemId)),
     onCollect: (seconds) => exporter?.observe('collect', seconds),
+    onFailover: (seconds) => exporter?.observe('failover', seconds),
     onPass: ({ compile, apply }) => {
       if (compile !== undefined) exporter?.observe('compile', compile);
       if (apply !== undefined) exporter?.observe('apply', apply);

@@ -56,6 +56,8 @@ export interface Port {
   /** localnet: the provider bridge, and the VLAN (0: untagged) that its frames are on there. */
   readonly bridge?: string; readonly vlan?: number;
   readonly zone: number;
+  /** A chassisredirect port. */
+  readonly gateway?: boolean;
   /** punt: name of the PUNT_ reason, and for people what it is about this port. */
   readonly reason?: string; readonly detail?: string;
 }

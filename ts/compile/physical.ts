@@ -161,7 +161,7 @@ class Places {
     if (row.type === 'patch' || gatewayHere) return this.patch(row);
     if (row.type === '') return this.vif(row, localnet);
     if (row.type === 'l3gateway') return this.away(row, localnet);
-    if (row.type === 'chassisredirect') return this.redirect(row);
+    if (row.type === 'chassisredirect') return { ...this.redirect(row), gateway: true };
     if (row.type === 'localnet') {
       const place = this.localnets.place(row);
       return typeof place === 'string' ? left(place) : { kind: 'localnet', ...place };

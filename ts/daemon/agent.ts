@@ -18,6 +18,7 @@ import { Attacher, detachAll } from './attach.js';
 import { Conntrack } from './conntrack.js';
 import { readCounters, type Counters } from './counters.js';
 import { loadDataplane, removeOtherSets, type Dataplane } from './dataplane.js';
+import { Failover } from './failover.js';
 import { Feed } from './feed.js';
 import { KernelPort } from './kernel_port.js';
 import { Watcher } from './neighbours.js';
@@ -38,6 +39,8 @@ export interface AgentOptions {
   readonly connections?: number | undefined;
   /** Called with seconds after each run of the collector of connections. */
   readonly onCollect?: (seconds: number) => void;
+  /** Called with the seconds that a gateway's move took until it was in force. */
+  readonly onFailover?: (seconds: number) => void;
   /** Called after each pass with seconds spent. */
   readonly onPass?: (pass: { compile: number | undefined; apply: number | undefined }) => void;
 }
@@ -70,6 +73,9 @@ export class Agent {
   #lost = '';
   readonly #told = new Set<string>();
   readonly #placer: Placer;
+  readonly #failover: Failover;
+  /** When what the present pass is about came; of passes that failed the first. */
+  #arrived: number | undefined;
   #placed: Placed | undefined;
   #appliedPlacement: Placement | undefined;
   #lookedAt: Placement | undefined;
@@ -88,6 +94,7 @@ export class Agent {
   /** Loads the programs and takes over what is pinned. Throws when the kernel refuses. */
   constructor(options: AgentOptions) {
     this.#options = options;
+    this.#failover = new Failover(options.onFailover);
     this.#placer = new Placer({ ...thisMachine, bridge: probeBy(options.ovsDb) });
     this.#dataplane = loadDataplane(options.pinDir,
       { dir: options.objectDir, connections: options.connections });
@@ -187,6 +194,7 @@ export class Agent {
     if (!status.inSync && this.#desired === undefined) return;
     if (await this.#isFrozen(here.match_northd_version ?? false)) return;
     const began = performance.now();
+    this.#arrived ??= this.#feed.takeArrival();
     this.conntrack.configure(here.settings);
     const release = this.#feed.hold();
     let compiled: boolean | undefined;
@@ -200,6 +208,8 @@ export class Agent {
     const placed = await this.#placer.place(this.#desired!, here);
     this.#placed = placed;
     const applied = await this.#attach(placed);
+    this.#failover.enforced(this.#desired!.ports, this.#arrived ?? began);
+    this.#arrived = undefined;
     await this.#endStaleZones();
     if (!this.#dataplane.adopted && !this.#alone) {
       removeOtherSets(this.#options.pinDir, this.#dataplane);

@@ -56,6 +56,7 @@ export class Feed {
   readonly #changed: () => void;
   #southbound: OpenSouthbound | undefined;
   #problems = '';
+  #arrived: number | undefined;
   here: LocalChassis | undefined;
   /** Reconnects of earlier Southbound clients. */
   readonly #reconnects = new Map<string, number>();
@@ -75,6 +76,14 @@ export class Feed {
         if (value) this.#follow(value);
       },
     });
+  }
+
+  /** When the first change came that no pass has taken yet (performance.now()); undefined: none
+   * has. A pass that takes them begins with this. */
+  takeArrival(): number | undefined {
+    const first = this.#arrived;
+    this.#arrived = undefined;
+    return first;
   }
 
   get ovsConnected(): boolean { return this.#vswitch.client.status.connected; }
@@ -131,6 +140,7 @@ export class Feed {
 
   #follow(here: LocalChassis): void {
     this.here = here;
+    this.#arrived ??= performance.now();
     const settings = JSON.stringify([here.ovn_remote, here.ssl, here.remote_probe_interval_ms]);
     if (settings !== this.#southbound?.settings) this.#connect(here, settings);
     this.#changed();
@@ -149,6 +159,7 @@ export class Feed {
       onStatus: () => { this.#changed(); },
       onChanges: ({ changes }) => {
         for (const change of changes) opened.changes.push(change);
+        this.#arrived ??= performance.now();
         this.#changed();
       },
     });

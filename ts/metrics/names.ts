@@ -204,6 +204,10 @@ export const observed = {
   apply: { name: 'map_apply_duration_seconds', type: 'histogram',
     help: 'Time to put one compiled state into force.',
     buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10] },
+  failover: { name: 'gateway_move_duration_seconds', type: 'histogram',
+    help: 'Time from the arrival of a BFD state or a claim until a gateway port was served '
+      + 'elsewhere.',
+    buckets: [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3] },
   collect: { name: 'conntrack_gc_duration_seconds', type: 'histogram',
     help: 'Time of one run of the collector of expired connections.',
     buckets: [0.0001, 0.001, 0.01, 0.03, 0.1, 0.3, 1] },
