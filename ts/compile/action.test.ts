@@ -114,6 +114,12 @@ const goldens: readonly (readonly [string, string])[] = [
   ['reg9[1] = check_pkt_larger(1514); next;', 'larger 1514; w9/2=w57<<1; next 4'],
   ['reg0[15] = check_in_port_sec(); next;',
     'call 128 then (w0/8000=w57<<15; next 4)'],
+  ['clone { ct_clear; inport = outport; outport = ""; eth.dst <-> eth.src; flags = 0; '
+    + 'flags.loopback = 1; flags.use_snat_zone = reg9[4]; reg0 = 0; reg9 = 0; reg9[0] = 1; '
+    + 'next(pipeline=ingress, table=0); };',
+  'untrack; w14=w15; w15=0; w58=w19; w19=w21; w21=w58; w58=w18; w18/ffff=w20; w20/ffff=w58; '
+    + 'w10=0; w10/1=1; w10/800=w9<<7; w0=0; w9=0; w9/1=1; next 0'],
+  ['clone { reg0 = 1; };', 'end'],
   ['outport = get_fdb(eth.dst); next;', 'call 130 then (next 4)'],
   ['reg0[11] = lookup_fdb(inport, eth.src); next;', 'call 131 then (w0/800=w57<<11; next 4)'],
   ['nd_na { eth.src = 0a:00:00:00:00:01; ip6.src = fd00::1; nd.target = fd00::1; '
@@ -157,7 +163,7 @@ const goldens: readonly (readonly [string, string])[] = [
   ['log(severity=info, verdict=allow); ct_next;', 'CONTROLLER: log'],
   ['put_arp(inport, arp.spa, arp.sha); next;', 'CONTROLLER: put_arp'],
   ['arp { eth.dst = ff:ff:ff:ff:ff:ff; output; };', 'CONTROLLER: arp'],
-  ['clone { outport = "a"; output; }; next;', 'UNSUPPORTED_ACTION: clone'],
+  ['clone { outport = "a"; output; }; next;', 'UNSUPPORTED_ACTION: clone of a packet that goes on'],
   ['next; output;', 'UNSUPPORTED_ACTION: output after the packet has gone on'],
   ['output; reg0 = 1;', 'UNSUPPORTED_ACTION: load after the packet has gone on'],
   ['xxreg0[0..63] = xxreg0[32..95]; next;',
@@ -168,6 +174,8 @@ const goldens: readonly (readonly [string, string])[] = [
     'UNSUPPORTED_ACTION: pop into a field of another width'],
   ['push(xxreg0); push(xxreg1); next;',
     'UNSUPPORTED_ACTION: more scratch words than there are'],
+  ['clone { outport = "a"; output; }; outport = "b"; output;',
+    'UNSUPPORTED_ACTION: clone of a packet that goes on'],
   ['outport = get_fdb(eth.src); next;', 'UNSUPPORTED_ACTION: learned addresses by eth.src'],
   ['reg0[11] = lookup_fdb(outport, eth.src); next;',
     'UNSUPPORTED_ACTION: learned addresses by outport'],

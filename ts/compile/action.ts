@@ -8,6 +8,7 @@ import {
   TABLE_GET_FDB, TABLE_IN_PORT_SEC, TABLE_LOOKUP_FDB, TABLE_OUT_PORT_SEC,
 } from '../abi/generated.js';
 import type { Action, Constant, Field } from '../lflow/ast.js';
+import { placeOf } from './fields.js';
 import {
   Builder, place, refuse, Refused, stageZone, standOf, tableNumber, wholeWord, type ActionTarget,
   type Handler, type Handlers, type Stand,
@@ -154,7 +155,8 @@ const handlers: Handlers = {
   load: (b, a) => {
     if (restFields.has(a.dst.symbol.name)) return loadRest(b, a.dst, a.value);
     const { value, mask } = loaded(b, a.value);
-    b.load(place(a.dst), value, mask);
+    // Bits that have no place may become zero: nobody reads them.
+    b.load(placeOf(a.dst, value) ?? place(a.dst), value, mask);
   },
   move: (b, a) => { b.move(place(a.dst), place(a.src)); },
   exchange: (b, a) => { b.exchange(place(a.a), place(a.b)); },
@@ -171,6 +173,11 @@ const handlers: Handlers = {
     const slot = b.stack.pop() ?? refuse('pop of an empty stack');
     if (slot.width !== dst.width) refuse('pop into a field of another width');
     b.move(dst, slot);
+  },
+  // The original that does nothing afterwards is dropped: the copy is all there is.
+  clone: (b, a, rest) => {
+    if (rest.length > 0) refuse('clone of a packet that goes on');
+    run(b, a.nested);
   },
   ct_clear: (b) => { b.ops.push({ code: opCode.OP_CT_CLEAR }); },
   ct_next: (b, a) => { track(b, stageZone(b, a.zone)); },

@@ -18,6 +18,8 @@ export interface GatewayShape {
   readonly bridged?: readonly string[];
   /** Port of a VM on the provider network -> its chassis. */
   readonly direct?: Readonly<Record<string, string>>;
+  /** VMs and the host outside (device `x-out`) without IP stacks: frames are sent and seen. */
+  readonly raw?: boolean;
 }
 
 export const network = 'ext';
@@ -26,7 +28,12 @@ export const outsideIp = (family: 4 | 6): string =>
 export const gatewayMac = '00:00:00:00:ee:01';
 export const outsideMac = '02:00:00:00:ee:64';
 
-export interface Built { readonly lab: Lab; readonly provider: Provider; readonly outside: Host }
+export interface Built {
+  readonly shape: GatewayShape;
+  readonly lab: Lab; readonly provider: Provider;
+  /** With `raw` nobody answers there. */
+  readonly outside: Host;
+}
 
 type Command = readonly string[];
 const tenant = (n: number): Command[] => [
@@ -60,8 +67,13 @@ function commands(shape: GatewayShape): readonly Command[] {
       vif('pub', port, `${directMac(i)} 172.24.4.${11 + i} fd00:24::${11 + i}`)),
   ];
 }
-const vmMac = (i: number): string => `02:00:00:00:0${1 + i % 2}:${11 + i}`;
-const directMac = (i: number): string => `02:00:00:00:ee:${11 + i}`;
+export const vmMac = (i: number): string => `02:00:00:00:0${1 + i % 2}:${11 + i}`;
+export const directMac = (i: number): string => `02:00:00:00:ee:${11 + i}`;
+/** VM number i, from 0, has this address in its switch; `direct` ones on the provider network. */
+export const vmIp = (i: number, family: 4 | 6): string =>
+  family === 4 ? `10.0.${1 + i % 2}.${11 + i}` : `fd00:${1 + i % 2}::${11 + i}`;
+export const directIp = (i: number, family: 4 | 6): string =>
+  family === 4 ? `172.24.4.${11 + i}` : `fd00:24::${11 + i}`;
 const vmAddresses = (i: number): string =>
   `${vmMac(i)} 10.0.${1 + i % 2}.${11 + i} fd00:${1 + i % 2}::${11 + i}`;
 
@@ -70,25 +82,33 @@ export async function gatewayLab(shape: GatewayShape): Promise<Built> {
   const lab = await Lab.start({ chassis: [...shape.computes, ...shape.gateways] });
   try {
     const provider = lab.addProvider(network, [...shape.gateways, ...shape.bridged ?? []]);
+    const raw = shape.raw ?? false;
     const routes = [...[1, 2].map((n) => [`10.0.${n}.0/24`, '172.24.4.1'] as const),
       ...[1, 2].map((n) => [`fd00:${n}::/64`, 'fd00:24::1'] as const)];
-    const outside = provider.addHost({ name: 'out', mac: outsideMac, routes,
-      ips: [`${outsideIp(4)}/24`, `${outsideIp(6)}/64`],
+    if (raw) provider.addRaw('x-out');
+    const outside = provider.addHost({ name: 'out',
+      mac: raw ? '02:00:00:00:ee:65' : outsideMac, routes: raw ? [] : routes,
+      ips: raw ? ['172.24.4.101/24'] : [`${outsideIp(4)}/24`, `${outsideIp(6)}/64`],
       ...shape.vlan === undefined ? {} : { vlan: shape.vlan } });
     lab.nb(commands(shape));
+    if (raw) {
+      for (const family of [4, 6] as const) {
+        lab.nb([['static-mac-binding-add', 'r-pub', outsideIp(family), outsideMac]]);
+      }
+    }
     shape.computes.forEach((chassis, i) => {
       const n = 1 + i % 2;
-      lab.addVm({ chassis, port: `v${i + 1}`, mac: vmMac(i),
-        ips: [`10.0.${n}.${11 + i}/24`, `fd00:${n}::${11 + i}/64`],
-        gateways: [`10.0.${n}.1`, `fd00:${n}::1`] });
+      lab.addVm({ chassis, port: `v${i + 1}`, mac: vmMac(i), raw,
+        ips: raw ? [] : [`10.0.${n}.${11 + i}/24`, `fd00:${n}::${11 + i}/64`],
+        gateways: raw ? [] : [`10.0.${n}.1`, `fd00:${n}::1`] });
     });
     Object.entries(shape.direct ?? {}).forEach(([port, chassis], i) => {
-      lab.addVm({ chassis, port, mac: directMac(i),
-        ips: [`172.24.4.${11 + i}/24`, `fd00:24::${11 + i}/64`],
-        gateways: ['172.24.4.1', 'fd00:24::1'] });
+      lab.addVm({ chassis, port, mac: directMac(i), raw,
+        ips: raw ? [] : [`172.24.4.${11 + i}/24`, `fd00:24::${11 + i}/64`],
+        gateways: raw ? [] : ['172.24.4.1', 'fd00:24::1'] });
     });
     lab.settle();
-    const built = { lab, provider, outside };
+    const built = { shape, lab, provider, outside };
     if (shape.gateways[0] !== undefined) await gatewayIs(built, shape.gateways[0]);
     if (shape.gateways.length > 1) await bfdIsUp(built);
     return built;

@@ -71,7 +71,7 @@ export function unicast(scene: Scene, family = pickFamily(scene)): Draft {
 }
 
 /** A layer 4 segment of any kind, with the tag as its last bytes. */
-export function segment(scene: Scene, pseudo: Pseudo, tag: Bytes): [number, Bytes] {
+export function segment(scene: Pick<Scene, 'random'>, pseudo: Pseudo, tag: Bytes): [number, Bytes] {
   const { random } = scene;
   const data = concat(random.bytes(random.pick([0, 0, 1, 10, 100, 1000])), tag);
   const sport = random.chance(0.3) ? random.pick(ports) : 1024 + random.below(64000);

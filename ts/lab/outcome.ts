@@ -7,7 +7,7 @@ const get16 = (b: Bytes, at: number): number => (b[at] ?? 0) << 8 | (b[at + 1] ?
 /**
  * A geneve frame of the underlay without what may differ: outer UDP source port, outer IP
  * identification and checksums. A checksum becomes 1 when right, 0 when absent, 0xffff when
- * wrong. Undefined: not geneve (ARP and ND of the chassis themselves).
+ * wrong. Undefined: not geneve of OVN (ARP, ND and BFD of the chassis themselves).
  */
 export function canonicalUnderlay(frame: Bytes): Bytes | undefined {
   const out = Uint8Array.from(frame);
@@ -16,6 +16,8 @@ export function canonicalUnderlay(frame: Bytes): Bytes | undefined {
   if (!isV4 && !(type === ETH_TYPE.ip6 && out[20] === PROTO.udp)) return undefined;
   const udp = isV4 ? 14 + ((out[14] ?? 0) & 15) * 4 : 54;
   if (get16(out, udp + 2) !== 6081) return undefined;
+  // BFD of the tunnels themselves, which comes all the time, has no datapath.
+  if (get16(out, udp + 12) === 0 && out[udp + 14] === 0) return undefined;
   const addresses = isV4 ? out.subarray(26, 34) : out.subarray(22, 54);
   const segment = out.subarray(udp);
   const whole = sum16(segment, sum16(addresses, PROTO.udp + segment.length));

@@ -7,13 +7,15 @@ import { sleep } from './exec.js';
 import type { Injection } from './generator.js';
 import type { Lab } from './lab.js';
 import { canonicalUnderlay, type Arrival } from './outcome.js';
-import type { Bytes } from './packet.js';
+import { mac, type Bytes } from './packet.js';
 
 /** Time for a frame that should not come. */
 const contentMs = 12;
 
 export class Wire {
   private readonly sockets = new Map<string, PacketSocket>();
+  /** Own ports of provider bridges, by place: the address that frames are the host's for. */
+  private readonly hosts = new Map<string, Bytes>();
   private poisoned = false;
 
   constructor(private readonly lab: Lab) {
@@ -27,6 +29,9 @@ export class Wire {
       for (const name of provider.raws) this.open(name, name, lab.rawNetns);
       for (const name of provider.chassis) {
         this.open(`provider:${name}`, provider.fabricPortOf(name), lab.fabricNetns);
+        const chassis = lab.chassis.get(name)!;
+        this.hosts.set(`host:${name}`, mac(chassis.link(provider.ovsBridge).address));
+        this.open(`host:${name}`, provider.ovsBridge, chassis.netns);
       }
     }
   }
@@ -85,9 +90,16 @@ export class Wire {
 
   private drain(): Arrival[] {
     return [...this.sockets].flatMap(([where, socket]) => socket.receive().flatMap((frame) => {
-      const kept = where.startsWith('underlay:') ? canonicalUnderlay(frame) : frame;
+      const kept = where.startsWith('underlay:') ? canonicalUnderlay(frame)
+        : this.isFor(where, frame) ? frame : undefined;
       return kept === undefined ? [] : [{ where, frame: kept }];
     }));
+  }
+
+  /** To the host of a provider bridge OVS floods what it does not know; that is not the host's. */
+  private isFor(where: string, frame: Bytes): boolean {
+    const own = this.hosts.get(where);
+    return !own || ((frame[0] ?? 0) & 1) === 1 || Buffer.compare(frame.subarray(0, 6), own) === 0;
   }
 
   private open(name: string, device: string, netns: string): void {
