@@ -92,15 +92,18 @@ static __always_inline int foreign_tuple(struct scratch *s, __u32 age)
 	return foreign_hit(s, age, 1);
 }
 
-/* Whether all connections of one of its ends are. */
+/* Whether all connections of one of its ends are; of TCP, which ct_give_up.h notes, of the end
+ * that is asked. */
 static __always_inline int foreign_end(struct scratch *s, __u32 age)
 {
+	if (is_icmp(s->tuple.family, s->tuple.proto))
+		return 0;
+	end_key(s, 0);
+	if (foreign_hit(s, age, 0))
+		return 1;
 	if (!has_ends(&s->tuple))
 		return 0;
 	end_key(s, 1);
-	if (foreign_hit(s, age, 0))
-		return 1;
-	end_key(s, 0);
 	return foreign_hit(s, age, 0);
 }
 

@@ -6,7 +6,8 @@
  * when its first reply comes, or begin to, when the network is changed. OVS does not know
  * the connection, so it would stay broken for as long as we own it. Its entries end and it is
  * noted as OVS's: a repeated first packet begins it there, and OVS may take up what is in
- * its middle.
+ * its middle. The end that was asked is noted too: what else is begun with it would not get
+ * further, and each connection would have to learn that for itself.
  */
 #ifndef OVN_XDP_CT_GIVE_UP_H
 #define OVN_XDP_CT_GIVE_UP_H
@@ -57,6 +58,10 @@ GLOBAL int give_up(struct scratch *s)
 	if (packet_tuple(s) != KEY_OK || s->related)
 		return 0;
 	ct_count(CT_STAT_GIVEN_UP);
+	if (s->reason != PUNT_CT_FOREIGN && !is_icmp(s->tuple.family, s->tuple.proto)) {
+		end_key(s, !!(s->pending[0].flags & PEND_REPLY));
+		note_foreign(s);
+	}
 	bpf_loop(CT_PENDING, give_up_one, &s, 0);
 	return 0;
 }

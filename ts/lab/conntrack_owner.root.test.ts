@@ -116,6 +116,10 @@ on('an owned connection whose reply cannot go for good is given up: OVS begins i
   assert.is(lab.say('a', tcpOf('a', S)), 'punt CT_FOREIGN');
   assert.is(lab.say('b', tcpOf('b', S | A)), 'punt CT_MIDSTREAM');
   assert.is(lab.say('a', tcpOf('a', S, 7)), 'new/new', 'of which no packet was left to OVS');
+  assert.is(lab.say('a', tcpOf('a', S, 8)), 'punt CT_FOREIGN', 'the same end is asked');
+  assert.is(lab.say('a', udpOf('a')), 'new/new', 'another protocol');
+  lab.plane.port(1, 1, { ifindex: 101, zone: zones.a });
+  assert.is(lab.say('b', tcpOf('b', S, 9)), 'new/new', 'the end asks');
 });
 
 on('zones are apart: an entry of another zone is none', (lab) => {
