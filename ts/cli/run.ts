@@ -2,6 +2,7 @@ import { log } from '../base/log.js';
 import { version } from '../base/version.js';
 import { tableCapacity } from '../conntrack/settings.js';
 import { Agent } from '../daemon/agent.js';
+import { readCacheSets } from '../daemon/cache_settings.js';
 import { agentCommands } from '../daemon/commands.js';
 import { firstSettings } from '../daemon/feed.js';
 import { listen } from '../daemon/control_socket.js';
@@ -41,8 +42,9 @@ async function run(invocation: Invocation): Promise<number> {
   checkAlone(runDir);
   let exporter: Exporter | undefined;
   const systemId = text(invocation, 'system-id');
-  const agent = new Agent({ ovsDb, pinDir, systemId,
-    connections: tableCapacity(await firstSettings(ovsDb, systemId)),
+  const settings = await firstSettings(ovsDb, systemId);
+  const agent = new Agent({ ovsDb, pinDir, systemId, connections: tableCapacity(settings),
+    cacheSets: readCacheSets(settings).value,
     onCollect: (seconds) => exporter?.observe('collect', seconds),
     onFailover: (seconds) => exporter?.observe('failover', seconds),
     onPass: ({ compile, apply }) => {

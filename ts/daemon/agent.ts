@@ -15,6 +15,7 @@ import type { Placement } from '../sync/image.js';
 import type { Uuid } from '../southbound/rows.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { Attacher, detachAll } from './attach.js';
+import { readCacheSets } from './cache_settings.js';
 import { Conntrack } from './conntrack.js';
 import { readCounters, type Counters } from './counters.js';
 import { loadDataplane, removeOtherSets, type Dataplane } from './dataplane.js';
@@ -37,6 +38,8 @@ export interface AgentOptions {
   readonly objectDir?: string;
   /** Entries of the table of connections, if it has to be made. */
   readonly connections?: number | undefined;
+  /** Sets of the connection cache on each CPU, if it has to be made; default: by CPUs. */
+  readonly cacheSets?: number | undefined;
   /** Called with seconds after each run of the collector of connections. */
   readonly onCollect?: (seconds: number) => void;
   /** Called with the seconds that a gateway's move took until it was in force. */
@@ -89,6 +92,7 @@ export class Agent {
   #frozen = false;
   #counted: { of: Desired | undefined; flows: ReturnType<Agent['lflows']> } | undefined;
   #failure = '';
+  #cacheProblem: string | undefined;
   failures = 0;
 
   /** Loads the programs and takes over what is pinned. Throws when the kernel refuses. */
@@ -97,7 +101,7 @@ export class Agent {
     this.#failover = new Failover(options.onFailover);
     this.#placer = new Placer({ ...thisMachine, bridge: probeBy(options.ovsDb) });
     this.#dataplane = loadDataplane(options.pinDir,
-      { dir: options.objectDir, connections: options.connections });
+      { dir: options.objectDir, connections: options.connections, cacheSets: options.cacheSets });
     this.#port = new KernelPort(this.#dataplane.maps);
     this.#sync = new Sync(this.#port, () => new Promise((resolve) => { setImmediate(resolve); }));
     this.#attacher = new Attacher(options.pinDir, this.#dataplane.forward);
@@ -196,6 +200,7 @@ export class Agent {
     const began = performance.now();
     this.#arrived ??= this.#feed.takeArrival();
     this.conntrack.configure(here.settings);
+    this.#limitCache(here.settings);
     const release = this.#feed.hold();
     let compiled: boolean | undefined;
     try {
@@ -218,6 +223,13 @@ export class Agent {
     this.#failure = '';
     this.#options.onPass?.({ compile: compiled ? (done - began) / 1000 : undefined,
       apply: applied ? (performance.now() - done) / 1000 : undefined });
+  }
+
+  #limitCache(settings: LocalChassis['settings']): void {
+    const { value, problem } = readCacheSets(settings);
+    if (problem !== undefined && problem !== this.#cacheProblem) log('agent', 'WARN', problem);
+    this.#cacheProblem = problem;
+    this.#sync.limitCache(value ?? Infinity);
   }
 
   async #isFrozen(match: boolean): Promise<boolean> {

@@ -103,7 +103,7 @@ export function loadDataplane(pinDir: string,
       objects.push([kind, BpfObject.open(path)]);
     }
     for (const [, object] of objects) {
-      object.changeMap('cache', { maxEntries: cacheSets });
+      object.changeMap('cache', { maxEntries: Math.max(1, cacheSets) });
       if (connections !== undefined) object.changeMap('conns', { maxEntries: connections });
     }
     return load(objects, pinDir);

@@ -5,9 +5,9 @@
  * OVN_XDP_ALLOW_SKIP=1: a floor that cannot run on this machine is not a failure.
  * Arguments, if any, are patterns: only test files that match one of them run.
  */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, constants } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { packageRoot } from '../base/package_root.js';
@@ -62,11 +62,31 @@ function testFiles(dir = buildDir): string[] {
   }).sort();
 }
 
+const running = new Set<ChildProcess>();
+let ended = false;
+
+/** Whoever ends the runner ends its tests: each has time to put its lab away. */
+function endWith(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP'): void {
+  ended = true;
+  const gone = [...running].map((child) => new Promise((resolve) => {
+    child.once('close', resolve);
+    child.kill('SIGTERM');
+    setTimeout(() => child.kill('SIGKILL'), 20_000).unref();
+  }));
+  void Promise.all(gone).then(() => { process.exit(128 + constants.signals[signal]); });
+}
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => { endWith(signal); });
+}
+
 async function runFile(file: string, timeoutMs: number): Promise<Totals> {
+  // Nothing begins after the end: endWith() exits.
+  if (ended) await new Promise(() => undefined);
   const started = Date.now();
   const child = spawn(process.execPath, ['--enable-source-maps', join(buildDir, file)], {
     cwd: packageRoot, env: { ...process.env, NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'pipe'],
   });
+  running.add(child);
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => { output += chunk.toString(); });
@@ -79,6 +99,7 @@ async function runFile(file: string, timeoutMs: number): Promise<Totals> {
   }, timeoutMs + i * 20_000));
   const code = await new Promise<number | null>((resolve) => { child.once('close', resolve); });
   timers.forEach(clearTimeout);
+  running.delete(child);
   const totals = parseTotals(output, code);
   const seconds = ((Date.now() - started) / 1000).toFixed(1);
   const name = file.replace(/\.js$/, '');

@@ -15,9 +15,10 @@ export interface RowChange {
   readonly old: Row | undefined; readonly new: Row | undefined;
 }
 /** A row of the server that is not in the replica, and why. `row`: those of its columns that
- * can be read, when all that was said of it is known. */
+ * can be read, when all that was said of it is known; `bad`: the others. */
 export interface SkippedRow {
   readonly row?: Row | undefined;
+  readonly bad?: ReadonlySet<string>;
   readonly table: string; readonly uuid: string; readonly column: string; readonly reason: string;
 }
 export interface Applied {
@@ -36,6 +37,7 @@ export interface MatchedSchema {
 export type MonitorVersion = 1 | 2 | 3;
 
 const ROWS_PER_STEP = 128;
+const none: ReadonlySet<string> = new Set();
 
 interface Table {
   readonly name: string;
@@ -191,12 +193,11 @@ export class Replica {
         work.inconsistent ??= `${table.name} ${uuid}: no row update`;
         continue;
       }
-      // A row that could not be read cannot be patched: it stays out until it is whole.
       const skipped = this.#skipped.get(uuid);
       if (operation.kind !== 'whole' && old === undefined) {
         if (!skipped) work.inconsistent ??= `${table.name} ${uuid}: ${operation.kind} of no row`;
         else if (operation.kind === 'delete') work.readable.push(uuid);
-        else work.skipped.push({ ...skipped, row: undefined });
+        else this.#mend(table, uuid, skipped, operation.columns, work);
         continue;
       }
       let row: Row | undefined;
@@ -212,13 +213,33 @@ export class Replica {
     }
   }
 
-  /** Returns the row, or undefined after noting it as skipped. */
+  /** A difference of a row that could not be read may bring what is missing of it. */
+  #mend(table: Table, uuid: string, { row: base, bad: missing = none, ...rest }: SkippedRow,
+    columns: Readonly<Record<string, Json>>, work: Work): void {
+    const lasting = [...missing].filter((column) =>
+      !(column in columns && table.codecs.get(column)?.replaces === true));
+    if (base === undefined) return void work.skipped.push({ ...rest, row: undefined });
+    const known = Object.fromEntries(Object.entries(columns)
+      .filter(([column]) => !lasting.includes(column)));
+    const row = this.#decode(table, uuid, base, known, true, work, lasting);
+    if (row === undefined) return;
+    if (lasting.length > 0) {
+      work.skipped.push({ ...rest, column: lasting[0]!, row, bad: new Set(lasting) });
+      return;
+    }
+    work.readable.push(uuid);
+    work.changes.push({ table: table.name, uuid, old: undefined, new: row });
+  }
+
+  /** Returns the row, or undefined after noting it as skipped; `lasting`: columns that could not
+   * be read before. */
   #decode(
     table: Table, uuid: string, base: Row, columns: Readonly<Record<string, Json>>,
-    patch: boolean, work: Work,
+    patch: boolean, work: Work, lasting: readonly string[] = [],
   ): Row | undefined {
     const row: Record<string, Value> & { _uuid: string } = { ...base, _uuid: uuid };
     let fault: SkippedRow | undefined;
+    const missing = new Set(lasting);
     for (const column in columns) {
       const codec = table.codecs.get(column);
       const json = columns[column];
@@ -228,13 +249,14 @@ export class Replica {
         const reason = codec === undefined ? 'was not asked for'
           : `does not fit the schema: ${JSON.stringify(json)?.slice(0, 80)}`;
         fault ??= { table: table.name, uuid, column, reason };
+        missing.add(column);
         delete row[column];
       } else {
         row[column] = value;
       }
     }
     if (fault === undefined) return row;
-    work.skipped.push({ ...fault, row });
+    work.skipped.push({ ...fault, row, bad: missing });
     return undefined;
   }
 

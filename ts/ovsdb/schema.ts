@@ -35,6 +35,8 @@ export interface Codec {
   decode(json: Json): Value | typeof bad;
   /** Applies a difference; `bad` also when it does not fit the old value. */
   patch(old: Value, difference: Json): Value | typeof bad;
+  /** A difference is the new value itself: patch() does not look at the old one. */
+  readonly replaces: boolean;
 }
 
 const atomTypes: readonly string[] = ['string', 'integer', 'real', 'boolean', 'uuid'];
@@ -98,7 +100,8 @@ export function codecOf(shape: Shape, type: ColumnType | undefined): Codec | str
       return 'is no map of strings';
     }
     if (shape !== 'map') return partCodec(shape.slice('map:'.length).split(','), composite);
-    return { empty: emptyMap, decode: decodeMap, patch: composite ? patchMap : replace(decodeMap) };
+    return { empty: emptyMap, decode: decodeMap, replaces: !composite,
+      patch: composite ? patchMap : replace(decodeMap) };
   }
   const suffix = shape.at(-1);
   const atom = shape.replace(/[?*=]$/, '') as ReadAtom;
@@ -148,7 +151,8 @@ function setCodec(atom: ReadAtom, composite: boolean): Codec {
     const atoms = atomsOf(difference, atom);
     return atoms === bad ? bad : symmetricDifference(old as readonly Atom[], atoms);
   };
-  return { empty: emptyArray, decode, patch: composite ? patch : replace(decode) };
+  return { empty: emptyArray, decode, patch: composite ? patch : replace(decode),
+    replaces: !composite };
 }
 
 function singleCodec(
@@ -160,7 +164,7 @@ function singleCodec(
     if (atoms === bad || atoms.length > 1) return bad;
     return atoms.length === 0 ? empty : atoms[0];
   };
-  return { empty: scalar ? defaults[atom] : empty, decode, patch: replace(decode) };
+  return { empty: scalar ? defaults[atom] : empty, decode, patch: replace(decode), replaces: true };
 }
 
 /** Values by a text; forgotten when there are very many, so that what is gone is let go. */
@@ -183,7 +187,7 @@ function onceCodec({ empty, decode }: Codec): Codec {
     const value = decode(json);
     return typeof value === 'string' ? pool.once(value, () => value) : value;
   };
-  return { empty, decode: once, patch: replace(once) };
+  return { empty, decode: once, patch: replace(once), replaces: true };
 }
 
 /** Reads a map as far as `keys` go. */
@@ -204,7 +208,8 @@ function partCodec(keys: readonly string[], composite: boolean): Codec {
     const pairs = decodeMap(difference);
     return pairs === bad ? bad : part(patched(old as ReadonlyMap<string, string>, part(pairs)));
   };
-  return { empty: emptyMap, decode, patch: composite ? patch : replace(decode) };
+  return { empty: emptyMap, decode, patch: composite ? patch : replace(decode),
+    replaces: !composite };
 }
 
 function decodeMap(json: Json): ReadonlyMap<string, string> | typeof bad {

@@ -258,6 +258,20 @@ test('disable leaves the tables and the next state enables again', async () => {
   assert.ok(readControl(port).enabled);
 });
 
+test('the cache has as many sets as are wanted, and no more than there are', async () => {
+  const port = new FakePort();
+  const sync = new Sync(port);
+  const sets = (): number | undefined => toWords(port.get('control', words(0))!)[3];
+  sync.limitCache(16);
+  await sync.apply(simple([ruleOf(1)]));
+  assert.is(sets(), 16);
+  for (const [wanted, used] of [[0, 0], [1000, 64], [Infinity, 64]] as const) {
+    sync.limitCache(wanted);
+    assert.is(sets(), used);
+    assert.ok(readControl(port).enabled);
+  }
+});
+
 test('a device that the kernel does not take as a target is left to OVS', async () => {
   const port = new FakePort();
   port.badDevices.add(5);

@@ -57,8 +57,7 @@ export class Sync {
   #heldTunnels = new Map<string, string>();
   #adoptedVersions: Versions | undefined;
   #last: Last | undefined;
-  /** Whether the next state that comes into force may be cached. */
-  cache = true;
+  #cacheSets = Infinity;
   #writes = 0;
 
   constructor(port: MapPort, pause: Pause = () => Promise.resolve()) {
@@ -103,6 +102,13 @@ export class Sync {
   /** Every frame goes to OVS from now on; the next apply enables again. */
   disable(): void {
     this.#setControl({ ...this.#found?.control ?? readControl(this.#port), enabled: false });
+  }
+
+  /** Uses no more than so many sets of the connection cache; 0: none. */
+  limitCache(sets: number): void {
+    if (sets === this.#cacheSets) return;
+    this.#cacheSets = sets;
+    if (this.#found) this.#setControl(this.#found.control);
   }
 
   get #versions(): Versions { return this.#adoptedVersions ??= new Versions(this.#port); }
@@ -317,7 +323,7 @@ export class Sync {
 
   #setControl(control: Found['control']): void {
     this.#port.put('control', [[words(0), words(control.active, control.generation,
-      control.enabled ? 1 : 0, this.cache ? this.#port.capacity('cache') : 0)]]);
+      control.enabled ? 1 : 0, Math.min(this.#cacheSets, this.#port.capacity('cache')))]]);
     this.#writes += 1;
     if (this.#found) this.#found.control = control;
   }
