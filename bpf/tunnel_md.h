@@ -116,9 +116,10 @@ static __noinline int push_tunnel(ctx_t *ctx, const struct outer *o, const struc
 	} else {
 		key.remote_ipv4 = load_be32(t->remote);
 		key.local_ipv4 = load_be32(t->local);
-		if (!t->csum)
-			flags |= BPF_F_ZERO_CSUM_TX;
 	}
+	/* Over IPv6, too, as RFC 6935 allows tunnels and the kernel's OVS does. */
+	if (!t->csum)
+		flags |= BPF_F_ZERO_CSUM_TX;
 	if (bpf_skb_set_tunnel_key(ctx, &key, sizeof(key), flags))
 		return -1;
 	return bpf_skb_set_tunnel_opt(ctx, &option, sizeof(option));

@@ -56,7 +56,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   value("linkInfo", link_info);
   value("xdpQuery", xdp_query);
   value("programQuery", program_query);
-  nothing("tcHookCreate", tc_hook_create);
+  value("tcHookCreate", tc_hook_create);
   nothing("tcHookDestroy", tc_hook_destroy);
   value("tcAttach", tc_attach);
   nothing("tcDetach", tc_detach);

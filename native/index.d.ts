@@ -125,7 +125,7 @@ export function xdpQuery(ifindex: number): { mode: number; drv: number; skb: num
 /** Program ids in the order they run. */
 export function programQuery(ifindex: number, attachType: number): number[];
 /** point: BPF_TC_INGRESS 1, BPF_TC_EGRESS 2, or both. */
-export function tcHookCreate(ifindex: number, point: number): void;
+export function tcHookCreate(ifindex: number, point: number): boolean;
 export function tcHookDestroy(ifindex: number, point: number): void;
 export function tcAttach(ifindex: number, point: number, programFd: number, handle: number,
   priority: number, replace: boolean): { handle: number; priority: number; programId: number };

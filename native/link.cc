@@ -148,14 +148,15 @@ std::string on_device(const bpf_tc_hook& hook) {
 
 }  // namespace
 
-// tcHookCreate(ifindex, point): adds the clsact qdisc; one that is there already is fine.
-void tc_hook_create(const Napi::CallbackInfo& info) {
+// tcHookCreate(ifindex, point) -> whether the clsact qdisc was added now; one there is fine.
+Napi::Value tc_hook_create(const Napi::CallbackInfo& info) {
   bpf_tc_hook hook = tc_hook(info);
   LogCapture log;
   int status = bpf_tc_hook_create(&hook);
   if (status < 0 && status != -EEXIST) {
     fail(info.Env(), "create clsact" + on_device(hook), -status, log.text());
   }
+  return Napi::Boolean::New(info.Env(), status == 0);
 }
 
 // tcHookDestroy(ifindex, point): point = ingress | egress removes the qdisc, else its filters.

@@ -13,7 +13,7 @@ void link_detach(const Napi::CallbackInfo& info);
 Napi::Value link_info(const Napi::CallbackInfo& info);
 Napi::Value xdp_query(const Napi::CallbackInfo& info);
 Napi::Value program_query(const Napi::CallbackInfo& info);
-void tc_hook_create(const Napi::CallbackInfo& info);
+Napi::Value tc_hook_create(const Napi::CallbackInfo& info);
 void tc_hook_destroy(const Napi::CallbackInfo& info);
 Napi::Value tc_attach(const Napi::CallbackInfo& info);
 void tc_detach(const Napi::CallbackInfo& info);

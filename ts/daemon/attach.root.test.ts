@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { run } from '../lab/exec.js';
-import { ensureBpffs } from '../libbpf/link.js';
+import { ensureBpffs, TcFilter } from '../libbpf/link.js';
 import { inNetns } from '../libbpf/net.js';
 import { probe } from '../libbpf/probe.js';
 import type { BpfProgram } from '../libbpf/program.js';
@@ -70,13 +70,38 @@ test('a clsact filter outlives its attacher, is taken over and goes', () => {
 test('detachAll takes filters off, also of devices that are gone', () => {
   const dir = pinDir();
   inside(() => { new Attacher(dir, dataplane.forward).update([plan('clsact')]); });
+  assert.ok(hasClsact());
   assert.is(inside(() => detachAll(dir)), 1);
-  assert.equal(filters(), []);
+  assert.equal([filters(), hasClsact()], [[], false]);
   inside(() => { new Attacher(dir, dataplane.forward).update([plan('clsact')]); });
   deleteDevice();
   addDevice();
   assert.not(hasClsact());
   assert.is(inside(() => detachAll(dir)), 1);
+});
+
+test('a clsact qdisc goes only if it was ours and nobody else has come to use it', () => {
+  const dir = pinDir();
+  const tc = (...args: string[]): string => run(['tc', '-n', netns, ...args]);
+  const comeAndGo = (): void => {
+    inside(() => { new Attacher(dir, dataplane.forward).update([plan('clsact')]); });
+    // Taken over: what is remembered of the qdisc must outlive that.
+    inside(() => { new Attacher(dir, dataplane.forward).update([plan('clsact')]); });
+    inside(() => detachAll(dir));
+  };
+  tc('qdisc', 'add', 'dev', 'tap.1', 'clsact');
+  comeAndGo();
+  assert.ok(hasClsact(), 'it was there before');
+  tc('qdisc', 'del', 'dev', 'tap.1', 'clsact');
+  inside(() => { new Attacher(dir, dataplane.forward).update([plan('clsact')]); });
+  const theirs = inside(() => TcFilter.attach(dataplane.forward.get('tc')!,
+    plan('clsact').device.ifindex, 'egress', { priority: 7 }));
+  inside(() => detachAll(dir));
+  assert.ok(hasClsact(), 'somebody uses it');
+  inside(() => { theirs.detach(); });
+  tc('qdisc', 'del', 'dev', 'tap.1', 'clsact');
+  comeAndGo();
+  assert.not(hasClsact());
 });
 
 test('a device of the same name is another device', () => {

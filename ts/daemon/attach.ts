@@ -1,8 +1,10 @@
 /**
  * The forward programs on devices, pinned so that they outlive the agent. What an earlier agent
  * attached is taken over, with the program replaced in one step. XDP and tcx are links; a clsact
- * filter is not, so its program is pinned to remember it.
+ * filter is not, so its program is pinned to remember it; and once more where the clsact qdisc
+ * is ours, too.
  */
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { log } from '../base/log.js';
@@ -18,6 +20,8 @@ const kindOf: Readonly<Record<Place, ProgramKind>> = { xdp: 'xdp', tcx: 'tc', cl
 const folderOf: Readonly<Record<Place, string>> = { xdp: 'links', tcx: 'links',
   clsact: 'filters' };
 const folders = ['links', 'filters'] as const;
+/** Devices that had no clsact qdisc before us. */
+const qdiscs = 'qdiscs';
 const linkKinds: Readonly<Record<string, Place>> = { xdp: 'xdp', tcx_ingress: 'tcx' };
 const said: Readonly<Record<Place, string>> = { xdp: 'native XDP', tcx: 'tcx',
   clsact: 'clsact filter' };
@@ -57,12 +61,14 @@ export class Attacher {
    * program came to a device where none of ours was. */
   update(plans: readonly Plan[]): boolean {
     let came = false;
-    for (const folder of folders) mkdirSync(join(this.pinDir, folder), { recursive: true });
+    for (const folder of [...folders, qdiscs]) {
+      mkdirSync(join(this.pinDir, folder), { recursive: true });
+    }
     const wanted = new Map(plans.flatMap(({ device, hook }) => hook === 'none' ? []
       : [[device.name, { ifindex: device.ifindex, hook }] as const]));
     for (const pin of pinned(this.pinDir)) {
       if (wanted.get(pin.device)?.hook === pin.hook) continue;
-      detachPin(pin);
+      detachPin(this.pinDir, pin);
       this.#attached.delete(pin.device);
       log('attach', 'INFO', `${pin.device}: detached`);
     }
@@ -89,7 +95,8 @@ export class Attacher {
     const program = this.programs.get(kindOf[hook]);
     if (!program) throw new Error(`no program for ${hook}`);
     const path = join(this.pinDir, folderOf[hook], encode(device));
-    const how = hook === 'clsact' ? attachFilter(program, ifindex, path)
+    const how = hook === 'clsact'
+      ? attachFilter(program, ifindex, path, join(this.pinDir, qdiscs, encode(device)))
       : attachLink(program, ifindex, hook, path);
     log('attach', 'INFO', how === 'taken' ? `${device}: took over the ${
       hook === 'clsact' ? 'filter' : 'link'}` : `${device}: ${said[hook]} attached`);
@@ -123,17 +130,20 @@ function attachLink(program: BpfProgram, ifindex: number, hook: 'xdp' | 'tcx', p
 }
 
 /** Replaces the filter that an earlier agent left. */
-function attachFilter(program: BpfProgram, ifindex: number, path: string): 'new' | 'taken' {
+function attachFilter(program: BpfProgram, ifindex: number, path: string, qdisc: string):
+  'new' | 'taken' {
   const how = unpin(path) ? 'taken' : 'new';
-  TcFilter.attach(program, ifindex, 'ingress',
+  const { madeQdisc } = TcFilter.attach(program, ifindex, 'ingress',
     { handle: filterHandle, priority: filterPriority });
   program.pin(path);
+  if (madeQdisc && !existsSync(qdisc)) program.pin(qdisc);
   return how;
 }
 
-function detachPin({ device, path, hook }: Pin): void {
+function detachPin(pinDir: string, { device, path, hook }: Pin): void {
   if (hook === 'clsact') {
-    detachFilter(device);
+    const qdiscIsOurs = unpin(join(pinDir, qdiscs, encode(device)));
+    detachFilter(device, qdiscIsOurs);
   } else {
     using link = BpfLink.openPinned(path);
     link.detach();
@@ -142,14 +152,26 @@ function detachPin({ device, path, hook }: Pin): void {
 }
 
 /** The device, its qdisc or the filter may be gone: so is the program then. */
-function detachFilter(device: string): void {
+function detachFilter(device: string, qdiscIsOurs: boolean): void {
   const ifindex = ifNameToIndex(device);
   if (ifindex === undefined) return;
   try {
     TcFilter.at(ifindex, 'ingress', filterHandle, filterPriority).detach();
+    if (qdiscIsOurs && !hasFilters(device)) TcFilter.removeQdisc(ifindex);
   } catch (error) {
     if (error instanceof BpfError && ['ENOENT', 'EINVAL', 'ENODEV'].includes(error.code)) return;
     throw error;
+  }
+}
+
+/** Whether others have filters at the device's clsact qdisc; yes where that cannot be known. */
+function hasFilters(device: string): boolean {
+  try {
+    return ['ingress', 'egress'].some((direction) => execFileSync('tc',
+      ['filter', 'show', 'dev', device, direction], { stdio: ['ignore', 'pipe', 'ignore'] })
+      .length > 0);
+  } catch {
+    return true;
   }
 }
 
@@ -176,8 +198,8 @@ export function programKindOn(pinDir: string, device: string): ProgramKind | und
 /** Detaches every device; OVS sees all frames from now on. How many there were. */
 export function detachAll(pinDir: string): number {
   const pins = pinned(pinDir);
-  for (const pin of pins) detachPin(pin);
-  for (const dir of folders.map((folder) => join(pinDir, folder))) {
+  for (const pin of pins) detachPin(pinDir, pin);
+  for (const dir of [...folders, qdiscs].map((folder) => join(pinDir, folder))) {
     if (existsSync(dir)) rmdirSync(dir);
   }
   return pins.length;

@@ -81,9 +81,10 @@ export class BpfLink {
  * ends, until detach().
  */
 export class TcFilter {
+  /** `madeQdisc`: the clsact qdisc was added for this one. */
   private constructor(
     readonly ifindex: number, readonly direction: Direction,
-    readonly handle: number, readonly priority: number) {}
+    readonly handle: number, readonly priority: number, readonly madeQdisc = false) {}
 
   /**
    * Adds the clsact qdisc if there is none, then the filter, replacing one of the same handle
@@ -92,9 +93,9 @@ export class TcFilter {
   static attach(program: BpfProgram, ifindex: number, direction: Direction,
     options: { handle?: number; priority?: number } = {}): TcFilter {
     const { handle = 1, priority = 1 } = options;
-    native.tcHookCreate(ifindex, tcPoints[direction]);
+    const madeQdisc = native.tcHookCreate(ifindex, tcPoints[direction]);
     native.tcAttach(ifindex, tcPoints[direction], program.fd, handle, priority, true);
-    return new TcFilter(ifindex, direction, handle, priority);
+    return new TcFilter(ifindex, direction, handle, priority, madeQdisc);
   }
 
   /** A filter that was attached before, by another process maybe. */
