@@ -81,15 +81,18 @@ function connection(from: Name, to: Name, family: 4 | 6, phase: Phase, dport = 8
   return concat(frame, new Uint8Array(Math.max(0, 60 - frame.length)));
 }
 
-/** A tracked UDP datagram to the other chassis, as perf/bpf/lab.bpf.c varies its ports. */
-export function firstDatagram(): { readonly frame: Bytes; readonly sportAt: number } {
-  const [src, dst] = [vmIp(vms.t1, 4), vmIp(vms.t2, 4)];
+/** A datagram as perf/bpf/lab.bpf.c varies its ports and stamps it, within one switch. */
+export function datagram(from: Name, to: Name): { readonly frame: Bytes; readonly sportAt: number } {
+  const [src, dst] = [vmIp(vms[from], 4), vmIp(vms[to], 4)];
   const port = 1024, payload = new Uint8Array(18);
   new DataView(payload.buffer).setUint16(0, ~(2 * port) & 0xffff);
-  return { sportAt: 34, frame: ethernet({ src: vmMac(vms.t1), dst: vmMac(vms.t2),
+  return { sportAt: 34, frame: ethernet({ src: vmMac(vms[from]), dst: vmMac(vms[to]),
     type: typeOf(src) }, ipPacket({ src, dst, proto: PROTO.udp },
     udp({ src, dst }, { sport: port, dport: port }, payload))) };
 }
+
+/** A tracked one to the other chassis. */
+export const firstDatagram = (): ReturnType<typeof datagram> => datagram('t1', 't2');
 
 function keyOf(rows: MutableSouthbound, port: string): { datapath: number; port: number } {
   const row = [...rows.Port_Binding.values()].find(({ logical_port }) => logical_port === port);

@@ -92,16 +92,27 @@ export class Tables {
     return this.sync.apply({ desired, placement: this.placement });
   }
 
-  /** From now on frames come from this local port's device, or from the uplink. */
-  enter(device: string | 'uplink'): void {
-    const ifindex = device === 'uplink' ? UPLINK : this.placement?.devices.get(device)?.ifindex;
-    if (ifindex === undefined) throw new Error(`no device ${device} in these tables`);
+  /** From now on frames of `by` (test runs: the loopback device) are this local port's, or the
+   * uplink's. */
+  enter(device: string | 'uplink', by = LO): void {
+    const ifindex = this.indexOf(device);
     for (const buffer of [0, 1]) {
       const value = this.maps.get('ifaces')?.lookup(ifaceKey.toBytes({ buffer, ifindex }));
       if (value === undefined) throw new Error(`no entry for ${device} in ifaces`);
-      this.maps.get('ifaces')?.update(ifaceKey.toBytes({ buffer, ifindex: LO }),
+      this.maps.get('ifaces')?.update(ifaceKey.toBytes({ buffer, ifindex: by }),
         iface.toBytes(iface.fromBytes(value)));
     }
+  }
+
+  /** From now on frames to this local port, or to the uplink, really leave by `by`. */
+  leave(device: string | 'uplink', by: number): void {
+    this.maps.get('devmap')?.update(u32Bytes(this.indexOf(device)), u32Bytes(by));
+  }
+
+  private indexOf(device: string | 'uplink'): number {
+    const ifindex = device === 'uplink' ? UPLINK : this.placement?.devices.get(device)?.ifindex;
+    if (ifindex === undefined) throw new Error(`no device ${device} in these tables`);
+    return ifindex;
   }
 
   trace(frame: Bytes): Trace {

@@ -40,7 +40,7 @@ export function run(argv: readonly string[], options: RunOptions = {}): string {
       encoding: 'utf8',
       stdio: ['pipe', 'pipe', 'pipe'],
       input: options.input ?? '',
-      timeout: options.timeoutMs ?? 60_000,
+      timeout: (options.timeoutMs ?? 60_000) * patience,
       maxBuffer: 256 << 20,
       env: environment(options.env),
     });
@@ -82,7 +82,8 @@ export function runAsync(argv: readonly string[], options: RunOptions = {}): Pro
   let stderr = '';
   child.stdout?.on('data', (chunk: Buffer) => { stdout += chunk.toString(); });
   child.stderr?.on('data', (chunk: Buffer) => { stderr += chunk.toString(); });
-  const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 60_000);
+  const timer = setTimeout(() => child.kill('SIGKILL'),
+    (options.timeoutMs ?? 60_000) * patience);
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => {
@@ -96,7 +97,7 @@ export const sleep = (ms: number): Promise<void> =>
   new Promise((resolve) => { setTimeout(resolve, ms); });
 
 /** How much slower than usual this machine is; kernel_matrix.ts says it of emulated ones. */
-const patience = Number(process.env['OVN_XDP_PATIENCE'] ?? 1);
+export const patience = Number(process.env['OVN_XDP_PATIENCE'] ?? 1);
 
 /** Asks until the answer is neither undefined nor false; throws naming `what` when time is up. */
 export async function until<T>(

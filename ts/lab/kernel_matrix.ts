@@ -24,66 +24,71 @@ export interface Outcome {
   readonly passed: number; readonly failed: number; readonly seconds: number;
   /** What the guest said of itself, and all it said when something failed. */
   readonly notes: readonly string[];
-  /** Of the part `loads`. */
+  /** Of parts that count. */
   readonly instructions?: ReadonlyMap<string, number>;
 }
 type Part = (kernel: KernelName) => Promise<Outcome>;
+const notesIn = (text: string): string[] => text.match(/^(?:#|SKIPPED).*$/gm) ?? [];
 
-// ---- Verifier ---------------------------------------------------------------------------------
+// ---- Counts -----------------------------------------------------------------------------------
 
-/** A count differs by compiler and point release; more than this is news. */
-const slack = 1.25;
+/** Checked-in counts: of what the verifier walks, which differs by compiler and point release;
+ * and of what a packet takes, which repeats within a few parts of a hundred. */
+export interface Baseline { readonly file: string; readonly slack: number }
+export const verified: Baseline = { file: 'bpf/insn_kernels.txt', slack: 1.25 };
+export const executed: Baseline = { file: 'perf/baselines/instructions.txt', slack: 1.05 };
 
-/** bpf/insn_kernels.txt: program -> kernel -> instructions. */
-export function readBaseline(): Map<string, Map<string, number>> {
-  const [head = [], ...rows] = readFileSync(join(packageRoot, 'bpf/insn_kernels.txt'), 'utf8')
+/** Name -> kernel -> instructions. */
+export function readBaseline({ file }: Baseline = verified): Map<string, Map<string, number>> {
+  const [head = [], ...rows] = readFileSync(join(packageRoot, file), 'utf8')
     .split('\n').filter((line) => line !== '' && !line.startsWith('#'))
     .map((line) => line.trim().split(/\s+/));
   return new Map(rows.map(([name = '', ...counts]) => [name,
     new Map(counts.map((count, i) => [head[i + 1] ?? '', Number(count)]))]));
 }
 
-/** What a run of kernel_loads.guest.ts said: `NAME INSTRUCTIONS` a line. */
-export function parseLoads(text: string): Map<string, number> {
+/** What a guest said: `NAME INSTRUCTIONS` a line. */
+export function parseCounts(text: string): Map<string, number> {
   return new Map([...text.matchAll(/^(\w+) (\d+)$/gm)]
     .map(([, name, count]) => [name!, Number(count)]));
 }
 
 /** Why `counts` are news; empty: they are not. */
 export function newsOf(counts: ReadonlyMap<string, number>, kernel: string,
-  baseline: ReadonlyMap<string, ReadonlyMap<string, number>>): string[] {
+  baseline: ReadonlyMap<string, ReadonlyMap<string, number>>, { file, slack } = verified):
+  string[] {
   const gone = [...baseline.keys()].filter((name) => !counts.has(name))
-    .map((name) => `${name}: not loaded`);
+    .map((name) => `${name}: not counted`);
   return [...gone, ...[...counts].flatMap(([name, count]) => {
     const wanted = baseline.get(name)?.get(kernel);
-    if (wanted === undefined) return [`${name}: ${count}, not in bpf/insn_kernels.txt`];
+    if (wanted === undefined) return [`${name}: ${count}, not in ${file}`];
     return count > wanted * slack
-      ? [`${name}: ${count} instructions, ${wanted} in bpf/insn_kernels.txt`] : [];
+      ? [`${name}: ${count} instructions, ${wanted} in ${file}`] : [];
   })];
 }
 
-async function loads(kernel: KernelName): Promise<Outcome> {
-  const { stdout, stderr, status, seconds } = await runInKernel(kernel,
-    node('kernel_loads.guest.js'));
-  const instructions = parseLoads(stdout);
-  const news = status === 0 ? newsOf(instructions, kernel, readBaseline())
-    : [stdout.trimEnd(), stderr.trimEnd()];
-  return { passed: instructions.size, failed: news.length, seconds, notes: news, instructions };
-}
+/** A guest that counts, against what is checked in. */
+const counting = (baseline: Baseline, argv: readonly string[], options: VmRun): Part =>
+  async (kernel) => {
+    const { stdout, stderr, status, seconds } = await runInKernel(kernel, argv, options);
+    const instructions = parseCounts(stdout);
+    const news = status === 0 ? newsOf(instructions, kernel, readBaseline(baseline), baseline)
+      : [stdout.trimEnd(), stderr.trimEnd()];
+    return { passed: instructions.size, failed: news.length, seconds, instructions,
+      notes: [...status === 0 ? notesIn(stdout) : [], ...news] };
+  };
 
-/** Programs by kernels. */
+/** Names by kernels. */
 export function instructionTable(counts: ReadonlyMap<string, ReadonlyMap<string, number>>):
   string {
   const names = [...new Set([...counts.values()].flatMap((one) => [...one.keys()]))].sort();
   const row = (name: string, cells: readonly (string | number)[]): string =>
     name.padEnd(20) + cells.map((cell) => String(cell).padStart(10)).join('');
-  return [row('program', [...counts.keys()]), ...names.map((name) =>
+  return [row('', [...counts.keys()]), ...names.map((name) =>
     row(name, [...counts.values()].map((one) => one.get(name) ?? '-')))].join('\n');
 }
 
 // ---- Tests in the guest -----------------------------------------------------------------------
-
-const notesIn = (text: string): string[] => text.match(/^(?:#|SKIPPED).*$/gm) ?? [];
 
 /** The runner's tests of those names, less what counts instructions. */
 const testRuns = (pattern: string): Part => async (kernel) => {
@@ -107,7 +112,10 @@ const guestTest = (file: string, ...args: readonly string[]): Part => async (ker
 };
 
 export const parts = {
-  loads, floor: testRuns('^lab/(dataplane|conntrack|cache|synth).*\\.root\\.'),
+  loads: counting(verified, node('kernel_loads.guest.js'), {}),
+  cost: counting(executed, node('../perf/instructions/cost.guest.js'),
+    { ...ovn, icount: true }),
+  floor: testRuns('^lab/(dataplane|conntrack|cache|synth).*\\.root\\.'),
   datapath: guestTest('kernel_datapath.guest.js', '4'),
   datapath6: guestTest('kernel_datapath.guest.js', '6'),
   offloads: guestTest('kernel_offloads.guest.js', 'full'),
@@ -119,7 +127,7 @@ export const partNames = Object.keys(parts) as readonly PartName[];
 export async function runMatrix(kernels: readonly KernelName[], wanted: readonly PartName[],
   say: (line: string) => void): Promise<{ passed: number; failed: number }> {
   const sum = { passed: 0, failed: 0 };
-  const counts = new Map<string, ReadonlyMap<string, number>>();
+  const counts = new Map<PartName, Map<string, ReadonlyMap<string, number>>>();
   for (const kernel of kernels) {
     say(`Linux ${kernelImage(kernel).version} (${kernel})`);
     for (const part of wanted) {
@@ -127,13 +135,15 @@ export async function runMatrix(kernels: readonly KernelName[], wanted: readonly
         ({ passed: 0, failed: 1, seconds: 0, notes: [error.message] }));
       sum.passed += outcome.passed;
       sum.failed += outcome.failed;
-      if (outcome.instructions) counts.set(kernel, outcome.instructions);
+      if (outcome.instructions) {
+        counts.set(part, (counts.get(part) ?? new Map()).set(kernel, outcome.instructions));
+      }
       say(`  ${outcome.failed === 0 ? 'ok    ' : 'FAILED'} ${part}: ${outcome.passed} passed, `
         + `${outcome.failed} failed (${outcome.seconds.toFixed(0)} s)`);
       for (const note of outcome.notes) say(note.replace(/^/gm, '    '));
     }
   }
-  if (counts.size > 0) say(instructionTable(counts));
+  for (const [part, table] of counts) say(`${part}\n${instructionTable(table)}`);
   return sum;
 }
 

@@ -53,7 +53,7 @@ function share(path: string, tag: string, readonly: boolean): string[] {
 function qemuArgs(image: KernelImage, dir: string, options: VmRun): string[] {
   const { cpus = 2, memoryMiB = 3072, modules = [], uptimeS = 0, icount = false } = options;
   const accel = icount
-    ? ['-accel', 'tcg,thread=single', '-icount', 'shift=0,sleep=off', '-smp', '1']
+    ? ['-accel', 'tcg,thread=single', '-icount', 'shift=0,sleep=on', '-smp', '1']
     : ['-accel', 'tcg,thread=multi', '-smp', `${cpus}`];
   return [...accel,
     // qemu counts `rep movsb` byte by byte; with these off the kernel copies in words.

@@ -17,6 +17,10 @@ export interface LabOptions {
   readonly datapath?: DatapathType;
 }
 
+/** OVN_XDP_DATAPATH: the same tests over OVS's kernel datapath, on kernels that have it. */
+const usualDatapath: DatapathType =
+  process.env['OVN_XDP_DATAPATH'] === 'system' ? 'system' : 'netdev';
+
 export class Lab {
   readonly chassis = new Map<string, Chassis>();
   readonly vms = new Map<string, Vm>();
@@ -36,7 +40,7 @@ export class Lab {
       lab.startFabric();
       const encap = { family: 4, csum: true, ...options.encap } as const;
       for (const name of options.chassis) {
-        lab.addChassis(name, encap, options.datapath ?? 'netdev');
+        lab.addChassis(name, encap, options.datapath ?? usualDatapath);
       }
       for (const chassis of lab.chassis.values()) await chassis.ready();
       return lab;

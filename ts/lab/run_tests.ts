@@ -11,7 +11,7 @@ import { availableParallelism, constants } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { packageRoot } from '../base/package_root.js';
-import { attempt } from './exec.js';
+import { attempt, patience } from './exec.js';
 import { parseTotals, type Totals } from './totals.js';
 
 const buildDir = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -125,7 +125,7 @@ async function runFloor(floor: Floor, files: readonly string[]): Promise<Totals>
   const waiting = [...files];
   const worker = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-      const totals = await runFile(file, floor.timeoutMs);
+      const totals = await runFile(file, floor.timeoutMs * patience);
       sum.passed += totals.passed;
       sum.failed += totals.failed;
       sum.skipped += totals.skipped;
