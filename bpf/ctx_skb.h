@@ -24,7 +24,7 @@ typedef struct __sk_buff ctx_t;
 #define CTX_PASS TC_ACT_UNSPEC	/* on to the next filter, and to OVS's receive handler */
 #define CTX_DROP TC_ACT_SHOT
 #define CTX_REDIRECT TC_ACT_REDIRECT
-#define CTX_HOOK 1
+#define CTX_HOOK HOOK_TC
 #define READABLE 192		/* Ethernet to layer 4 and four ordinary ND options */
 #define QUOTABLE 1280		/* what an ICMP error quotes at most, and Ethernet */
 

@@ -14,7 +14,7 @@ typedef struct xdp_md ctx_t;
 #define CTX_PASS XDP_PASS
 #define CTX_DROP XDP_DROP
 #define CTX_REDIRECT XDP_REDIRECT
-#define CTX_HOOK 0
+#define CTX_HOOK HOOK_XDP
 
 static __always_inline void *ctx_data(const ctx_t *ctx)
 {

@@ -21,6 +21,8 @@
 #define PROGRAMS_MAX 4096
 #define BUCKETS_MAX 16384
 #define TUNNELS_MAX 1024
+#define HOOK_XDP 0
+#define HOOK_TC 1
 #define CONNS_MAX (1024 * 1024)
 
 #define TABLE(name, map_type, entries, key_type, value_type, flags) \

@@ -7,12 +7,18 @@
  * right for frames that are segmented later. In the tables the tunnel's ifindex is that of
  * the geneve device, and that device is the IFACE_UPLINK. Unlike OVS the helper cannot set
  * the header's critical bit; OVS ignores it when it receives.
+ *
+ * On its way through that device and the IP stack behind it a frame costs twice what all else
+ * here does. So frames that are sent as they are, not in segments, go past both where the next
+ * hop is known (tunnel.direct), with outer headers from outer.h.
  */
 #ifndef OVN_XDP_TUNNEL_MD_H
 #define OVN_XDP_TUNNEL_MD_H
 
+#include <bpf/bpf_core_read.h>
 #include "scratch.h"
 #include "wire.h"
+#include "outer.h"
 
 struct ovn_option {
 	__be16 option_class;
@@ -91,16 +97,64 @@ static __always_inline int tunnel_room(const struct tunnel *t __attribute__((unu
 	return 0;
 }
 
-/* What of the outer headers follows from the packet as it leaves. */
-static __always_inline void describe_outer(struct scratch *s)
+/* ---- Send --------------------------------------------------------------------------- */
+
+/* What the kernel keeps with a frame and shows no program. */
+struct sk_buff___ovn {
+	unsigned char *head;
+	unsigned char *data;
+	__u16 csum_start;
+	__u16 csum_offset;
+	__u8 ip_summed : 2;
+} __attribute__((preserve_access_index));
+
+#define SUMMED_COMPLETE 2	/* CHECKSUM_* of linux/skbuff.h */
+#define SUMMED_PARTIAL 3
+
+struct outer_sum {
+	__u32 len;
+	__u32 start;
+};
+
+/* The device completes the checksum of layer 4 so that it and what it covers sum up to what
+ * stands in its place now, complemented: "local checksum offload". */
+static __always_inline int sum_of_partial(ctx_t *ctx, const struct sk_buff___ovn *skb,
+					  struct outer_sum *sum)
 {
-	s->outer.datapath = s->w[FW_DATAPATH];
-	s->outer.ports = s->w[FW_INPORT] << 16 | s->w[FW_OUTPORT];
-	s->outer.source_port = 0;
-	s->outer.tos = s->outer.pad = 0;
+	void *data = ctx_data(ctx), *end = ctx_end(ctx);
+	struct ethhdr *eth = data;
+	__u32 l4, at = BPF_CORE_READ(skb, csum_offset);
+	long start = BPF_CORE_READ(skb, csum_start) -
+		     (BPF_CORE_READ(skb, data) - BPF_CORE_READ(skb, head));
+
+	if ((void *)(eth + 1) > end)
+		return 0;
+	l4 = eth->h_proto == bpf_htons(ETH_P_IP) ? ETH_HLEN + sizeof(struct iphdr)
+						 : ETH_HLEN + sizeof(struct ipv6hdr);
+	if (start != l4 || at > sizeof(struct tcphdr) - 2)
+		return 0;
+	data += l4 + at;
+	if (data + 2 > end)
+		return 0;
+	sum->start = (__u16)~*(raw16 *)data;
+	sum->len = sizeof(struct udphdr) + sizeof(struct geneve_ovn) + l4;
+	return 1;
 }
 
-static __noinline int push_tunnel(ctx_t *ctx, const struct outer *o, const struct tunnel *t)
+/* Whether the outer checksum can be had from what can be read, and of what: all of the frame,
+ * or its headers where layer 4's is yet to be completed. */
+static __always_inline int outer_sum(ctx_t *ctx, struct outer_sum *sum)
+{
+	const struct sk_buff___ovn *skb = (const void *)ctx;
+	__u32 summed = BPF_CORE_READ_BITFIELD_PROBED(skb, ip_summed);
+
+	if (summed == SUMMED_PARTIAL)
+		return sum_of_partial(ctx, skb, sum);
+	return summed != SUMMED_COMPLETE && ctx_end(ctx) - ctx_data(ctx) >= (long)ctx->len;
+}
+
+static __noinline int push_geneve_device(ctx_t *ctx, const struct outer *o,
+					 const struct tunnel *t)
 {
 	struct ovn_option option = {
 		.option_class = bpf_htons(OVN_OPTION_CLASS), .type = OVN_OPTION_TYPE, .len = 1,
@@ -123,6 +177,41 @@ static __noinline int push_tunnel(ctx_t *ctx, const struct outer *o, const struc
 	if (bpf_skb_set_tunnel_key(ctx, &key, sizeof(key), flags))
 		return -1;
 	return bpf_skb_set_tunnel_opt(ctx, &option, sizeof(option));
+}
+
+/* Past the geneve device. < 0: failed, half written; 0: done; 1: not this frame, which is as
+ * it was. */
+static __noinline int push_direct(ctx_t *ctx, const struct outer *o, const struct tunnel *t)
+{
+	struct outer_sum sum = {};
+	__u32 room = t->family == 6 ? OUTER6_LEN : OUTER4_LEN;
+	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) |
+		      BPF_F_ADJ_ROOM_ENCAP_L2_ETH |
+		      (t->family == 6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6
+				      : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4);
+	raw32 *to, *from;
+
+	if (!t->direct || ctx->gso_size || (t->csum && !outer_sum(ctx, &sum)) ||
+	    bpf_skb_adjust_room(ctx, room, BPF_ADJ_ROOM_MAC, flags))
+		return 1;
+	from = ctx_data(ctx);
+	if ((void *)from + OUTER6_LEN + ETH_HLEN > ctx_end(ctx))
+		return -1;
+	to = (void *)from + room;
+	to[0] = from[0];
+	to[1] = from[1];
+	to[2] = from[2];
+	((raw16 *)to)[6] = ((raw16 *)from)[6];
+	if (write_outer(ctx, o, t, sum.len, sum.start))
+		return -1;
+	return bpf_redirect(t->direct, 0) == TC_ACT_REDIRECT ? 0 : -1;
+}
+
+static __always_inline int push_tunnel(ctx_t *ctx, const struct outer *o, const struct tunnel *t)
+{
+	int failed = push_direct(ctx, o, t);
+
+	return failed > 0 ? push_geneve_device(ctx, o, t) : failed;
 }
 
 #endif

@@ -124,7 +124,7 @@ static __always_inline int emit(ctx_t *ctx, struct scratch *s)
 {
 	__u32 index = s->tunnel;
 	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
-	int push, failed;
+	int push, failed, action;
 
 	if (!t) {
 		punt(s, PUNT_INTERNAL);
@@ -136,11 +136,12 @@ static __always_inline int emit(ctx_t *ctx, struct scratch *s)
 		punt(s, failed < 0 ? PUNT_REWRITE : PUNT_INTERNAL);
 		return failed < 0 ? CTX_PASS : CTX_DROP;
 	}
+	action = ctx_send(ctx, s->ifindex);	/* push_tunnel() may find a shorter way */
 	if (write_frame(ctx, s, t, push)) {
 		punt(s, PUNT_INTERNAL);
 		return CTX_DROP;
 	}
-	return ctx_send(ctx, s->ifindex);
+	return action;
 }
 
 static __always_inline int finish(ctx_t *ctx, struct scratch *s)

@@ -85,11 +85,35 @@ test('through the geneve device: a route is enough, and none is none', async () 
   const withGeneve = new Map([...devices, ['genev_sys_6081', device('genev_sys_6081', 9,
     { mtu: 65000, kind: 'geneve', xdp: undefined })]]);
   const { nextHops, wires } = await throughGeneve(remotes, withGeneve, ip);
-  const { ifindex, mtu } = nextHops.get('192.0.2.2')!;
-  assert.equal([ifindex, mtu], [9, devices.get('br-phys')!.mtu]);
+  const { ifindex, mtu, direct } = nextHops.get('192.0.2.2')!;
+  assert.equal([ifindex, mtu, direct], [9, devices.get('br-phys')!.mtu, undefined]);
   assert.equal([...nextHops.keys()], ['192.0.2.2']);
   assert.equal([...wires.keys()], [9]);
 });
+
+test('past the geneve device where the next hop is known; else the kernel is asked for it', () =>
+  throughGeneveTo('[{"dst":"192.0.2.2","dev":"br-phys","lladdr":"02:00:00:00:00:99",'
+    + '"state":["STALE"]}]').then(async ({ hop, asked }) => {
+    assert.equal([hop.ifindex, hop.direct], [9, 2]);
+    assert.equal([...hop.ethDst], [2, 0, 0, 0, 0, 0x99]);
+    assert.equal([...hop.ethSrc], [2, 0, 0, 0, 0, 2]);
+    assert.equal(asked, []);
+    const { asked: now, hop: without } = await throughGeneveTo('[]');
+    assert.is(without.direct, undefined);
+    assert.ok(now.some((command) => command.startsWith('neigh replace 192.0.2.2 dev br-phys')));
+  }));
+
+async function throughGeneveTo(neighbours: string) {
+  const asked: string[] = [];
+  const ip: RunIp = (commands) => {
+    asked.push(...commands.filter((command) => command.startsWith('neigh replace')));
+    return Promise.resolve(commands[0] === 'neigh show' ? neighbours : onLink);
+  };
+  const geneve = device('genev_sys_6081', 9, { mtu: 65000, kind: 'geneve', xdp: undefined });
+  const { nextHops } = await throughGeneve(['192.0.2.2'],
+    new Map([...devices, ['genev_sys_6081', geneve]]), ip);
+  return { hop: nextHops.get('192.0.2.2')!, asked };
+}
 
 test('where a program goes, and why not', () => {
   const plan = (more: Partial<NetDevice>, type = 'netdev', tcx = true) =>

@@ -110,18 +110,26 @@ export async function resolve(remotes: readonly string[],
 const geneveDevice = 'genev_sys_6081';
 const noMac = new Uint8Array(6);
 
-/** As resolve(), under OVS's kernel datapath: frames go through its geneve device, and the
- * kernel finds route and neighbour for each. No way where there is no route. */
+/** As resolve(), under OVS's kernel datapath: frames go through its geneve device, for which the
+ * kernel finds route and neighbour; where both are known here, some go straight. No way where
+ * there is no route. */
 export async function throughGeneve(remotes: readonly string[],
   devices: ReadonlyMap<string, NetDevice>, ip: RunIp = runIp): Promise<Resolved> {
   const wire = devices.get(geneveDevice);
   if (!wire?.up || remotes.length === 0) return { nextHops: new Map(), wires: new Map() };
   const routes = parseRoutes(await ip(remotes.map((remote) => `route get ${remote}`)));
-  const nextHops = new Map(remotes.flatMap((remote) => {
-    const out = devices.get(routes.get(canonical(remote))?.device ?? '');
-    return out?.up ? [[remote, { ifindex: wire.ifindex, mtu: out.mtu, ethDst: noMac,
-      ethSrc: noMac }] as const] : [];
-  }));
+  const neighbours = parseNeighbours(await ip(['neigh show']));
+  const nextHops = new Map<string, NextHop>(), unknown: Route[] = [];
+  for (const remote of remotes) {
+    const route = routes.get(canonical(remote));
+    const out = devices.get(route?.device ?? '');
+    if (!route || !out?.up) continue;
+    const straight = nextHop(route, neighbours, out, () => out);
+    if (!straight) unknown.push(route);
+    nextHops.set(remote, { ifindex: wire.ifindex, mtu: out.mtu, ethDst: straight?.ethDst ?? noMac,
+      ethSrc: straight?.ethSrc ?? noMac, ...straight && { direct: out.ifindex } });
+  }
+  await ask(unknown, ip);
   return { nextHops, wires: new Map([[wire.ifindex, wire]]) };
 }
 

@@ -110,6 +110,6 @@ function placementOf(plans: readonly Plan[], nextHops: Placement['nextHops'],
 /** Equal texts, equal placements. */
 export function placementText({ devices, uplinks, providers, nextHops }: Placement): string {
   return JSON.stringify([[...devices], uplinks, [...providers],
-    [...nextHops].map(([ip, hop]) => [ip, hop.ifindex, hop.mtu,
+    [...nextHops].map(([ip, hop]) => [ip, hop.ifindex, hop.mtu, hop.direct,
       Buffer.from(hop.ethDst).toString('hex'), Buffer.from(hop.ethSrc).toString('hex')])]);
 }

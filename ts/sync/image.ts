@@ -33,6 +33,8 @@ export interface Device {
 export interface NextHop {
   readonly ifindex: number; readonly mtu: number;
   readonly ethDst: Bytes; readonly ethSrc: Bytes;
+  /** TC: where frames with these MAC addresses leave past the device of `ifindex`. */
+  readonly direct?: number;
 }
 /** The NIC of a provider bridge, and the address of the bridge's own port. */
 export interface ProviderDevice extends Device { readonly bridgeMac: readonly [number, number] }
@@ -216,7 +218,7 @@ export function tunnelValue(tunnel: Tunnel, hop: NextHop | undefined): Bytes | u
   if (!remote || !local || remote.family !== local.family) return undefined;
   return tunnelCodec.toBytes({
     ready: hop ? 1 : 0, ifindex: hop?.ifindex ?? 0, family: remote.family,
-    csum: tunnel.csum ? 1 : 0, mtu: hop?.mtu ?? 0, local: local.bytes, remote: remote.bytes,
+    csum: tunnel.csum ? 1 : 0, mtu: hop?.mtu ?? 0, direct: hop?.direct ?? 0, local: local.bytes, remote: remote.bytes,
     eth_dst: hop?.ethDst ?? new Uint8Array(6), eth_src: hop?.ethSrc ?? new Uint8Array(6),
   });
 }
