@@ -15,6 +15,7 @@
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/tcp.h>
 #include <bpf/bpf_helpers.h>
 #include "maps.h"
 #include "checksum.h"
@@ -86,9 +87,31 @@ static __always_inline __u32 ctx_segment(const ctx_t *ctx)
 	return ctx->gso_size;
 }
 
+/* A super-packet has its headers in front and all else in pages, and shares both with the socket
+ * that may have to send it again. Reading more than its headers would cost a copy. */
+static __always_inline int headers_readable(ctx_t *ctx)
+{
+	struct ethhdr *eth = ctx_data(ctx);
+	void *l4, *end = ctx_end(ctx);
+	__u8 proto = 0;
+
+	l4 = (void *)(eth + 1) + sizeof(struct iphdr);
+	if (l4 + sizeof(struct tcphdr) > end)
+		return 0;
+	if (eth->h_proto == bpf_htons(ETH_P_IP))
+		proto = ((struct iphdr *)(eth + 1))->protocol;
+	l4 = (void *)(eth + 1) + sizeof(struct ipv6hdr);
+	if (eth->h_proto == bpf_htons(ETH_P_IPV6) && l4 + sizeof(struct tcphdr) <= end)
+		proto = ((struct ipv6hdr *)(eth + 1))->nexthdr;
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP;
+}
+
 static __always_inline int ctx_readable(ctx_t *ctx)
 {
-	return !bpf_skb_pull_data(ctx, ctx->len < READABLE ? ctx->len : READABLE);
+	__u32 wanted = ctx->len < READABLE ? ctx->len : READABLE;
+
+	return ctx_end(ctx) - ctx_data(ctx) >= (long)wanted || headers_readable(ctx) ||
+	       !bpf_skb_pull_data(ctx, wanted);
 }
 
 /* TCP with this sum of its pseudo-header: a checksum that the device is to complete is that

@@ -133,7 +133,8 @@ static __always_inline int sum_of_partial(ctx_t *ctx, const struct sk_buff___ovn
 						 : ETH_HLEN + sizeof(struct ipv6hdr);
 	if (start != l4 || at > sizeof(struct tcphdr) - 2)
 		return 0;
-	data += l4 + at;
+	barrier_var(at);
+	data += l4 + (at & 0x1f);	/* said once more, for the verifier of 6.1 */
 	if (data + 2 > end)
 		return 0;
 	sum->start = (__u16)~*(raw16 *)data;

@@ -4,12 +4,13 @@
  * run here, 2 for wrong usage.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
 import { nicOptions, nicUsage } from '#ts/cli/bench.js';
 import { attempt, sleep } from '#ts/lab/exec.js';
-import { lineRate, parseSent, setUp, sizes, startWrite, threadsIn, trialWrites, type Traffic,
-  type Write } from './pktgen.js';
+import { lineRate, parseSent, setUp, sizes, startWrite, stopWrite, threadsIn, trialWrites,
+  type Traffic, type Write } from './pktgen.js';
 import { searchRate, type Found, type SearchOptions, type Trial } from './search.js';
 
 const usage = `usage: ovn-xdp bench ${nicUsage}
@@ -68,13 +69,24 @@ function receivedOn(device: string): number {
 
 /** After the last packet was sent, those under way still arrive. */
 const SETTLE_MS = 200;
+/** A generator that cannot send in time what it should is stopped when it is this late. */
+const LATE = 1.25;
+
+/** The write returns when all was sent, or pktgen is told to stop. */
+async function sendFor(seconds: number): Promise<void> {
+  const late = setTimeout(() => { write(stopWrite); }, seconds * LATE * 1000);
+  try {
+    await writeFile(startWrite.file, `${startWrite.line}\n`);
+  } finally {
+    clearTimeout(late);
+  }
+}
 
 async function trial({ device }: Traffic, rx: string, pps: number, seconds: number):
   Promise<Trial> {
   for (const one of trialWrites(device, pps, seconds)) write(one);
   const before = receivedOn(rx);
-  // The write returns when all was sent.
-  write(startWrite);
+  await sendFor(seconds);
   await sleep(SETTLE_MS);
   const received = receivedOn(rx) - before;
   const sent = parseSent(readFileSync(`/proc/net/pktgen/${device}`, 'utf8'));

@@ -45,6 +45,7 @@ export function trialWrites(device: string, pps: number, seconds: number): Write
   return [at(`count ${Math.max(1, Math.round(pps * seconds))}`), at(`ratep ${Math.round(pps)}`)];
 }
 export const startWrite: Write = { file: `${dir}/pgctrl`, line: 'start' };
+export const stopWrite: Write = { file: `${dir}/pgctrl`, line: 'stop' };
 
 /** "Running: \nStopped: eth0 ..." of a thread's file is no name; kpktgend_0 is. */
 export const threadsIn = (names: readonly string[]): string[] =>

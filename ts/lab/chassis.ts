@@ -19,6 +19,9 @@ export const physicalBridge = 'br-phys';
 /** Bridge.datapath_type: userspace, or the kernel's, for which the running kernel needs
  * openvswitch and geneve (kernel_vm.ts has kernels that do). */
 export type DatapathType = 'netdev' | 'system';
+/** OVN_XDP_DATAPATH: the same tests over the kernel's datapath. */
+export const usualDatapath: DatapathType =
+  process.env['OVN_XDP_DATAPATH'] === 'system' ? 'system' : 'netdev';
 
 export interface ChassisPlace {
   readonly name: string;

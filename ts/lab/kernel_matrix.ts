@@ -118,7 +118,10 @@ export const parts = {
   floor: testRuns('^lab/(dataplane|conntrack|cache|synth).*\\.root\\.'),
   datapath: guestTest('kernel_datapath.guest.js', '4'),
   datapath6: guestTest('kernel_datapath.guest.js', '6'),
-  offloads: guestTest('kernel_offloads.guest.js', 'full'),
+  offloads: guestTest('kernel_offloads.guest.js', '4', 'csum'),
+  offloads6: guestTest('kernel_offloads.guest.js', '6', 'zero'),
+  pktgen: guestTest('../perf/pktgen/nic.guest.js'),
+  speed: guestTest('kernel_speed.guest.js', 'full'),
 } as const satisfies Readonly<Record<string, Part>>;
 export type PartName = keyof typeof parts;
 export const partNames = Object.keys(parts) as readonly PartName[];

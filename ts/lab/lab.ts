@@ -2,7 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Chassis, quietNetns, underlayMtu, type DatapathType, type Encap } from './chassis.js';
+import { Chassis, quietNetns, underlayMtu, usualDatapath, type DatapathType, type Encap }
+  from './chassis.js';
 import { run } from './exec.js';
 import { Provider } from './provider.js';
 import { packageData } from './releases.js';
@@ -16,10 +17,6 @@ export interface LabOptions {
   readonly encap?: Partial<Encap>;
   readonly datapath?: DatapathType;
 }
-
-/** OVN_XDP_DATAPATH: the same tests over OVS's kernel datapath, on kernels that have it. */
-const usualDatapath: DatapathType =
-  process.env['OVN_XDP_DATAPATH'] === 'system' ? 'system' : 'netdev';
 
 export class Lab {
   readonly chassis = new Map<string, Chassis>();

@@ -1,4 +1,5 @@
 /** What came out, in a form in which two runs can be compared. */
+import { usualDatapath } from './chassis.js';
 import { readTag } from './generator.js';
 import { ETH_TYPE, PROTO, sum16, type Bytes } from './packet.js';
 
@@ -6,7 +7,8 @@ const get16 = (b: Bytes, at: number): number => (b[at] ?? 0) << 8 | (b[at + 1] ?
 
 /**
  * A geneve frame of the underlay without what may differ: outer UDP source port, outer IP
- * identification and checksums. A checksum becomes 1 when right, 0 when absent, 0xffff when
+ * identification, checksums; over the kernel's datapath also geneve's critical flag, which no
+ * program can have its device set. A checksum becomes 1 when right, 0 when absent, 0xffff when
  * wrong. Undefined: not geneve of OVN (ARP, ND and BFD of the chassis themselves).
  */
 export function canonicalUnderlay(frame: Bytes): Bytes | undefined {
@@ -28,6 +30,7 @@ export function canonicalUnderlay(frame: Bytes): Bytes | undefined {
     out.set([header >> 8, header & 255], 24);
   }
   out.set([0, 0], udp);
+  if (usualDatapath === 'system') out[udp + 9] = (out[udp + 9] ?? 0) & ~0x40;
   out.set([mark >> 8, mark & 255], udp + 6);
   return out;
 }
