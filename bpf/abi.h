@@ -312,11 +312,11 @@ struct tunnel {
 	__u32 family;		/* 4 or 6 */
 	__u32 csum;		/* Encap.options:csum */
 	__u32 mtu;		/* of that device: largest outer IP packet */
-	__u32 direct;		/* TC: where frames leave that need no geneve device; 0: none do */
 	__u8 local[16];		/* IPv4: first 4 bytes */
 	__u8 remote[16];
 	__u8 eth_dst[6];
 	__u8 eth_src[6];
+	__u32 direct;		/* TC: where frames leave that need no geneve device; 0: none do */
 };
 /* tunnel_sources: (outer source, outer destination) -> tunnel index. */
 struct tunnel_source_key { __u32 buffer; __u32 family; __u8 remote[16]; __u8 local[16]; };

@@ -82,7 +82,8 @@ function connection(from: Name, to: Name, family: 4 | 6, phase: Phase, dport = 8
 }
 
 /** A datagram as perf/bpf/lab.bpf.c varies its ports and stamps it, within one switch. */
-export function datagram(from: Name, to: Name): { readonly frame: Bytes; readonly sportAt: number } {
+export function datagram(from: Name, to: Name):
+  { readonly frame: Bytes; readonly sportAt: number } {
   const [src, dst] = [vmIp(vms[from], 4), vmIp(vms[to], 4)];
   const port = 1024, payload = new Uint8Array(18);
   new DataView(payload.buffer).setUint16(0, ~(2 * port) & 0xffff);

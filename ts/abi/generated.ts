@@ -365,15 +365,15 @@ export const datapath = struct<Datapath>('datapath', 16, {
 
 export interface Tunnel {
   readonly ready: number; readonly ifindex: number; readonly family: number; readonly csum: number;
-  readonly mtu: number; readonly direct: number; readonly local: Uint8Array;
-  readonly remote: Uint8Array; readonly eth_dst: Uint8Array; readonly eth_src: Uint8Array;
+  readonly mtu: number; readonly local: Uint8Array; readonly remote: Uint8Array;
+  readonly eth_dst: Uint8Array; readonly eth_src: Uint8Array; readonly direct: number;
 }
 export const tunnel = struct<Tunnel>('tunnel', 68, {
   ready: { offset: 0, type: 'u32' }, ifindex: { offset: 4, type: 'u32' },
   family: { offset: 8, type: 'u32' }, csum: { offset: 12, type: 'u32' },
-  mtu: { offset: 16, type: 'u32' }, direct: { offset: 20, type: 'u32' },
-  local: { offset: 24, type: 'u8', length: 16 }, remote: { offset: 40, type: 'u8', length: 16 },
-  eth_dst: { offset: 56, type: 'u8', length: 6 }, eth_src: { offset: 62, type: 'u8', length: 6 },
+  mtu: { offset: 16, type: 'u32' }, local: { offset: 20, type: 'u8', length: 16 },
+  remote: { offset: 36, type: 'u8', length: 16 }, eth_dst: { offset: 52, type: 'u8', length: 6 },
+  eth_src: { offset: 58, type: 'u8', length: 6 }, direct: { offset: 64, type: 'u32' },
 });
 
 export interface TunnelSourceKey {

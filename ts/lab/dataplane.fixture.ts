@@ -42,8 +42,8 @@ export interface Traced extends layout.Trace {
 /** The tunnel's and, for `tunnel_sources`, the sender's addresses. */
 export interface TestTunnel {
   readonly ready?: boolean; readonly csum?: boolean; readonly mtu?: number;
-  readonly direct?: number; readonly local: string; readonly remote: string; readonly ethDst: string;
-  readonly ethSrc: string;
+  readonly direct?: number; readonly local: string; readonly remote: string;
+  readonly ethDst: string; readonly ethSrc: string;
 }
 
 /** ifindex of the device a test run's frame comes from. */
@@ -185,7 +185,8 @@ export class Dataplane {
     const local = padded(address(t.local), 16), remote = padded(address(t.remote), 16);
     this.#map('tunnels').update(u32Bytes(index), layout.tunnel.toBytes({
       ready: t.ready === false ? 0 : 1, ifindex: UNDERLAY, family, csum: t.csum === true ? 1 : 0,
-      mtu: t.mtu ?? 1500, direct: t.direct ?? 0, local, remote, eth_dst: mac(t.ethDst), eth_src: mac(t.ethSrc) }));
+      mtu: t.mtu ?? 1500, local, remote, direct: t.direct ?? 0,
+      eth_dst: mac(t.ethDst), eth_src: mac(t.ethSrc) }));
     this.#map('tunnel_sources').update(
       layout.tunnelSourceKey.toBytes({ buffer: 0, family, remote, local }), u32Bytes(index));
   }

@@ -2,7 +2,8 @@
 import './dataplane_tc.fixture.js';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { abi, Dataplane, INGRESS, outputTo, UNDERLAY, XDP, type TestTunnel } from './dataplane.fixture.js';
+import { abi, Dataplane, INGRESS, outputTo, UNDERLAY, XDP, type TestTunnel }
+  from './dataplane.fixture.js';
 import './conntrack_sums.root.test.js';
 import './dataplane_insns.root.test.js';
 import './dataplane_nd.root.test.js';

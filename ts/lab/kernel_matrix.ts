@@ -57,6 +57,8 @@ export function parseCounts(text: string): Map<string, number> {
 export function newsOf(counts: ReadonlyMap<string, number>, kernel: string,
   baseline: ReadonlyMap<string, ReadonlyMap<string, number>>, { file, slack } = verified):
   string[] {
+  // Not every count is kept of every kernel.
+  if (![...baseline.values()].some((kernels) => kernels.has(kernel))) return [];
   const gone = [...baseline.keys()].filter((name) => !counts.has(name))
     .map((name) => `${name}: not counted`);
   return [...gone, ...[...counts].flatMap(([name, count]) => {

@@ -218,8 +218,9 @@ export function tunnelValue(tunnel: Tunnel, hop: NextHop | undefined): Bytes | u
   if (!remote || !local || remote.family !== local.family) return undefined;
   return tunnelCodec.toBytes({
     ready: hop ? 1 : 0, ifindex: hop?.ifindex ?? 0, family: remote.family,
-    csum: tunnel.csum ? 1 : 0, mtu: hop?.mtu ?? 0, direct: hop?.direct ?? 0, local: local.bytes, remote: remote.bytes,
+    csum: tunnel.csum ? 1 : 0, mtu: hop?.mtu ?? 0, local: local.bytes, remote: remote.bytes,
     eth_dst: hop?.ethDst ?? new Uint8Array(6), eth_src: hop?.ethSrc ?? new Uint8Array(6),
+    direct: hop?.direct ?? 0,
   });
 }
 
