@@ -5,6 +5,7 @@
  *   ct-<version>-<digest>/<map>                connections, which outlive a set of tables
  *   links/<device>                             one link per device with XDP or tcx
  *   filters/<device>                           the program of a clsact filter, which is no link
+ *   qdiscs/<device>                            the same, where the clsact qdisc is ours, too
  *
  * A set is named after the shapes of all its maps, so a new agent takes over exactly the
  * tables that it understands. Otherwise it makes a set of its own, fills it, and switches

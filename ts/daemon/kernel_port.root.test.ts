@@ -123,7 +123,7 @@ test('a link that was pinned is taken over with the new program', () => withPinD
   assert.is(link.info.programId, second.forward.get('xdp')!.info.id);
   removeOtherSets(dir, second);
   assert.equal(readdirSync(dir).sort(), [basename(second.setDir),
-    basename(second.ctDir), 'filters', 'links']);
+    basename(second.ctDir), 'filters', 'links', 'qdiscs']);
   second.close();
   const third = loadDataplane(dir);
   assert.ok(third.adopted);
