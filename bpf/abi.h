@@ -372,7 +372,8 @@ struct control {
 	X(CT_RACE, "connection entry that another CPU is removing or changing") \
 	X(CT_INNER, "ICMP error about a packet that is not understood") \
 	X(NAT_PORTS, "translation for which no port of ours is free") \
-	X(NOT_OVN, "frame of a provider network to an address that is not OVN's here")
+	X(NOT_OVN, "frame of a provider network to an address that is not OVN's here") \
+	X(CT_FRAGMENT, "fragment of a datagram whose first one is short, late or left to OVS")
 
 #define DROP_REASONS(X) \
 	X(NONE, "none") \

@@ -125,6 +125,34 @@ struct foreign {
 	__u32 pad;
 };
 
+/* A datagram that comes in fragments: where it came in, and what its fragments share. */
+struct fragment_key {
+	__u32 src[4];
+	__u32 dst[4];
+	__u32 id;
+	__u32 ifindex;
+	__u32 datapath;		/* of the tunnel that it came by */
+	__u32 ports;		/* ingress << 16 | egress port there */
+	__u8 proto;
+	__u8 family;
+	__u16 tag;		/* of a VLAN that it came by */
+};
+enum fragment_way {
+	FRAGMENT_OURS = 1,	/* the first has been tracked here */
+	FRAGMENT_OVS,		/* it was left to OVS */
+	FRAGMENT_DISORDER,	/* another came before the first: OVS's */
+};
+/* What the first fragment said. */
+struct fragment {
+	__u64 seen;		/* milliseconds */
+	__u32 l4;		/* FW_L4 */
+	__u16 tcp_flags;
+	__u16 icmp_id;
+	__u16 end;		/* bytes of layer 4 in it */
+	__u16 way;		/* enum fragment_way */
+	__u32 pad;
+};
+
 /* ct_stats: by CPU. What a packet met is counted by its punt reason. */
 enum ct_stat {
 	CT_STAT_CREATED,	/* entries inserted */

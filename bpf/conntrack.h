@@ -14,6 +14,7 @@
 #include "ct_state.h"
 #include "ct_foreign.h"
 #include "nat.h"
+#include "fragment.h"
 #include "cache_note.h"
 
 #define CT_COMMIT 0x100u		/* of track(), beside the flags of the ops */
@@ -156,7 +157,7 @@ static __noinline int claim(struct scratch *s)
 	if (!c || !count)
 		return punt(s, PUNT_INTERNAL);
 	if (s->tuple.proto == IPPROTO_TCP && !s->related &&
-	    tcp_flags_invalid(s->w[FW_TCP_FLAGS]))
+	    tcp_flags_invalid(tcp_flags_of(s)))
 		return 0;	/* invalid to everybody */
 	noted = foreign_tuple(s, c->foreign_age);
 	s->given |= noted;
@@ -185,7 +186,7 @@ static __noinline int update_found(struct scratch *s)
 		s->md_state |= CT_STATE_REL | (reply ? CT_STATE_RPL : 0);
 		return 0;
 	}
-	ct_step(&step, p->key.proto, reply, s->w[FW_TCP_FLAGS]);
+	ct_step(&step, p->key.proto, reply, tcp_flags_of(s));
 	if (step.update == UPDATE_INVALID) {
 		s->md_state = CT_STATE_INV;
 		return 0;
@@ -206,7 +207,7 @@ static __noinline int update_found(struct scratch *s)
 /* Whether a TCP packet may begin a connection in a zone: also in the middle, for OVS. */
 static __always_inline int valid_new(struct scratch *s)
 {
-	__u32 tcp = s->w[FW_TCP_FLAGS];
+	__u32 tcp = tcp_flags_of(s);
 
 	if (s->related)
 		return 0;
@@ -367,7 +368,11 @@ GLOBAL int look(struct scratch *s, __u32 zone, __u32 flags)
 		s->md_state = 0;
 	s->md_zone = zone;
 	s->begins = 0;
+	if (s->fragment && join_fragment(s))
+		return 1;
 	key = packet_tuple(s);
+	if (s->fragment == FRAGMENT_LATER && s->fragment_at < s->first.end)	/* overlaps */
+		key = KEY_INVALID;
 	if ((s->marks & (MARK_WRONG_SUM | MARK_ANSWER)) == MARK_WRONG_SUM)
 		key = KEY_INVALID;
 	s->ct_at = CT_PENDING;

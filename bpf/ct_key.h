@@ -191,6 +191,11 @@ static __always_inline int related_tuple(struct scratch *s)
 	return KEY_OK;
 }
 
+static __always_inline __u32 tcp_flags_of(const struct scratch *s)
+{
+	return s->fragment == FRAGMENT_LATER ? s->first.tcp_flags : s->w[FW_TCP_FLAGS];
+}
+
 /* Fills s->tuple and s->related from the flow vector as it is now. */
 static __noinline int packet_tuple(struct scratch *s)
 {
@@ -206,6 +211,8 @@ static __noinline int packet_tuple(struct scratch *s)
 	__builtin_memcpy(t->dst, w + FW_IP_DST, sizeof(t->dst));
 	if (is_icmp(t->family, t->proto) && icmp_error(t->family, w[FW_L4] >> 16))
 		return related_tuple(s);
+	if (s->fragment)
+		return set_ports(t, s->first.l4, s->first.icmp_id);
 	return set_ports(t, w[FW_L4], s->icmp_id);
 }
 
@@ -298,7 +305,7 @@ static __always_inline int same_key(const struct conn_key *a, const struct conn_
 static __always_inline int can_begin(const struct scratch *s)
 {
 	const struct ct_tuple *t = &s->tuple;
-	__u32 flags = s->w[FW_TCP_FLAGS];
+	__u32 flags = tcp_flags_of(s);
 
 	if (s->related)
 		return 0;

@@ -132,6 +132,10 @@ TABLE(conn_count, BPF_MAP_TYPE_ARRAY, 1, __u32, __u64, 0);
  * Reader: conntrack.h, for each new connection. Full: the one unused for longest goes. */
 TABLE(foreign, BPF_MAP_TYPE_LRU_HASH, 262144, struct conn_key, struct foreign, 0);
 
+/* Datagrams whose fragments are tracked. Writer and reader: fragment.h. Full: the one unused for
+ * longest goes, and what is left of it is OVS's. */
+TABLE(fragments, BPF_MAP_TYPE_LRU_HASH, 16384, struct fragment_key, struct fragment, 0);
+
 /* Whether and how connections are tracked. Writer: user. Reader: conntrack.h. */
 TABLE(ct_control, BPF_MAP_TYPE_ARRAY, 1, __u32, struct ct_control, READ_ONLY);
 

@@ -373,6 +373,8 @@ static __noinline int translate(struct scratch *s, const struct ct_pending *p, _
 	s->nat_reply = reply;
 	if (!twin)
 		return 0;
+	if (s->fragment)	/* its ports are in the first one only */
+		return punt(s, PUNT_CT_FRAGMENT);
 	if (reply)	/* what answers the first packet */
 		key_tuple(to, &p->key, !(p->life & CONN_FROM_B));
 	else

@@ -13,6 +13,7 @@
 #include "checksum.h"
 #include "wire.h"
 #include "ct_key.h"
+#include "fragment.h"
 
 #define ND_OPTIONS 4		/* more in one message: abstain; hosts send one or two */
 
@@ -69,6 +70,8 @@ static __always_inline int parse_icmp(struct scratch *s, void *l4, void *end, __
 	if (len < ICMP_HEADER || l4 + ICMP_HEADER > end)
 		return PUNT_MALFORMED;
 	s->w[FW_L4] = (__u32)icmp->type << 16 | icmp->code;
+	if (s->fragment && !icmp_query(s->kind, icmp->type))
+		return PUNT_FRAGMENT;	/* quotes, and neighbour discovery */
 	parse_icmp_quote(s, l4, end, len);
 	if (s->proto != IPPROTO_ICMPV6 || icmp->code ||
 	    (icmp->type != ND_SOLICIT && icmp->type != ND_ADVERT))
@@ -91,6 +94,8 @@ static __always_inline int parse_ports(struct scratch *s, void *l4, void *end, _
 	if (s->proto == IPPROTO_UDP) {
 		__u32 claimed = bpf_ntohs(udp->len);
 
+		if (s->fragment)
+			return PUNT_NONE;	/* of the whole datagram */
 		return claimed < sizeof(*udp) || claimed > len ? PUNT_MALFORMED : PUNT_NONE;
 	}
 	if (s->proto == IPPROTO_SCTP)
@@ -105,6 +110,8 @@ static __always_inline int parse_ports(struct scratch *s, void *l4, void *end, _
 /* len: bytes of layer 4 that the IP header claims; the frame has at least as many. */
 static __noinline int parse_l4(struct scratch *s, void *l4, void *end, __u32 len)
 {
+	if (s->fragment == FRAGMENT_LATER)
+		return PUNT_NONE;
 	if (s->proto == IPPROTO_TCP || s->proto == IPPROTO_UDP || s->proto == IPPROTO_SCTP)
 		return parse_ports(s, l4, end, len);
 	if (s->proto == (s->kind == FRAME_IP4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
@@ -117,7 +124,7 @@ static __noinline int parse_l4(struct scratch *s, void *l4, void *end, __u32 len
 static __always_inline int parse_ip4(struct scratch *s, void *l3, void *end, __u32 room)
 {
 	struct iphdr *ip = l3;
-	__u32 total;
+	__u32 total, frag;
 
 	if (l3 + sizeof(*ip) > end || ip->version != 4 || ip->ihl < 5)
 		return PUNT_MALFORMED;
@@ -131,14 +138,16 @@ static __always_inline int parse_ip4(struct scratch *s, void *l3, void *end, __u
 	/* OVS 3.1 routes IPv4 of protocol 0 without taking from its TTL (CVE-2023-1668). */
 	if (!ip->protocol)
 		return PUNT_MALFORMED;
-	if (ip->frag_off & bpf_htons(IP4_FRAGMENT))
-		return PUNT_FRAGMENT;
 	s->kind = FRAME_IP4;
 	s->ip_len = total;
 	s->proto = ip->protocol;
 	s->w[FW_IP] = (__u32)ip->protocol << 24 | (__u32)ip->ttl << 16 | (__u32)ip->tos << 8;
 	s->w[FW_IP_SRC + 3] = bpf_ntohl(ip->saddr);
 	s->w[FW_IP_DST + 3] = bpf_ntohl(ip->daddr);
+	frag = bpf_ntohs(ip->frag_off);
+	if (frag & IP4_FRAGMENT)
+		parse_fragment(s, bpf_ntohs(ip->id), (frag & IP4_OFFSET) * 8,
+			       total - sizeof(*ip), frag & IP4_MORE);
 	return parse_l4(s, l3 + sizeof(*ip), end, total - sizeof(*ip));
 }
 
@@ -149,18 +158,38 @@ static __always_inline int ip6_extension(__u8 next)
 	       next == IPPROTO_AH;
 }
 
+/* The fragment header, behind an IPv6 header. A fragment that is all of its packet (RFC 6946) is
+ * none to OVS, and rare. */
+static __always_inline int parse_fragment6(struct scratch *s, struct ip6_fragment *f, void *end,
+					   __u32 len)
+{
+	__u32 offset;
+
+	if (len < sizeof(*f) || (void *)(f + 1) > end)
+		return PUNT_MALFORMED;
+	offset = bpf_ntohs(f->offset);
+	/* What OVS 3.1 does with those of ICMPv6 depends on the flows that it has cached. */
+	if (!offset || offset & 6 || f->next == IPPROTO_ICMPV6)
+		return PUNT_FRAGMENT;
+	if (f->next == IPPROTO_FRAGMENT || ip6_extension(f->next))
+		return PUNT_IP_OPTIONS;
+	s->proto = f->next;
+	s->w[FW_IP] = (s->w[FW_IP] & 0xffffff) | s->proto << 24;
+	parse_fragment(s, bpf_ntohl(f->id), offset & ~7u, len - sizeof(*f), offset & 1);
+	return PUNT_NONE;
+}
+
 static __always_inline int parse_ip6(struct scratch *s, void *l3, void *end, __u32 room)
 {
 	struct ipv6hdr *ip = l3;
 	__u32 payload, first;
+	int reason;
 
 	if (l3 + sizeof(*ip) > end || ip->version != 6)
 		return PUNT_MALFORMED;
 	payload = bpf_ntohs(ip->payload_len);
 	if (sizeof(*ip) + payload > room)
 		return PUNT_MALFORMED;
-	if (ip->nexthdr == IPPROTO_FRAGMENT)
-		return PUNT_FRAGMENT;
 	if (ip6_extension(ip->nexthdr))
 		return PUNT_IP_OPTIONS;
 	first = load_be32(ip);
@@ -172,7 +201,13 @@ static __always_inline int parse_ip6(struct scratch *s, void *l3, void *end, __u
 	s->w[FW_IP6_LABEL] = first & 0xfffff;
 	load_ip6(&s->w[FW_IP_SRC], &ip->saddr);
 	load_ip6(&s->w[FW_IP_DST], &ip->daddr);
-	return parse_l4(s, l3 + sizeof(*ip), end, payload);
+	if (ip->nexthdr != IPPROTO_FRAGMENT)
+		return parse_l4(s, l3 + sizeof(*ip), end, payload);
+	reason = parse_fragment6(s, l3 + sizeof(*ip), end, payload);
+	if (reason)
+		return reason;
+	return parse_l4(s, l3 + sizeof(*ip) + sizeof(struct ip6_fragment), end,
+			payload - sizeof(struct ip6_fragment));
 }
 
 /* Where the addresses stand: a tag is between them and the rest, which begins at s->pull. */
@@ -215,6 +250,8 @@ static __noinline int parse(ctx_t *ctx, struct scratch *s)
 		reason = PUNT_ETH_TYPE;
 	if (reason)
 		return reason;
+	if (s->fragment == FRAGMENT_FIRST)
+		hide_ports(s);
 	if (ctx_segment(ctx))
 		s->w[FW_PKT_LEN] = ETH_HLEN + s->l4_header + ctx_segment(ctx) +
 			(s->kind == FRAME_IP4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));

@@ -133,18 +133,17 @@ GLOBAL int decide_once(ctx_t *ctx, struct scratch *s)
 }
 
 /* Decides; what is tracked with a wrong checksum is decided again as what it is. */
-static __noinline int decide_checked(ctx_t *ctx, struct scratch *s)
+static __always_inline void decide_checked(ctx_t *ctx, struct scratch *s)
 {
 	__u32 marks = s->marks & MARK_TRACE;
 
 	decide_once(ctx, s);
 	if (!s->npending || s->verdict == VERDICT_PUNT || l4_sum_right(ctx, s))
-		return 0;
+		return;
 	scratch_clear(s);
 	s->marks = marks | MARK_WRONG_SUM;
 	decide_once(ctx, s);
 	s->unstorable = 1;
-	return 0;
 }
 
 struct again {

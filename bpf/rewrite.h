@@ -22,6 +22,8 @@ static __always_inline __u32 changed(const struct scratch *s, __u32 word)
 
 static __always_inline int l4_writable(const struct scratch *s)
 {
+	if (s->fragment)
+		return 0;
 	if (s->kind == FRAME_IP4 && s->proto == IPPROTO_ICMP)
 		return 1;
 	if (s->kind == FRAME_IP6 && s->proto == IPPROTO_ICMPV6)
@@ -42,6 +44,9 @@ static __noinline int can_rewrite(const struct scratch *s)
 		fixed |= changed(s, FW_L4);
 	else if (s->proto == IPPROTO_ICMP || s->proto == IPPROTO_ICMPV6)
 		fixed |= changed(s, FW_L4) & 0xff00ff00;
+	if (s->fragment)	/* its datagram would have to change as a whole */
+		for (__u32 i = FW_IP_SRC; i <= FW_L4; i++)
+			fixed |= changed(s, i);
 	if (s->kind == FRAME_IP6) {
 		fixed |= changed(s, FW_IP6_LABEL);
 		if (!(s->marks & MARK_ND_NA))
@@ -247,7 +252,7 @@ static __noinline int rewrite_ip6(ctx_t *ctx, struct scratch *s, __u32 off)
 		return -1;
 	replace_be32(&first, ip, 6u << 28 | (s->w[FW_IP] >> 8 & 0xff) << 20 |
 				  s->w[FW_IP6_LABEL]);
-	replace_be16(&first, &ip->nexthdr, (s->proto & 0xff) << 8 |
+	replace_be16(&first, &ip->nexthdr, (s->fragment ? IPPROTO_FRAGMENT : s->proto & 0xff) << 8 |
 					   (s->w[FW_IP] >> 16 & 0xff));
 	ctx_changed(ctx, first.sum);
 	replace_ip6(&addresses, &ip->saddr, &s->w[FW_IP_SRC]);

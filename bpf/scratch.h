@@ -16,6 +16,8 @@ enum scratch_slot { SLOT_LIVE = 0, SLOT_TRACE = 1 };
 /* What the frame is made of, as far as writing it back is concerned. */
 enum frame_kind { FRAME_ARP = 1, FRAME_IP4 = 4, FRAME_IP6 = 6 };
 
+enum { FRAGMENT_FIRST = 1, FRAGMENT_LATER = 2 };
+
 /* Bits of scratch.marks. */
 #define MARK_TRACE 0x1u		/* a trace program runs: record steps */
 #define MARK_TUNNEL_RX 0x2u	/* the frame came out of a tunnel */
@@ -93,6 +95,7 @@ struct scratch {
 	struct conn_key foreign_key;
 	struct ct_pending pending[CT_PENDING];
 	struct conn conn;		/* what is inserted */
+	struct fragment_key fragment_key;	/* of the packet, if `fragment` */
 	__u32 slot;			/* which of `scratch` this is */
 
 	struct tunnel_source_key source;	/* of a frame that came by a tunnel */
@@ -150,6 +153,11 @@ struct scratch {
 	__u32 icmp_id;
 	__u32 icmp_id_orig;		/* what the frame holds */
 	__u32 quote_moved;		/* `quote` is no more what the frame holds */
+	__u32 fragment;			/* FRAGMENT_*; 0: none */
+	__u32 fragment_at;		/* bytes of layer 4 before it */
+	__u32 fragment_end;		/* and with it */
+	__u32 fragment_short;		/* not the last, and too short for OVS */
+	struct fragment first;		/* of its datagram; end 0: nothing is known */
 	__u32 quote_state;		/* of `quote`: KEY_* */
 	__u32 related;			/* `tuple` is that of a quoted packet's answer */
 	__u32 npending;

@@ -153,6 +153,8 @@ static __always_inline int finish(ctx_t *ctx, struct scratch *s)
 	else if (s->verdict != VERDICT_PUNT && (action = emit(ctx, s)) == CTX_PASS)
 		ct_undo(s);
 	count_frame(s);
+	if (s->fragment)
+		remember_fragment(s);
 	if (s->verdict == VERDICT_PUNT) {
 		leave_to_ovs(s);
 		give_up(s);

@@ -26,6 +26,10 @@
 #define ECN_CE 3
 #define ECN_ECT0 2
 #define IP4_FRAGMENT 0x3fff	/* more-fragments bit and offset */
+#define IP4_MORE 0x2000
+#define IP4_OFFSET 0x1fff	/* in units of 8 bytes */
+#define IP_FRAG_ANY 1		/* ip.frag in FW_IP */
+#define IP_FRAG_LATER 3
 #define IP4_DF 0x4000
 #define HOP_LIMIT_ND 255
 #define TUNNEL_TTL 64
@@ -66,6 +70,13 @@ struct icmp_any {
 	__u8 code;
 	__u16 check;
 	__be32 rest;
+};
+
+struct ip6_fragment {
+	__u8 next;
+	__u8 reserved;
+	__be16 offset;		/* bytes, a multiple of 8, and in the low bits: more */
+	__be32 id;
 };
 
 struct nd_option {

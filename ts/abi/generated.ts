@@ -119,6 +119,10 @@ export const ctTimeout = Object.freeze({
 
 export const ctMode = Object.freeze({ CT_OFF: 0, CT_OBSERVE: 1, CT_ON: 2, CT_DRAIN: 3 });
 
+export const fragmentWay = Object.freeze({
+  FRAGMENT_OURS: 1, FRAGMENT_OVS: 2, FRAGMENT_DISORDER: 3,
+});
+
 export const ctStat = Object.freeze({
   CT_STAT_CREATED: 0, CT_STAT_REVIVED: 1, CT_STAT_FAILED: 2, CT_STAT_RACES: 3, CT_STAT_FOREIGN: 4,
   CT_STAT_OWNED_PUNTS: 5, CT_STAT_GIVEN_UP: 6, CT_STAT_COUNT: 7,
@@ -142,7 +146,7 @@ export const puntReason = Object.freeze({
   PUNT_NO_NEXT_HOP: 22, PUNT_BUDGET: 23, PUNT_REWRITE: 24, PUNT_INTERNAL: 25, PUNT_CAPACITY: 26,
   PUNT_TUNNEL_ECN: 27, PUNT_CT_FOREIGN: 28, PUNT_CT_MIDSTREAM: 29, PUNT_CT_MODE: 30,
   PUNT_CT_FULL: 31, PUNT_CT_RACE: 32, PUNT_CT_INNER: 33, PUNT_NAT_PORTS: 34, PUNT_NOT_OVN: 35,
-  PUNT_REASON_COUNT: 36,
+  PUNT_CT_FRAGMENT: 36, PUNT_REASON_COUNT: 37,
 });
 
 export const dropReason = Object.freeze({
@@ -194,6 +198,7 @@ export const puntReasons: readonly Reason[] = Object.freeze([
   { name: 'CT_INNER', text: 'ICMP error about a packet that is not understood' },
   { name: 'NAT_PORTS', text: 'translation for which no port of ours is free' },
   { name: 'NOT_OVN', text: 'frame of a provider network to an address that is not OVN\'s here' },
+  { name: 'CT_FRAGMENT', text: 'fragment of a datagram whose first one is short, late or left to OVS' },
 ]);
 
 export const dropReasons: readonly Reason[] = Object.freeze([
@@ -458,6 +463,29 @@ export const foreign = struct<Foreign>('foreign', 16, {
   seen: { offset: 0, type: 'u64' }, reason: { offset: 8, type: 'u32' },
 });
 
+export interface FragmentKey {
+  readonly src: readonly number[]; readonly dst: readonly number[]; readonly id: number;
+  readonly ifindex: number; readonly datapath: number; readonly ports: number;
+  readonly proto: number; readonly family: number; readonly tag: number;
+}
+export const fragmentKey = struct<FragmentKey>('fragment_key', 52, {
+  src: { offset: 0, type: 'u32', length: 4 }, dst: { offset: 16, type: 'u32', length: 4 },
+  id: { offset: 32, type: 'u32' }, ifindex: { offset: 36, type: 'u32' },
+  datapath: { offset: 40, type: 'u32' }, ports: { offset: 44, type: 'u32' },
+  proto: { offset: 48, type: 'u8' }, family: { offset: 49, type: 'u8' },
+  tag: { offset: 50, type: 'u16' },
+});
+
+export interface Fragment {
+  readonly seen: bigint; readonly l4: number; readonly tcp_flags: number; readonly icmp_id: number;
+  readonly end: number; readonly way: number;
+}
+export const fragment = struct<Fragment>('fragment', 24, {
+  seen: { offset: 0, type: 'u64' }, l4: { offset: 8, type: 'u32' },
+  tcp_flags: { offset: 12, type: 'u16' }, icmp_id: { offset: 14, type: 'u16' },
+  end: { offset: 16, type: 'u16' }, way: { offset: 18, type: 'u16' },
+});
+
 export interface CtCollect {
   readonly live: bigint; readonly expired: bigint; readonly deleted: bigint;
 }
@@ -592,6 +620,6 @@ export const structs: readonly Codec<unknown>[] = [
   tuple, stageTuple, stage, dispatchKey, ruleKeyS, ruleKeyM, ruleKeyL, rule, op, program, bucket,
   buckets, ifaceKey, iface, portKey, port, providerKey, provider, datapathKey, datapath, tunnel,
   tunnelSourceKey, macBindingKey, macBinding, connKey, conn, natBlock, natPoolKey, natPool,
-  ctControl, foreign, ctCollect, ctExpire, cacheKey, outer, cacheDecision, cacheEntry, cacheSet,
-  control, flowUuid, counter, ifaceCounters, ifaceCell, traceStep, trace,
+  ctControl, foreign, fragmentKey, fragment, ctCollect, ctExpire, cacheKey, outer, cacheDecision,
+  cacheEntry, cacheSet, control, flowUuid, counter, ifaceCounters, ifaceCell, traceStep, trace,
 ];

@@ -9,7 +9,8 @@ import { u32Bytes } from '../libbpf/mod.js';
 import {
   abi, Dataplane, macWords, move, next, output, set, XDP, type TestOp, type TestRule,
 } from './dataplane.fixture.js';
-import { eth, icmp, icmp6, ip4, ip6, tcp, udp, type Bytes, type Layer4 } from './packet.js';
+import { eth, fragments, icmp, icmp6, ip4, ip6, tcp, udp, type Bytes, type Layer3, type Layer4 }
+  from './packet.js';
 
 const ALL = 0xffffffff;
 export const NEW = layout.CT_STATE_NEW, INV = layout.CT_STATE_INV;
@@ -34,12 +35,18 @@ const ip4s = { a: '10.0.0.1', b: '10.0.0.2' } as const;
 const ip6s = { a: 'fd00::1', b: 'fd00::2' } as const;
 const other = (side: Side): Side => (side === 'a' ? 'b' : 'a');
 
-/** A packet of one VM to the other. */
-export function packet(from: Side, layer4: Layer4, family: 4 | 6 = 4): Bytes {
-  const to = other(from), addresses = family === 4 ? ip4s : ip6s;
-  const ip = { src: addresses[from], dst: addresses[to] };
-  return eth({ src: macs[from], dst: macs[to] }, family === 4 ? ip4(ip, layer4) : ip6(ip, layer4));
+function layer3(from: Side, layer4: Layer4, family: 4 | 6): Layer3 {
+  const addresses = family === 4 ? ip4s : ip6s;
+  const ip = { src: addresses[from], dst: addresses[other(from)] };
+  return family === 4 ? ip4(ip, layer4) : ip6(ip, layer4);
 }
+/** A packet of one VM to the other. */
+export const packet = (from: Side, layer4: Layer4, family: 4 | 6 = 4): Bytes =>
+  eth({ src: macs[from], dst: macs[other(from)] }, layer3(from, layer4, family));
+/** The same in fragments. */
+export const pieces = (from: Side, layer4: Layer4, family: 4 | 6 = 4, id = 1, size = 1240):
+Bytes[] => fragments(layer3(from, layer4, family), id, size)
+  .map((piece) => eth({ src: macs[from], dst: macs[other(from)] }, piece));
 /** VM a speaks from port 1000 to port 2000 of b. */
 export const tcpOf = (from: Side, flags: number, port = 1000): Bytes => packet(from, tcp(
   from === 'a' ? { src: port, dst: 2000, flags } : { src: 2000, dst: port, flags }));

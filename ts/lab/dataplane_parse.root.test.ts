@@ -2,7 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { abi, Dataplane, hook, ip4Word, ip6Words, macWords, output, outputTo, XDP }
   from './dataplane.fixture.js';
-import { arp, concat, eth, fromHex, hex, icmp, icmp6, ip4, ip6, ndAdvert, ndOption, ndSolicit,
+import { arp, concat, eth, fragments, fromHex, hex, icmp, icmp6, ip4, ip6, ndAdvert, ndOption, ndSolicit,
   raw3, raw4, tcp, udp, type Bytes, type Layer3 } from './packet.js';
 
 const A = '02:00:00:00:00:0a', B = '02:00:00:00:00:0b', C = '02:00:00:00:00:0c';
@@ -36,6 +36,11 @@ const ipv4 = (proto: number): Fields => ({ ...ethernet(0x0800),
 const ipv6 = (proto: number): Fields => ({ ...ethernet(0x86dd),
   [abi.FW_IP]: (proto << 24 | 255 << 16 | 0x41 << 8) >>> 0,
   ...words(abi.FW_IP_SRC, ip6Words('fd00::1')), ...words(abi.FW_IP_DST, ip6Words('fd00::2')) });
+const fragment = (fields: Fields, bits: number): Fields =>
+  ({ ...fields, [abi.FW_IP]: (fields[abi.FW_IP] ?? 0) + bits });
+const cut = udp({ src: 1, dst: 2 }, new Uint8Array(2000));
+const [first4, last4] = fragments(ip4(h4, cut), 7, 1240).map(on) as [Bytes, Bytes];
+const [first6, last6] = fragments(ip6(h6, cut), 7, 1240).map(on) as [Bytes, Bytes];
 const labelled = on(ip6(h6, raw4(59, new Uint8Array())));
 labelled.set([0x64, 0x1a, 0xbc, 0xde], 14);
 
@@ -70,6 +75,10 @@ const parsed: readonly (readonly [string, Bytes, Fields])[] = [
   ['NA with target', on(ip6(h6, ndAdvert('fd00::9', 0x60000000, ndOption(2, C)))),
     { ...ipv6(58), [abi.FW_L4]: 136 << 16, ...words(abi.FW_ND_TARGET, ip6Words('fd00::9')),
       ...words(abi.FW_THA, macWords(C)) }],
+  ['first fragment', first4, fragment(ipv4(17), 1)],
+  ['last fragment', last4, fragment(ipv4(17), 3)],
+  ['first fragment, IPv6', first6, fragment(ipv6(17), 1)],
+  ['last fragment, IPv6', last6, fragment(ipv6(17), 3)],
   ['ND type with another code', on(ip6(h6, icmp6({ type: 135, code: 1 }))),
     { ...ipv6(58), [abi.FW_L4]: 135 << 16 | 1 }],
 ];
@@ -106,6 +115,10 @@ const request = on(arp({ op: 1, sha: A, spa: '1.1.1.1', tha: B, tpa: '2.2.2.2' }
 const solicit = (...options: readonly Bytes[]): Bytes =>
   on(ip6(h6, ndSolicit('fd00::9', ...options)));
 
+const fragment6 = (offset: number, next = '11'): Bytes => on(ip6(h6, raw4(44,
+  concat(fromHex(`${next}00`), Uint8Array.of(offset >> 8, offset & 255), fromHex('00000007'),
+    fromHex('0001000200ff0000'), new Uint8Array(8)))));
+
 const refused: readonly (readonly [string, string, Bytes])[] = [
   ['VLAN', 'VLAN', bent(udp4, 12, '8100')],
   ['QinQ', 'VLAN', bent(udp4, 12, '88a8')],
@@ -120,8 +133,8 @@ const refused: readonly (readonly [string, string, Bytes])[] = [
   ['IPv4 shorter than its header', 'MALFORMED', bent(udp4, 16, '0013')],
   ['IPv4 options', 'IP_OPTIONS', bent(udp4, 14, '46')],
   ['IPv4 header checksum', 'MALFORMED', ((f) => { f[24]! ^= 1; return f; })(udp4.slice())],
-  ['first fragment', 'FRAGMENT', bent(udp4, 20, '2000')],
-  ['later fragment', 'FRAGMENT', bent(udp4, 20, '0001')],
+  ['first fragment of an ICMP error', 'FRAGMENT',
+    bent(on(ip4(h4, icmp({ type: 3, code: 4 }))), 20, '2000')],
   ['short TCP', 'MALFORMED', bent(tcp4, 16, '0027')],
   ['TCP header of 16 bytes', 'MALFORMED', bent(tcp4, 46, '40')],
   ['TCP header longer than TCP', 'MALFORMED', bent(tcp4, 46, '60')],
@@ -139,7 +152,11 @@ const refused: readonly (readonly [string, string, Bytes])[] = [
   ['routing header', 'IP_OPTIONS', bent(udp6, 20, '2b')],
   ['destination options', 'IP_OPTIONS', bent(udp6, 20, '3c')],
   ['authentication header', 'IP_OPTIONS', bent(udp6, 20, '33')],
-  ['IPv6 fragment', 'FRAGMENT', bent(udp6, 20, '2c')],
+  ['IPv6 fragment that is all', 'FRAGMENT', fragment6(0)],
+  ['IPv6 fragment with reserved bits', 'FRAGMENT', fragment6(0x12)],
+  ['IPv6 fragment with another header', 'IP_OPTIONS', fragment6(0x10, '3c')],
+  ['IPv6 fragment of a fragment', 'IP_OPTIONS', fragment6(0x10, '2c')],
+  ['short IPv6 fragment', 'MALFORMED', on(ip6(h6, raw4(44, fromHex('11000011000000'))))],
   ['short ICMPv6', 'MALFORMED', on(ip6(h6, raw4(58, new Uint8Array(7))))],
   ['NS without a target', 'MALFORMED', on(ip6(h6, icmp6({ type: 135 }, new Uint8Array(15))))],
   ['ND option of length zero', 'MALFORMED', solicit(fromHex('0100000000000000'))],

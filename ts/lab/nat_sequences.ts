@@ -140,7 +140,7 @@ function generateOne(random: Random, world: NatWorld, slot: number): NatSequence
     const meeting = draw(random, world, family);
     if (meeting === undefined) continue;
     const ends = [nobody('client'), nobody('server')] as const;
-    const [kind, script] = pickScript(random);
+    const [kind, script] = pickScript(random, /^(?!.*fragments)/);
     const packets = script({ random, vms: [...ends, nobody('stranger')], ends });
     const portless = packets.some((packet) => ['echo', 'other'].includes(packet.what));
     if (meeting.backends.length > 0 && portless) continue;

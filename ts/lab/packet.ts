@@ -135,6 +135,24 @@ export function ip6(h: Ip, layer4: Layer4): Layer3 {
   };
 }
 
+/** The packet cut after every `size` bytes of layer 4, a multiple of 8, with headers of its own. */
+export function fragments({ type, bytes }: Layer3, id: number, size: number): Layer3[] {
+  const head = type === ETH_TYPE.ip4 ? 20 : 40, body = bytes.subarray(head);
+  return Array.from({ length: Math.ceil(body.length / size) }, (_, i) => {
+    const piece = body.subarray(i * size, (i + 1) * size), header = bytes.slice(0, head);
+    const more = Number((i + 1) * size < body.length);
+    if (type !== ETH_TYPE.ip4) {
+      header.set(u16(piece.length + 8), 4);
+      header[6] = 44;
+      return { type, bytes: concat(header, Uint8Array.of(bytes[6] ?? 0, 0),
+        u16(i * size | more), u32(id), piece) };
+    }
+    header.set(concat(u16(head + piece.length), u16(id), u16(more << 13 | i * size / 8)), 2);
+    header.set([0, 0], 10);
+    return { type, bytes: concat(withChecksum(header, 10, 0), piece) };
+  });
+}
+
 export interface Arp {
   readonly op: number; readonly sha: string; readonly spa: string; readonly tha: string;
   readonly tpa: string;

@@ -51,10 +51,13 @@ export interface Group {
 
 const get16 = (b: Bytes, at: number): number => (b[at] ?? 0) << 8 | (b[at + 1] ?? 0);
 
-/** 16-bit numbers of an IP packet that may be the client's port: also those it quotes. */
+/** 16-bit numbers of an IP packet that may be the client's port: also those it quotes, and
+ * what identifies a fragment. */
 function portsIn(ip: Bytes): number[] {
   const isV4 = (ip[0] ?? 0) >> 4 === 4;
   const proto = ip[isV4 ? 9 : 6] ?? 0;
+  const id = isV4 ? (get16(ip, 6) & 0x3fff) !== 0 && get16(ip, 4) : proto === 44 && get16(ip, 46);
+  if (id !== false) return [id, id - 1];
   const l4 = ip.subarray(isV4 ? 20 : 40);
   if (proto === 17 && get16(l4, 2) === 6081) return portsIn(l4.subarray(8 + 16 + 14));
   if (proto !== 1 && proto !== 58) return [get16(l4, 0), get16(l4, 2)];
@@ -80,7 +83,7 @@ export class PlainStage implements Stage {
     const key = this.portOf(index, round);
     const frames = framesOf(this.sequences[index]!, key);
     return { key, steps: frames.length, hear: arrivalText,
-      send: (step) => frames.slice(step, step + 1) };
+      send: (step) => frames[step] ?? [] };
   }
 
   keysOf(frame: Bytes): readonly number[] { return portsIn(frame.subarray(14)); }
@@ -229,11 +232,11 @@ export const outcomeLines = ({ a, b }: SequenceDifference): string[] =>
 export function explainSequence(sequence: Sequence, difference: SequenceDifference): string {
   const { client, server, family, service, kind, packets } = sequence;
   const { index, step } = difference;
-  const frame = framesOf(sequence, firstClientPort)[step];
+  const sent = framesOf(sequence, firstClientPort)[step] ?? [];
   return [`sequence ${index} (${kind}), ${client.port} > ${server.port}:${service} IPv${family}, `
     + `differs at packet ${step}:`,
   ...packets.slice(0, step + 1).map((packet, i) => `  ${i}: ${JSON.stringify(packet)}`),
-  ...frame === undefined ? [] : [decoded(frame.frame)],
+  ...sent.map(({ frame }) => decoded(frame)),
   ...outcomeLines(difference)].join('\n');
 }
 

@@ -1,7 +1,7 @@
 /**
  * Stateful ACLs of real OVS alone against OVS with ovn-xdp on both chassis, and on one of them:
  * the same sequences of frames, the same frames out. OVN_XDP_SEED repeats a run,
- * OVN_XDP_SEQUENCES sets how many.
+ * OVN_XDP_SEQUENCES sets how many, OVN_XDP_KINDS (a pattern) which.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -17,6 +17,7 @@ import { Wire } from './wire.js';
 
 const seed = Number(process.env['OVN_XDP_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const count = Number(process.env['OVN_XDP_SEQUENCES'] ?? 2000);
+const kinds = new RegExp(process.env['OVN_XDP_KINDS'] ?? '.');
 console.log(`seed ${seed}`);
 
 const vm = (port: string, sw: number, host: number, chassis: string): TopologyVm =>
@@ -89,7 +90,7 @@ test('sequences come out alike with and without ovn-xdp', async () => {
     const random = new Random(seed);
     const drafts = Array.from({ length: count }, (_, index) => lasts(index)
       ? generateLasting(vms, lastingServices, random)
-      : generateSequence(vms, services, random, rejected));
+      : generateSequence(vms, services, random, rejected, kinds));
     const heard = await trialOf(lab, wire, drafts).record();
     const sequences = drafts.map((draft, index) => answering(draft, (side, step) =>
       (heard.get(index) ?? []).slice(0, step).flat().some((line) =>

@@ -7,7 +7,7 @@
  */
 import type { Injection } from './generator.js';
 import {
-  concat, eth, icmp, icmp6, ip4, ip6, PROTO, raw4, tcp, udp, type Bytes, type Layer3, type Layer4,
+  concat, eth, fragments, icmp, icmp6, ip4, ip6, PROTO, raw4, tcp, udp, type Bytes, type Layer3, type Layer4,
 } from './packet.js';
 import type { Random } from './random.js';
 import { routerMac, vmIp, vmMac, type TopologyVm } from './topology.js';
@@ -16,14 +16,14 @@ import { routerMac, vmIp, vmMac, type TopologyVm } from './topology.js';
 export type Side = 'client' | 'server';
 export const F = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16 } as const;
 
-/** `wrong`: with a wrong checksum of layer 4. */
-export type Packet = { readonly side: Side; readonly wrong?: boolean } & (
+/** `wrong`: with a wrong checksum of layer 4. `cut`: in fragments. */
+export type Packet = { readonly side: Side; readonly wrong?: boolean; readonly cut?: boolean } & (
   | { readonly what: 'tcp'; readonly flags: number; readonly seq: number; readonly ack: number;
     readonly size: number }
   | { readonly what: 'udp'; readonly size: number }
   /** `other`: not the identifier of the sequence, but the next. */
   | { readonly what: 'echo'; readonly reply: boolean; readonly count: number;
-    readonly other: boolean }
+    readonly other: boolean; readonly size?: number }
   /** Quotes packet `of` of this sequence, or as if it had gone the other way; `from`: a VM
    * that is neither end. */
   | { readonly what: 'error'; readonly of: number; readonly code: number;
@@ -43,6 +43,8 @@ export interface Sequence {
 export const firstClientPort = 16384;
 
 const data = (size: number): Bytes => Uint8Array.from({ length: size }, (_, i) => i * 7);
+/** Bytes of layer 4: OVS wants fragments of 1200 and 1280 bytes at least, but for the last. */
+const fragmentSize = 1240;
 const another = (side: Side): Side => side === 'client' ? 'server' : 'client';
 
 /** Where its checksum is. */
@@ -59,7 +61,7 @@ class Frames {
   private readonly layers: Layer3[] = [];
   constructor(private readonly sequence: Sequence, private readonly port: number) {}
 
-  add(packet: Packet): Injection {
+  add(packet: Packet): Injection[] {
     const { client, server, family, service, kind } = this.sequence;
     const third = packet.what === 'error' ? packet.from : undefined;
     const from = third ?? (packet.side === 'client' ? client : server);
@@ -72,7 +74,11 @@ class Frames {
       packet.wrong === true ? withWrongSum(right) : right);
     this.layers.push(layer3);
     const ethDst = from.switch === to.switch ? vmMac(to) : routerMac(from.switch);
-    return { kind, at: { vm: from.port }, frame: eth({ src: vmMac(from), dst: ethDst }, layer3) };
+    // The identification says whose fragments without ports are, too.
+    const cut = packet.cut !== true ? [layer3]
+      : fragments(layer3, this.port + this.layers.length % 2, fragmentSize);
+    return cut.map((piece) => ({ kind, at: { vm: from.port },
+      frame: eth({ src: vmMac(from), dst: ethDst }, piece) }));
   }
 
   private layer4(packet: Packet, ports: { readonly src: number; readonly dst: number }): Layer4 {
@@ -83,7 +89,8 @@ class Frames {
       case 'udp': return udp(ports, data(packet.size));
       case 'echo': return message({
         type: family === 4 ? (packet.reply ? 0 : 8) : (packet.reply ? 129 : 128),
-        rest: (this.port + Number(packet.other)) * 65536 + packet.count }, data(24));
+        rest: (this.port + Number(packet.other)) * 65536 + packet.count },
+      data(packet.size ?? 24));
       case 'error': return message({ type: family === 4 ? 3 : 1,
         code: packet.code, rest: 0 }, this.quote(packet.of, packet.turned === true));
       case 'other': return raw4(packet.proto, concat(
@@ -101,8 +108,8 @@ class Frames {
   }
 }
 
-/** One frame a packet. `port`: the client's, or the ICMP identifier. */
-export function framesOf(sequence: Sequence, port: number): Injection[] {
+/** The frames of each packet. `port`: the client's, or the ICMP identifier. */
+export function framesOf(sequence: Sequence, port: number): Injection[][] {
   const frames = new Frames(sequence, port);
   return sequence.packets.map((packet) => frames.add(packet));
 }
@@ -237,13 +244,22 @@ export const scripts: readonly (readonly [number, string, Script])[] = [
     ping('client', 1, true), error('server', 0)]],
   [1, 'echo reply first', () => [ping('server', 1, true), ping('client', 1),
     ping('server', 1, true)]],
+  [2, 'UDP in fragments', ({ random }) => [datagram('client'), datagram('server'),
+    ...Array.from({ length: 4 }, (): Packet =>
+      ({ ...datagram(random.pick(sides), 1300 + random.below(2600)), cut: true }))]],
+  [2, 'UDP in fragments from the first', ({ random }) => [
+    ...Array.from({ length: 4 }, (_, i): Packet => ({ ...datagram(i === 0 ? 'client'
+      : random.pick(sides), 1300 + random.below(2600)), cut: true })), datagram('server')]],
+  [2, 'echo in fragments', () => [1, 2].flatMap((n): Packet[] =>
+    [false, true].map((reply) => ({ what: 'echo', side: reply ? 'server' : 'client', count: n,
+      reply, other: false, size: 1000 + n * 800, cut: true })))],
   [1, 'another protocol', () => (['client', 'server', 'client'] as const)
     .map((side): Packet => ({ what: 'other', side, proto: 47 }))],
 ];
 
-/** Any of the scripts, and what it is called. */
-export const pickScript = (random: Random): readonly [string, Script] =>
-  random.weighted(scripts.map(([weight, name, write]) =>
+/** Any of the scripts whose name is such a one, with its name. */
+export const pickScript = (random: Random, kinds: RegExp): readonly [string, Script] =>
+  random.weighted(scripts.filter(([, name]) => kinds.test(name)).map(([weight, name, write]) =>
     [weight, [name, write] as const] as const));
 
 const isSyn = (packet: Packet): boolean =>
@@ -260,18 +276,22 @@ function damaged(packets: readonly Packet[], random: Random): readonly Packet[] 
 
 /**
  * `services`: ports that the policy says something about; `rejected` are among them, and get no
- * second SYN, which would open again what the rejection has reset (see `chaos`).
+ * second SYN, which would open again what the rejection has reset (see `chaos`). `kinds`: which
+ * scripts.
  */
 export function generateSequence(
   vms: readonly TopologyVm[], services: readonly number[], random: Random,
-  rejected: readonly number[] = [],
+  rejected: readonly number[] = [], kinds = /./,
 ): Sequence {
   const client = random.pick(vms);
   const server = random.pick(vms.filter((vm) => vm !== client));
-  const [kind, script] = pickScript(random);
-  const family = random.chance(0.5) ? 4 : 6;
+  const [kind, script] = pickScript(random, kinds);
   const right = script({ random, vms, ends: [client, server] });
-  const packets = random.chance(0.06) ? damaged(right, random) : right;
+  const whole = !right.some(({ cut }) => cut);
+  const packets = whole && random.chance(0.06) ? damaged(right, random) : right;
+  // What OVS 3.1 does with fragments of ICMPv6 depends on the flows it has cached.
+  const onlyIp4 = packets.some(({ what, cut }) => what === 'echo' && cut);
+  const family = onlyIp4 || random.chance(0.5) ? 4 : 6;
   const possible = packets.filter(isSyn).length > 1
     ? services.filter((service) => !rejected.includes(service)) : services;
   return { kind, client, server, family, service: random.pick(possible), packets };

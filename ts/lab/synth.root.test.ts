@@ -153,8 +153,8 @@ for (const [name, frame] of silent) {
 
 const left: readonly (readonly [string, string, Bytes, string])[] = [
   ['an SCTP packet', REJECT, sent4(raw4(132, payload(32))), 'CONTROLLER'],
-  ['a later fragment', REJECT, sent4(udpData, { frag: 100 }), 'FRAGMENT'],
-  ['a first fragment', REJECT, sent4(udpData, { frag: 0x2000 }), 'FRAGMENT'],
+  ['a later fragment', REJECT, sent4(udpData, { frag: 100 }), 'REWRITE'],
+  ['a first fragment', REJECT, sent4(udpData, { frag: 0x2000 }), 'REWRITE'],
   ['an answer to an answer', 'icmp4 { next(pipeline=ingress,table=0); };', sent4(syn),
     'REWRITE'],
   ['an answer to a multicast group', 'reject { outport = "vm"; next(pipeline=ingress,table=4); };',

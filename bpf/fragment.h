@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * fragment.h - the fragments of a datagram, which conntrack takes for one packet.
+ *
+ * Semantics: OVS v3.1.0. No flow sees ports of a fragment, not even of the first
+ * (ofproto/ofproto-dpif.c, rule_dpif_lookup_from_table()). ct() holds them until all are there,
+ * tracks the whole, and each goes on by itself (lib/ipf.c). Here none is held: the first one's
+ * layer 4 is remembered, so that the others look the same connection up. Where the first is left
+ * to OVS, or another comes before it, all that are tracked are left to OVS.
+ */
+#ifndef OVN_XDP_FRAGMENT_H
+#define OVN_XDP_FRAGMENT_H
+
+#include "scratch.h"
+#include "ct_key.h"
+#include "ct_foreign.h"
+
+#define FRAGMENT_AGE 15000	/* milliseconds: as long as OVS waits for the others */
+#define FRAGMENT_ORDER_AGE 1000	/* that one came before the first is forgotten */
+/* IP packets but for the last fragment's; OVS calls shorter ones invalid. */
+#define FRAGMENT4_MIN 1200
+#define FRAGMENT6_MIN 1280
+
+/* Of parse.h. at: bytes before it; len: its own. */
+static __always_inline void parse_fragment(struct scratch *s, __u32 id, __u32 at, __u32 len,
+					   __u32 more)
+{
+	struct fragment_key *key = &s->fragment_key;
+
+	s->fragment = at ? FRAGMENT_LATER : FRAGMENT_FIRST;
+	s->w[FW_IP] |= at ? IP_FRAG_LATER : IP_FRAG_ANY;
+	s->fragment_at = at;
+	s->fragment_end = at + len;
+	s->fragment_short = more && s->ip_len < (s->kind == FRAME_IP4 ? FRAGMENT4_MIN
+								      : FRAGMENT6_MIN);
+	__builtin_memcpy(key->src, &s->w[FW_IP_SRC], sizeof(key->src));
+	__builtin_memcpy(key->dst, &s->w[FW_IP_DST], sizeof(key->dst));
+	key->id = id;
+	key->ifindex = s->ingress;
+	key->datapath = s->w[FW_DATAPATH];	/* of the tunnel; else zero, as yet */
+	key->ports = s->w[FW_INPORT] << 16 | s->w[FW_OUTPORT];
+	key->proto = s->proto;
+	key->family = s->kind;
+	key->tag = s->tag;
+}
+
+/* Of parse.h, behind layer 4 of a first one. */
+static __always_inline void hide_ports(struct scratch *s)
+{
+	struct fragment *f = &s->first;
+
+	f->l4 = s->w[FW_L4];
+	f->tcp_flags = s->w[FW_TCP_FLAGS];
+	f->icmp_id = s->icmp_id;
+	f->end = s->fragment_end;
+	s->w[FW_L4] = 0;
+}
+
+/* Before a fragment is tracked. A verdict is set when its datagram is OVS's, or not known. */
+static __noinline int join_fragment(struct scratch *s)
+{
+	struct fragment *f = bpf_map_lookup_elem(&fragments, &s->fragment_key);
+	__u64 now = ct_now(s);
+
+	if (s->fragment_short)
+		return punt(s, PUNT_CT_FRAGMENT);
+	if (s->fragment == FRAGMENT_FIRST)
+		return f && f->way == FRAGMENT_DISORDER && now <= f->seen + FRAGMENT_ORDER_AGE
+		       ? punt(s, PUNT_CT_FRAGMENT) : 0;
+	if (!f || f->way != FRAGMENT_OURS || now > f->seen + FRAGMENT_AGE)
+		return punt(s, PUNT_CT_FRAGMENT);
+	s->first = *f;
+	return 0;
+}
+
+/* At the end: what those to come have to know. */
+static __noinline int remember_fragment(struct scratch *s)
+{
+	struct fragment *f = &s->first;
+
+	f->seen = ct_now(s);
+	f->way = FRAGMENT_OURS;
+	if (s->fragment == FRAGMENT_LATER) {
+		if (s->verdict != VERDICT_PUNT || s->reason != PUNT_CT_FRAGMENT)
+			return 0;
+		f->way = FRAGMENT_DISORDER;
+	} else if (s->verdict == VERDICT_PUNT) {
+		f->way = FRAGMENT_OVS;
+	} else if (!s->npending) {
+		return 0;
+	}
+	return bpf_map_update_elem(&fragments, &s->fragment_key, f, BPF_ANY);
+}
+
+#endif
