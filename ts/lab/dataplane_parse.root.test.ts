@@ -2,8 +2,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { abi, Dataplane, hook, ip4Word, ip6Words, macWords, output, outputTo, XDP }
   from './dataplane.fixture.js';
-import { arp, concat, eth, fragments, fromHex, hex, icmp, icmp6, ip4, ip6, ndAdvert, ndOption, ndSolicit,
-  raw3, raw4, tcp, udp, type Bytes, type Layer3 } from './packet.js';
+import { arp, concat, eth, fragments, fromHex, hex, icmp, icmp6, ip4, ip6, ndAdvert,
+  ndOption, ndSolicit, raw3, raw4, tcp, udp, type Bytes, type Layer3 } from './packet.js';
 
 const A = '02:00:00:00:00:0a', B = '02:00:00:00:00:0b', C = '02:00:00:00:00:0c';
 const h4 = { src: '10.0.0.1', dst: '10.0.0.2', ttl: 9, tos: 0x41 };

@@ -7,7 +7,8 @@
  */
 import type { Injection } from './generator.js';
 import {
-  concat, eth, fragments, icmp, icmp6, ip4, ip6, PROTO, raw4, tcp, udp, type Bytes, type Layer3, type Layer4,
+  concat, eth, fragments, icmp, icmp6, ip4, ip6, PROTO, raw4, tcp, udp,
+  type Bytes, type Layer3, type Layer4,
 } from './packet.js';
 import type { Random } from './random.js';
 import { routerMac, vmIp, vmMac, type TopologyVm } from './topology.js';
