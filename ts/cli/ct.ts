@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { Connection } from '../conntrack/entry.js';
 import { filterOptions, filterUsage, parseFilter, type Filter } from '../conntrack/filter.js';
 import { jsonConnection, listHead, listRow } from '../conntrack/format.js';
+import { readPools } from '../conntrack/pools.js';
 import { timeouts } from '../conntrack/settings.js';
 import { connectionCount, connections, flush, foreignCount, mapOf, readCtControl, readCtStats }
   from '../conntrack/table.js';
@@ -84,11 +85,17 @@ async function stats(invocation: Invocation): Promise<void> {
       foreign_entries: await foreignCount(maps),
       foreign_table_size: mapOf(maps, 'foreign').info.maxEntries,
       ...Object.fromEntries(readCtStats(maps)) };
+    const pools = readPools(mapOf(maps, 'nat_pools'));
     const waits = Object.fromEntries(timeouts.map(({ name, index }) =>
       [name, seconds[index] ?? 0]));
-    if (json) return printJson(invocation, { ...now, timeouts: waits });
+    if (json) return printJson(invocation, { ...now, timeouts: waits, nat_pools: pools });
     invocation.print(table(['WHAT', 'VALUE'], [...Object.entries(now),
       ...Object.entries(waits).map(([name, n]) => [`timeout ${name}`, `${n} s`])]));
+    if (pools.length === 0) return;
+    invocation.print(table(['NAT POOL', 'PORTS', 'TAKEN', 'TRIES', 'FAILED'],
+      pools.map(({ address, blocks, taken, tries, failed, shared }) => [address, shared
+        ? blocks.map(({ low, high }) => `${low}-${high}`).join(',') : 'as they come',
+      taken, tries, failed].map(String))));
   });
 }
 

@@ -69,6 +69,8 @@ export class Tracking {
   /** If it is ours in one zone, it was given up in another. */
   private given = false;
   private unsnatMissed = false;
+  /** Tuples that zones have been asked for. */
+  private readonly asked = new Set<string>();
   private state = 0;
   private zone = 0;
   /** By what it was translated in this zone. */
@@ -103,8 +105,7 @@ export class Tracking {
     let found = this.find(tuple);
     if (found && this.update(found, tuple)) found = undefined;
     if (!found) {
-      const kept = this.missed(tuple, op);
-      if (typeof kept === 'string') return kept;
+      this.missed(tuple, op);
       if (commit && this.state === CT_STATE_NEW) {
         const begun = this.begin(tuple, op, nat);
         if (typeof begun === 'string') return begun;
@@ -193,17 +194,19 @@ export class Tracking {
     return undefined;
   }
 
-  /** Whose it may be; a reason when a packet that OVS knows must not begin anything. */
-  private missed(tuple: Tuple, op: Op): string | undefined {
+  /** Whose it may be. */
+  private missed(tuple: Tuple, op: Op): void {
+    this.state = this.validNew(tuple) ? CT_STATE_NEW : CT_STATE_INV;
+    const place = `${this.zone} ${bare(tuple)}`;
+    if (this.asked.has(place)) return;
+    this.asked.add(place);
     if (tuple.related || !invalidTcp(tuple, this.words)) {
       this.given ||= this.all.foreign.has(bare(tuple));
     }
     if (!this.ours && this.doubt === undefined) this.doubt = this.claim(tuple);
-    this.state = this.validNew(tuple) ? CT_STATE_NEW : CT_STATE_INV;
     if (op.code === opCode.OP_CT_NEXT && (op.mask! & CT_UNSNAT) !== 0 && portsOf(tuple).ends) {
       this.unsnatMissed = true;
     }
-    return undefined;
   }
 
   private claim(tuple: Tuple): string | undefined {

@@ -1,8 +1,8 @@
 /** Entries as bytes to rows of the CLI. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { conn, CONN_BUSY, CONN_DEAD, CONN_FROM_B, CONN_NAT_SRC, foreign, otherState, puntReason,
-  tcpState, type Conn } from '../abi/generated.js';
+import { conn, CONN_ALIAS, CONN_BUSY, CONN_DEAD, CONN_FROM_B, CONN_NAT_DST, CONN_NAT_SRC,
+  CONN_TWIN, foreign, KEY_FROM_A, KEY_FROM_B, otherState, puntReason, tcpState, type Conn } from '../abi/generated.js';
 import { decodeConn, decodeForeign, type Connection, type Moment } from './entry.js';
 import { matches, mayMatch, parseFilter } from './filter.js';
 import { duration, jsonConnection, listHead, listRow, tupleText } from './format.js';
@@ -39,6 +39,27 @@ test('an established connection', () => {
     '10.0.0.1:80>10.0.0.2:40000                 ESTABLISHED  ours     90s    10s    4d       ' +
     'snat  0x1    0x100000002  3/2        300/200\n');
   assert.ok(listHead.startsWith('ZONE   PROTO   ORIG'));
+});
+
+test('a translated connection: its replies, found by either address, and listed once', () => {
+  const reply: Tuple = { family: 4, proto: 6, src: web.dst, dst: [0, 0, 0, 0xc0000201], sport: 80,
+    dport: 2000 };
+  const keyOf = (tuple: Tuple) => {
+    const { key, fromB } = canonical(tuple, 5);
+    return { key: { ...key, family: 4 | (fromB ? KEY_FROM_B : KEY_FROM_A) }, fromB };
+  };
+  const [first, second] = [keyOf(web), keyOf(reply)];
+  const flags = established * 17 | CONN_TWIN | (first.fromB ? CONN_FROM_B : 0);
+  const entry = (key: typeof first.key, twin: typeof first.key, more: number) =>
+    decodeConn(keyBytes(key), value(more, now + 1000, { twin }), at);
+  const found = entry(first.key, second.key, flags | CONN_NAT_SRC)!;
+  assert.equal([found.orig, found.reply, found.nat], [web, reply, 'snat']);
+  assert.is(entry(first.key, second.key, flags | CONN_NAT_DST)!.nat, 'dnat');
+  assert.is(entry(second.key, first.key, CONN_ALIAS), undefined);
+  const filter = (values: Record<string, string>) => matches(parseFilter(values).value, found);
+  assert.ok(filter({ address: '192.0.2.1' }) && filter({ address: '10.0.0.2' }));
+  assert.ok(filter({ port: '2000' }) && filter({ port: '40000' }));
+  assert.not(filter({ src: '192.0.2.1' }));
 });
 
 test('states, and what each waits for', () => {

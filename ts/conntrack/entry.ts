@@ -1,7 +1,8 @@
 /** Entries of `conns` and `foreign` as people ask about them. */
-import { conn as connCodec, connKey, foreign as foreignCodec, CONN_BUSY, CONN_DEAD,
-  CONN_EXPIRES_SHIFT, CONN_FROM_B, CONN_NAT_SRC, CONN_ORIG_STATE, CONN_REPLY_STATE, ctTimeout,
-  otherState, puntReasons, tcpState } from '../abi/generated.js';
+import { conn as connCodec, connKey, foreign as foreignCodec, CONN_ALIAS, CONN_BUSY, CONN_DEAD,
+  CONN_EXPIRES_SHIFT, CONN_FROM_B, CONN_NAT_DST, CONN_NAT_SRC, CONN_ORIG_STATE, CONN_REPLY_STATE,
+  CONN_TWIN, ctTimeout, KEY_FROM_B, otherState, puntReasons, tcpState,
+} from '../abi/generated.js';
 import { isIcmp, proto, reverse, tupleOf, type Tuple } from './tuple.js';
 
 export type Owner = 'ours' | 'foreign';
@@ -11,6 +12,7 @@ export interface Connection {
   readonly zone: number | undefined;
   readonly proto: number;
   readonly orig: Tuple;
+  /** Of the replies: if translated, not just `orig` the other way. */
   readonly reply: Tuple;
   /** Foreign, all connections of this end: `orig` with its source alone. */
   readonly wildcard: boolean;
@@ -20,7 +22,7 @@ export interface Connection {
   readonly age: number | undefined;
   readonly idle: number;
   readonly expires: number;
-  readonly nat: '' | 'snat';
+  readonly nat: '' | 'snat' | 'dnat';
   readonly mark: number;
   readonly label: bigint;
   /** Of the original direction, of replies. */
@@ -66,23 +68,27 @@ export function timeoutOf(protocol: number, orig: number, reply: number): number
 const u128 = (words: readonly number[]): bigint =>
   words.reduce((sum, word) => sum << 32n | BigInt(word), 0n);
 
-/** An entry of `conns`; undefined when packets do not see it: expired, or about to be deleted. */
+/** An entry of `conns`; undefined when packets do not see it: expired, or about to be deleted.
+ * Nor is the second entry of a translated connection one: its first says everything. */
 export function decodeConn(key: Uint8Array, value: Uint8Array, { now, timeouts }: Moment):
   Connection | undefined {
-  const { life, created, packets, bytes, mark, label } = connCodec.fromBytes(value);
+  const { life, created, packets, bytes, mark, label, twin } = connCodec.fromBytes(value);
   const flags = Number(life & 0xffffn);
   const until = Number(life >> BigInt(CONN_EXPIRES_SHIFT));
-  if (until <= now || (flags & (CONN_DEAD | CONN_BUSY)) !== 0) return undefined;
+  if (until <= now || (flags & (CONN_DEAD | CONN_BUSY | CONN_ALIAS)) !== 0) return undefined;
   const names = connKey.fromBytes(key);
   const [first, second] = [flags & CONN_ORIG_STATE, (flags & CONN_REPLY_STATE) >> 4];
   const orig = tupleOf(names, (flags & CONN_FROM_B) !== 0);
   const isTcp = names.proto === proto.tcp;
   const state = isTcp ? tcpNames[Math.max(first, second)] : otherNames[first];
   const whole = (timeouts[timeoutOf(names.proto, first, second)] ?? 0) * 1000;
-  return { owner: 'ours', zone: names.zone, proto: names.proto, orig, reply: reverse(orig),
+  return { owner: 'ours', zone: names.zone, proto: names.proto, orig,
+    reply: (flags & CONN_TWIN) === 0 ? reverse(orig)
+      : tupleOf(twin, (twin.family & KEY_FROM_B) !== 0),
     wildcard: false, state: state ?? String(first), age: Math.max(0, now - Number(created)),
     idle: Math.max(0, whole - (until - now)), expires: until - now,
-    nat: (flags & CONN_NAT_SRC) !== 0 ? 'snat' : '', mark, label: u128(label), packets, bytes };
+    nat: (flags & CONN_NAT_SRC) !== 0 ? 'snat' : (flags & CONN_NAT_DST) !== 0 ? 'dnat' : '',
+    mark, label: u128(label), packets, bytes };
 }
 
 /** An entry of `foreign`; undefined when it does not hold any more. */

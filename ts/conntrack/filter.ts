@@ -68,10 +68,11 @@ const onPort = (port: number | undefined, { proto, sport, dport }: Tuple): boole
   port === undefined || (hasPorts(proto) && (sport === port || dport === port));
 
 export function matches(filter: Filter, connection: Connection): boolean {
-  const { owner, zone, proto, orig, state } = connection;
+  const { owner, zone, proto, orig, reply, state } = connection;
   return filter.owners.has(owner) &&
     (filter.zone === undefined || filter.zone === zone) &&
     (filter.proto === undefined || filter.proto === proto) &&
     (filter.state === undefined || filter.state === state.toUpperCase()) &&
-    ends(filter, orig) && onPort(filter.port, orig);
+    (ends(filter, orig) || (filter.address !== undefined && ends(filter, reply))) &&
+    (onPort(filter.port, orig) || onPort(filter.port, reply));
 }

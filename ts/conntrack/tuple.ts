@@ -2,7 +2,7 @@
  * Tuples of connections and the keys of `conns` and `foreign`, as bpf/ct_key.h makes them: the
  * smaller end (address, then port) first, so that both directions have one key.
  */
-import { connKey, type ConnKey } from '../abi/generated.js';
+import { connKey, KEY_FROM, type ConnKey } from '../abi/generated.js';
 import { addressWords, parseAddress } from '../sync/addresses.js';
 
 export const proto = Object.freeze({ icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132 });
@@ -63,7 +63,7 @@ export const noKey: ConnKey = { a: [], b: [], a_port: 0, b_port: 0, zone: 0, pro
 
 /** The tuple of packets that end a sends, or end b. */
 export function tupleOf(key: ConnKey, fromB: boolean): Tuple {
-  const tuple: Tuple = { family: key.family === 6 ? 6 : 4, proto: key.proto, src: key.a,
+  const tuple: Tuple = { family: (key.family & ~KEY_FROM) === 6 ? 6 : 4, proto: key.proto, src: key.a,
     dst: key.b, sport: key.a_port, dport: key.b_port };
   return fromB ? reverse(tuple) : tuple;
 }

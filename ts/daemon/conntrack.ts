@@ -9,6 +9,7 @@ import { log } from '../base/log.js';
 import { monotonicMs } from '../conntrack/entry.js';
 import { ours } from '../conntrack/filter.js';
 import { foreignKeys, parseDumpLine } from '../conntrack/ovs_dump.js';
+import { inBlock, PoolWatch, readPools } from '../conntrack/pools.js';
 import { proto } from '../conntrack/tuple.js';
 import { foreignAgeSeconds, readCtSettings } from '../conntrack/settings.js';
 import { connectionCount, flush, foreignCount, mapOf, readCtControl, readCtStats, type Maps }
@@ -52,6 +53,9 @@ const mostRetryMs = 60_000;
 /** What OVS has read from a device before our program took it is tracked by then. */
 const settleMs = 200;
 const batchKeys = 1024;
+/** Between two looks at whether pools of ports are full, each of which may ask OVS for all its
+ * connections. */
+const poolsMs = 30_000;
 
 /** How long the collector rests: the fuller the table the shorter, but it takes no more than
  * a tenth of one CPU. */
@@ -66,6 +70,8 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => { setTimeo
 export class Conntrack {
   readonly #options: ConntrackOptions;
   readonly #tableSize: number;
+  readonly #pools: PoolWatch;
+  #poolsAt = -Infinity;
   #control: CtControl;
   #capacity: number;
   #problems = '';
@@ -85,6 +91,7 @@ export class Conntrack {
     this.#options = options;
     this.#tableSize = mapOf(options.maps, 'conns').info.maxEntries;
     this.#capacity = this.#tableSize;
+    this.#pools = new PoolWatch(mapOf(options.maps, 'nat_pools'));
     this.#control = readCtControl(options.maps);
     if (this.mode === 'off') {
       this.configure(new Map());
@@ -221,6 +228,33 @@ export class Conntrack {
       `its own${odd === 0 ? '' : `; ${odd} lines of them cannot be read`}`);
   }
 
+  /** A pool of ports that was full gets another block, if OVS has nothing in it. */
+  async #extendPools(now: number): Promise<void> {
+    if (now - this.#poolsAt < poolsMs || this.#closed) return;
+    this.#poolsAt = now;
+    let wanted = this.#pools.short();
+    if (wanted.length === 0) return;
+    try {
+      for await (const batch of dumpConntrack(findVswitchd(this.#options.ovsDb))) {
+        const replies = batch.flatMap((line) => parseDumpLine(line)?.reply ?? []);
+        wanted = wanted.filter((one) => !replies.some((reply) => inBlock(one, reply)));
+      }
+    } catch (error) {
+      log('conntrack', 'WARN', `pools of ports stay as they are: ${String(error)}`);
+      return;
+    }
+    for (const one of wanted) {
+      log('conntrack', 'INFO',
+        `ports of ${one.address}: ${one.block.low} to ${one.block.high} added`);
+      this.#pools.extend(one);
+    }
+  }
+
+  /** Pools of ports for source translation. */
+  pools(): ReturnType<typeof readPools> {
+    return readPools(mapOf(this.#options.maps, 'nat_pools'));
+  }
+
   #schedule(ms: number): void {
     clearTimeout(this.#timer);
     if (this.#closed || this.#collecting) return;
@@ -244,6 +278,7 @@ export class Conntrack {
         this.#foreignAt = began;
         this.#foreign = await foreignCount(this.#options.maps);
       }
+      await this.#extendPools(began);
       if (this.mode === 'drain') {
         if (this.#collected.deleted > 0n) this.#options.wake();
         return leastMs;

@@ -33,7 +33,7 @@ export function snapshot(agent: Agent): Snapshot {
         ['watermark', Math.max(0, Number(punts.get('ct_full')?.packets ?? 0n) -
           ctStat('failed'))]]),
       races: ctStat('races'), foreign: ctStat('foreign'), ownedPunts: ctStat('owned_punts'),
-      givenUp: ctStat('given_up'),
+      givenUp: ctStat('given_up'), pools: agent.conntrack.pools(),
       deleted: ctStat('deleted'),
     },
     version, abi: ABI_VERSION,

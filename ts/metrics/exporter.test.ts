@@ -22,7 +22,9 @@ const snapshot: Snapshot = {
   cache: { hits: 6, walks: new Map([['missed', 2]]), stored: 1, unstorable: 1 },
   conntrack: { mode: 'on', entries: 10, capacity: 100, watermark: 90, foreignEntries: 3,
     inserts: 12, failures: new Map([['table_full', 0], ['watermark', 4]]), races: 1, foreign: 5,
-    ownedPunts: 0, givenUp: 0, deleted: 2 },
+    ownedPunts: 0, givenUp: 0, deleted: 2,
+    pools: [{ address: '192.0.2.1', taken: 5, failed: 0 },
+      { address: '192.0.2.2', taken: 3, failed: 2 }] },
 };
 
 test('every metric is there, with the snapshot\'s numbers', async () => {
@@ -38,6 +40,7 @@ test('every metric is there, with the snapshot\'s numbers', async () => {
     'ovn_xdp_conntrack_mode{mode="on"} 1', 'ovn_xdp_conntrack_mode{mode="drain"} 0',
     'ovn_xdp_conntrack_insert_failures_total{reason="watermark"} 4',
     'ovn_xdp_cache_hits_total 6', 'ovn_xdp_cache_walks_total{cause="missed"} 2',
+    'ovn_xdp_nat_ports_taken_total 8', 'ovn_xdp_nat_port_failures_total{address="192.0.2.2"} 2',
     'ovn_xdp_conntrack_entries 10', 'ovn_xdp_conntrack_capacity 100',
     'ovn_xdp_compile_duration_seconds_bucket{le="0.03"} 1']) {
     assert.ok(text.includes(`${line}\n`), line);

@@ -50,6 +50,9 @@ export interface ConntrackSnapshot {
   readonly foreign: number;
   readonly ownedPunts: number;
   readonly givenUp: number;
+  /** Of source translation, by external address. */
+  readonly pools: readonly { readonly address: string; readonly taken: number;
+    readonly failed: number }[];
   readonly deleted: number;
 }
 
@@ -118,6 +121,14 @@ const conntrack: readonly ScrapedMetric[] = [
   { name: 'conntrack_given_up_total', type: 'counter',
     help: 'Connections tracked here that were left to Open vSwitch with a packet of theirs.',
     read: (s) => one(s.conntrack.givenUp) },
+  { name: 'nat_ports_taken_total', type: 'counter',
+    help: 'Connections that got a port of a shared external address.',
+    read: (s) => one(s.conntrack.pools.reduce((sum, { taken }) => sum + taken, 0)) },
+  { name: 'nat_port_failures_total', type: 'counter', labels: ['address'],
+    help: 'Connections left to Open vSwitch because the external address had no free port here; '
+      + 'only addresses that this has happened to.',
+    read: (s) => s.conntrack.pools.filter(({ failed }) => failed > 0)
+      .map(({ address, failed }) => [{ address }, failed]) },
   { name: 'conntrack_foreign_entries', type: 'gauge',
     help: 'Connections known to be tracked by Open vSwitch.',
     read: (s) => one(s.conntrack.foreignEntries) },
