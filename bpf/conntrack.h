@@ -228,7 +228,6 @@ static __always_inline void not_found(struct scratch *s, __u32 flags)
 static __always_inline int begin_nat(struct scratch *s, __u32 flags, __u32 *kind)
 {
 	__u32 real = flags & (CT_NAT_SRC | CT_NAT_DST), keep = 0;
-	struct ct_pending *p = PENDING(s);
 
 	*kind = flags & CT_NAT_DST ? CONN_NAT_DST : CONN_NAT_SRC;
 	plain_reply(s, flags, real);
@@ -246,12 +245,31 @@ static __always_inline int begin_nat(struct scratch *s, __u32 flags, __u32 *kind
 	}
 	if (!choose_reply(s, flags, real, keep))
 		return punt(s, PUNT_NAT_PORTS);
-	one_way_key(&s->nat.reply, &p->twin, s->md_zone);
-	if (same_ends(&p->twin, &s->ct_key))
+	one_way_key(&s->nat.reply, &s->nat.twin, s->md_zone);
+	if (same_ends(&s->nat.twin, &s->ct_key))
 		return 0;	/* the other direction of the same tuple */
-	p->key = s->way_key;
+	s->nat.main = s->way_key;
 	*kind |= CONN_TWIN;
 	return 0;
+}
+
+/* The pending copy of the connection that begins. One that ends has its own, unless the new
+ * one takes its place. */
+static __always_inline struct ct_pending *to_begin(struct scratch *s)
+{
+	struct ct_pending *p = PENDING(s);
+	__u32 at = s->npending;
+
+	if (!(p->flags & PEND_ENDED) || same_key(&p->key, &s->nat.main))
+		return p;
+	if (at >= CT_PENDING)
+		return 0;
+	s->ct_at = at;
+	s->npending = at + 1;
+	p = &s->pending[at];
+	p->flags = 0;
+	p->seen = 0;
+	return p;
 }
 
 /* The connection begins with this packet. A verdict is set when it cannot. */
@@ -264,10 +282,15 @@ GLOBAL int begin(struct scratch *s, __u32 flags)
 	s = scratch_again(s);
 	if (!s)
 		return 1;
-	p = PENDING(s);
-	p->key = s->ct_key;
+	s->nat.main = s->ct_key;
 	if (flags & CT_NAT && begin_nat(s, flags, &nat))
 		return 1;
+	p = to_begin(s);
+	if (!p)
+		return punt(s, PUNT_BUDGET);
+	p->key = s->nat.main;
+	if (nat & CONN_TWIN)
+		p->twin = s->nat.twin;
 	kind = s->way_key.family & KEY_FROM_B ? CONN_FROM_B : 0;
 	ct_begin(&step, s->tuple.proto);
 	p->life = life_until(s, step.state | kind | nat, step.timeout);

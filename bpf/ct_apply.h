@@ -240,7 +240,9 @@ static long create_one(__u32 i, void *arg)
 	if (i >= CT_PENDING || i >= s->npending)
 		return 1;
 	p = &s->pending[i];
-	return p->flags & PEND_CREATE ? create(s, p) : 0;
+	if (p->flags & PEND_CREATE)
+		return create(s, p);
+	return (p->flags & (PEND_ENDED | PEND_LIVE)) == PEND_ENDED ? end_conn(s, p) : 0;
 }
 
 static long update_one(__u32 i, void *arg)
@@ -251,11 +253,7 @@ static long update_one(__u32 i, void *arg)
 	if (i >= CT_PENDING || i >= s->npending)
 		return 1;
 	p = &s->pending[i];
-	if (p->flags & PEND_CREATE)
-		return 0;
-	if (p->flags & PEND_LIVE)
-		return update(s, p);
-	return p->flags & PEND_ENDED ? end_conn(s, p) : 0;
+	return (p->flags & (PEND_CREATE | PEND_LIVE)) == PEND_LIVE ? update(s, p) : 0;
 }
 
 static long undo_one(__u32 i, void *arg)
@@ -280,7 +278,7 @@ GLOBAL int ct_undo(struct scratch *s)
 	return 0;
 }
 
-/* Creations first: they can fail. Sets s->retry when the walk has to be repeated, or a
+/* Creations first: they can fail. What ends, ends before what begins in its stead. Sets s->retry when the walk has to be repeated, or a
  * verdict of punt. An owned packet whose entry keeps changing goes its way in the end. */
 GLOBAL int ct_apply(struct scratch *s)
 {

@@ -70,7 +70,7 @@ static __noinline int key_taken(struct scratch *s, const struct conn_key *key)
 	if (expired(life, ct_now(s)))
 		return 0;
 	if (at < CT_PENDING && s->pending[at].flags & PEND_ENDED &&
-	    same_key(life & CONN_ALIAS ? &c->twin : key, &s->pending[at].key))
+	    same_ends(life & CONN_ALIAS ? &c->twin : key, &s->pending[at].key))
 		return 0;
 	return !(life & CONN_ALIAS) || !alias_loose(c, key, ct_now(s));
 }

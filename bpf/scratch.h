@@ -64,6 +64,8 @@ struct ct_pending {
 struct nat_search {
 	struct ct_tuple reply;	/* of the replies */
 	struct conn_key key;	/* of `reply` */
+	struct conn_key main;	/* of the connection, and of its replies */
+	struct conn_key twin;
 	struct ct_tuple to;	/* what a packet becomes */
 	struct nat_pool_key pool;
 	__u32 what;		/* enum nat_field */

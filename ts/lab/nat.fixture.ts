@@ -155,6 +155,14 @@ export class NatRouter {
       program.close();
     }
   }
+  /** No connection, ours or OVS's, and no pool. */
+  clear(): void {
+    for (const name of ['conns', 'foreign', 'nat_pools']) {
+      const map = this.plane.map(name);
+      for (const [key] of [...map.entries()]) map.delete(key);
+    }
+    this.plane.map('conn_count').update(u32Bytes(0), new Uint8Array(8));
+  }
   /** All connections expire, `ms` milliseconds ago. */
   expire(ms: number): void {
     const then = BigInt(Math.max(1, Number(process.hrtime.bigint() / 1_000_000n) - ms));
