@@ -13,6 +13,7 @@
 #include "ct_key.h"
 #include "ct_state.h"
 #include "ct_foreign.h"
+#include "ct_find.h"
 #include "nat.h"
 #include "fragment.h"
 #include "cache_note.h"
@@ -24,18 +25,6 @@
 #define CONN_KIND (CONN_FROM_B | CONN_NAT_SRC | CONN_NAT_DST | CONN_TWIN)
 #define CT_MARK_WORDS 5		/* FW_CT_MARK and FW_CT_LABEL stand together */
 
-/* The barrier keeps the index in the register that was compared: 6.1 wants to see it. */
-static __always_inline struct ct_pending *pending_at(struct scratch *s)
-{
-	__u32 at = s->ct_at;
-
-	if (at >= CT_PENDING)
-		at = 0;
-	barrier_var(at);
-	return &s->pending[at];
-}
-#define PENDING(s) pending_at(s)
-
 static __always_inline __u64 life_until(struct scratch *s, __u64 low, __u32 timeout)
 {
 	struct ct_control *c = ct_settings();
@@ -43,106 +32,6 @@ static __always_inline __u64 life_until(struct scratch *s, __u64 low, __u32 time
 	if (!c || timeout >= CT_TM_COUNT)
 		return low;
 	return low | (ct_now(s) + c->timeouts[timeout] * 1000ull) << CONN_EXPIRES_SHIFT;
-}
-
-/* Whether this is the pending copy of s->ct_key; then s->ct_reply, if it is translated. */
-static __always_inline int is_pending(struct scratch *s, const struct ct_pending *p)
-{
-	__u32 way = p->key.family & KEY_FROM;
-
-	if (same_ends(&p->key, &s->ct_key) && (!way || p->key.family == s->way_key.family)) {
-		s->ct_reply = 0;
-		return 1;
-	}
-	if (p->life & CONN_TWIN && same_key(&p->twin, &s->way_key)) {
-		s->ct_reply = 1;
-		return 1;
-	}
-	return 0;
-}
-
-/* Puts the index of the pending copy for s->ct_key into s->ct_at; CT_PENDING: none. */
-static __noinline int find_pending(struct scratch *s)
-{
-	s->ct_at = CT_PENDING;
-	for (__u32 i = 0; i < CT_PENDING && i < s->npending; i++)
-		if (is_pending(s, &s->pending[i]))
-			s->ct_at = i;
-	return 0;
-}
-
-/* What the entry says, if it is alive: 1. A verdict is set when it is in flux. */
-static __noinline int read_entry(struct scratch *s, struct ct_pending *p, struct conn *c)
-{
-	__u64 life = *(volatile __u64 *)&c->life;
-
-	if (life & CONN_BUSY)
-		s->retry = RETRY_CREATE;
-	if (life & (CONN_BUSY | CONN_DEAD)) {
-		punt(s, PUNT_CT_RACE);
-		return 0;
-	}
-	if (expired(life, ct_now(s)))
-		return 0;
-	__builtin_memcpy(p->mark, &c->mark, sizeof(p->mark));
-	p->twin = c->twin;
-	p->seen = p->life = life;
-	/* Another connection may have taken its place meanwhile. */
-	if (life & (CONN_TWIN | CONN_ALIAS) && *(volatile __u64 *)&c->life != life) {
-		s->retry = RETRY_CREATE;
-		punt(s, PUNT_CT_RACE);
-		return 0;
-	}
-	return 1;
-}
-
-/* The entry of replies leads to its connection; 0: that is gone. */
-static __always_inline int follow_alias(struct scratch *s, struct ct_pending *p)
-{
-	struct conn *c;
-
-	p->key = p->twin;
-	c = bpf_map_lookup_elem(&conns, &p->key);
-	s->ct_reply = 1;
-	return c && read_entry(s, p, c) && p->life & CONN_TWIN &&
-	       same_key(&p->twin, &s->way_key);
-}
-
-/* A new pending copy: what the map has, now. A verdict is set when that is in flux. */
-static __noinline int load_pending(struct scratch *s)
-{
-	struct conn *c = bpf_map_lookup_elem(&conns, &s->ct_key);
-	struct ct_pending *p;
-	__u32 at = s->npending;
-	int alive;
-
-	if (at >= CT_PENDING)
-		return punt(s, PUNT_BUDGET);
-	p = &s->pending[at];
-	s->ct_at = at;
-	s->npending = at + 1;
-	s->ct_reply = 0;
-	p->key = s->ct_key;
-	p->flags = 0;
-	alive = c && read_entry(s, p, c);
-	if (!alive && !s->verdict) {
-		c = bpf_map_lookup_elem(&conns, &s->way_key);
-		p->key = s->way_key;
-		alive = c && read_entry(s, p, c) &&
-			(!(p->life & CONN_ALIAS) || follow_alias(s, p));
-	}
-	if (s->verdict)
-		return 1;
-	if (alive) {
-		p->flags = PEND_FOUND | PEND_LIVE;
-		s->ct_ours = 1;
-		return 0;
-	}
-	s->ct_reply = 0;
-	p->key = s->ct_key;
-	p->life = p->seen = 0;
-	__builtin_memset(p->mark, 0, sizeof(p->mark));
-	return 0;
 }
 
 /* The zone does not know the connection. s->doubt says why it is, or may be, OVS's, unless

@@ -278,8 +278,9 @@ GLOBAL int ct_undo(struct scratch *s)
 	return 0;
 }
 
-/* Creations first: they can fail. What ends, ends before what begins in its stead. Sets s->retry when the walk has to be repeated, or a
- * verdict of punt. An owned packet whose entry keeps changing goes its way in the end. */
+/* Creations first: they can fail. What ends, ends before what begins in its stead. Sets
+ * s->retry when the walk has to be repeated, or a verdict of punt. An owned packet whose entry
+ * keeps changing goes its way in the end. */
 GLOBAL int ct_apply(struct scratch *s)
 {
 	s = scratch_again(s);

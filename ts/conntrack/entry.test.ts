@@ -2,7 +2,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { conn, CONN_ALIAS, CONN_BUSY, CONN_DEAD, CONN_FROM_B, CONN_NAT_DST, CONN_NAT_SRC,
-  CONN_TWIN, foreign, KEY_FROM_A, KEY_FROM_B, otherState, puntReason, tcpState, type Conn } from '../abi/generated.js';
+  CONN_TWIN, foreign, KEY_FROM_A, KEY_FROM_B, otherState, puntReason, tcpState, type Conn,
+} from '../abi/generated.js';
 import { decodeConn, decodeForeign, type Connection, type Moment } from './entry.js';
 import { matches, mayMatch, parseFilter } from './filter.js';
 import { duration, jsonConnection, listHead, listRow, tupleText } from './format.js';

@@ -63,8 +63,9 @@ export const noKey: ConnKey = { a: [], b: [], a_port: 0, b_port: 0, zone: 0, pro
 
 /** The tuple of packets that end a sends, or end b. */
 export function tupleOf(key: ConnKey, fromB: boolean): Tuple {
-  const tuple: Tuple = { family: (key.family & ~KEY_FROM) === 6 ? 6 : 4, proto: key.proto, src: key.a,
-    dst: key.b, sport: key.a_port, dport: key.b_port };
+  const family = (key.family & ~KEY_FROM) === 6 ? 6 : 4;
+  const tuple: Tuple = { family, proto: key.proto, src: key.a, dst: key.b, sport: key.a_port,
+    dport: key.b_port };
   return fromB ? reverse(tuple) : tuple;
 }
 
