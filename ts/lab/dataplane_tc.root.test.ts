@@ -8,6 +8,7 @@ import './conntrack_sums.root.test.js';
 import './dataplane_insns.root.test.js';
 import './dataplane_nd.root.test.js';
 import './dataplane_parse.root.test.js';
+import './dataplane_provider.root.test.js';
 import './dataplane_rewrite.root.test.js';
 import './dataplane_switch.root.test.js';
 import './nat.root.test.js';
