@@ -21,11 +21,13 @@ const shapes: readonly GatewayShape[] = [
     direct: { d1: 'g1', d2: 'g2', d3: 'c1' } },
   { computes: ['c1', 'c2'], gateways: ['g1'], bridged: ['c2'], vlan: 42, raw: true,
     direct: { d1: 'g1', d2: 'c2' } },
+  { computes: ['c1'], gateways: ['g1', 'g2'], raw: true, mtu: 600, direct: { d1: 'g1' } },
 ];
 
 for (const shape of shapes) {
   const name = `${shape.gateways.length} gateways, ${
-    shape.vlan === undefined ? 'untagged' : `VLAN ${shape.vlan}`}`;
+    shape.vlan === undefined ? 'untagged' : `VLAN ${shape.vlan}`}${
+    shape.mtu === undefined ? '' : `, gateway_mtu ${shape.mtu}`}`;
   test(`the same frames with and without ovn-xdp: ${name}`, async () => {
     const built = await gatewayLab(shape);
     const { lab } = built;

@@ -20,6 +20,8 @@ export interface GatewayShape {
   readonly direct?: Readonly<Record<string, string>>;
   /** VMs and the host outside (device `x-out`) without IP stacks: frames are sent and seen. */
   readonly raw?: boolean;
+  /** gateway_mtu of r-pub: larger packets are answered. */
+  readonly mtu?: number;
 }
 
 export const network = 'ext';
@@ -60,6 +62,8 @@ function commands(shape: GatewayShape): readonly Command[] {
     ['lsp-set-options', 'pub-net', `network_name=${network}`],
     ...shape.vlan === undefined ? []
       : [['set', 'Logical_Switch_Port', 'pub-net', `tag=${shape.vlan}`]],
+    ...shape.mtu === undefined ? []
+      : [['set', 'Logical_Router_Port', 'r-pub', `options:gateway_mtu=${shape.mtu}`]],
     ...shape.gateways.map((name, i) =>
       ['lrp-set-gateway-chassis', 'r-pub', name, `${highest - i * 10}`]),
     ...shape.computes.flatMap((_, i) => vif(`s${1 + i % 2}`, `v${i + 1}`, vmAddresses(i))),
