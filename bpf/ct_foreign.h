@@ -163,7 +163,7 @@ GLOBAL int leave_to_ovs(struct scratch *s)
 	}
 	restore_entry(s);
 	if (packet_tuple(s) != KEY_OK || !can_begin(s) || to_group(&s->tuple) ||
-	    s->unsnat_missed)
+	    s->unnoted)
 		return 0;
 	canonical_key(s, &s->foreign_key, 0);
 	note_foreign(s);

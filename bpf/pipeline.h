@@ -108,9 +108,11 @@ static __always_inline void settle_doubt(struct scratch *s)
 		punt(s, PUNT_CT_FOREIGN);
 	if (s->ct_ours)
 		return;
+	/* What may be a reply is asked of OVS each time; it need not be noted. */
+	s->unnoted = !s->doubt && s->unsnat_missed && s->verdict != VERDICT_PUNT;
 	if (s->doubt)
 		punt(s, s->doubt);
-	else if (s->unsnat_missed && s->verdict != VERDICT_PUNT)
+	else if (s->unnoted)
 		punt(s, PUNT_CT_FOREIGN);
 }
 

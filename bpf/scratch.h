@@ -170,6 +170,7 @@ struct scratch {
 	__u32 doubt;			/* else it is OVS's: enum punt_reason */
 	__u32 given;			/* if another zone knows it, it was given up: OVS's */
 	__u32 unsnat_missed;		/* it may be a reply to what OVS has translated */
+	__u32 unnoted;			/* punted for that */
 	__u32 nat_done;			/* translated in md_zone: index in `pending`, and 1 */
 	__u32 nat_reply;		/* as a reply */
 	__u32 nat_notes;		/* of nat_keys */

@@ -146,7 +146,9 @@ export class Tracking {
   end(punted: string | undefined): string | undefined {
     let reason = punted;
     if (!this.ours && this.doubt !== undefined) reason = this.doubt;
-    else if (this.ours ? this.given : this.unsnatMissed) reason ??= 'CT_FOREIGN';
+    else if (this.ours && this.given) reason ??= 'CT_FOREIGN';
+    const unnoted = !this.ours && reason === undefined && this.unsnatMissed;
+    if (unnoted) reason = 'CT_FOREIGN';
     if (reason === undefined) {
       for (const { was, now } of this.pending) {
         if (was && was !== now) this.all.entries.delete(was);
@@ -162,7 +164,7 @@ export class Tracking {
         for (const t of [was.orig, was.reply]) foreign.add(bare(t));
       }
     }
-    if (!tuple || this.ours || this.unsnatMissed || !canBegin(tuple, this.words)) return reason;
+    if (!tuple || this.ours || unnoted || !canBegin(tuple, this.words)) return reason;
     for (const t of [tuple, ...this.plain]) foreign.add(bare(t));
     if (reason === 'CT_FOREIGN' || !portsOf(tuple).ends) return reason;
     foreign.add(end(tuple));

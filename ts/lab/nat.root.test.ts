@@ -191,6 +191,14 @@ on('what OVS translates is left to it: its replies, and the tuple that it has', 
   assert.ok(world);
 });
 
+on('what looks like a reply to OVS and is left to it for another reason is noted', (lab) => {
+  lab.table(1, [{ ops: [{ code: abi.OP_PUNT, imm: abi.PUNT_CONNTRACK }] }]);
+  const ask = of(4, 'world', 'float', udp({ src: 4000, dst: 53 }));
+  assert.is(lab.say(outside, ask), 'punt CONNTRACK', 'as a balancer that is not compiled');
+  assert.is(lab.foreign().length, 3, 'the connection and both ends');
+  assert.is(lab.say(inside, of(4, 'b', 'world', udp({ src: 53, dst: 4000 }))), 'punt CONNTRACK');
+});
+
 on('an address of two hosts: ports come from the pool from then on', (lab) => {
   lab.table(abi.TABLE_EGRESS + 1, [{ ops: natOps(abi.TABLE_EGRESS + 2, abi.FW_SNAT_ZONE,
     CT_NAT_SRC | CT_NAT_KEEP), args: natArgs(words(4, 'pool')) }]);
