@@ -14,6 +14,7 @@ import { readControl } from '../sync/adopt.js';
 import type { Placement } from '../sync/image.js';
 import type { Uuid } from '../southbound/rows.js';
 import type { LocalChassis } from '../vswitch/local.js';
+import { checkKernel, LeftDevices } from './abilities.js';
 import { Attacher, detachAll } from './attach.js';
 import { readCacheSets } from './cache_settings.js';
 import { Conntrack } from './conntrack.js';
@@ -75,6 +76,7 @@ export class Agent {
   #compiledFor: unknown[] = [];
   #lost = '';
   readonly #told = new Set<string>();
+  readonly #left = new LeftDevices();
   readonly #placer: Placer;
   readonly #failover: Failover;
   /** When what the present pass is about came; of passes that failed the first. */
@@ -100,6 +102,7 @@ export class Agent {
     this.#options = options;
     this.#failover = new Failover(options.onFailover);
     this.#placer = new Placer({ ...thisMachine, bridge: probeBy(options.ovsDb) });
+    checkKernel();
     this.#dataplane = loadDataplane(options.pinDir,
       { dir: options.objectDir, connections: options.connections, cacheSets: options.cacheSets });
     this.#port = new KernelPort(this.#dataplane.maps);
@@ -212,6 +215,7 @@ export class Agent {
     const done = performance.now();
     const placed = await this.#placer.place(this.#desired!, here);
     this.#placed = placed;
+    this.#left.tell(placed.plans);
     const applied = await this.#attach(placed);
     this.#failover.enforced(this.#desired!.ports, this.#arrived ?? began);
     this.#arrived = undefined;

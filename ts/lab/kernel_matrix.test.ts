@@ -38,8 +38,8 @@ test('a table of programs by kernels', () => {
 });
 
 test('kernels and parts by name', () => {
-  assert.equal(choose([]), { kernels: kernelNames, parts: partNames });
-  assert.equal(choose(['6.1', 'loads']), { kernels: ['6.1'], parts: ['loads'] });
+  assert.equal(choose([]), { kernels: kernelNames, parts: partNames, everywhere: false });
+  assert.equal(choose(['6.1', 'loads']), { kernels: ['6.1'], parts: ['loads'], everywhere: true });
   assert.is(choose(['5.0']), undefined);
 });
 
