@@ -7,7 +7,7 @@
  * differ are sent to B again, and what then still differs goes one by one through B and through
  * A, because userspace OVS loses a frame now and then. What differs alone is a difference.
  */
-import { patience, sleep } from './exec.js';
+import { calm, sleep } from './exec.js';
 import { readTag, type Injection } from './generator.js';
 import type { Lab } from './lab.js';
 import {
@@ -21,8 +21,8 @@ import type { Wire } from './wire.js';
  * How long silence must last to be believed. Userspace OVS on a busy machine takes its time,
  * and ovn-controller's answers more; what comes as expected is not waited for this long.
  */
-const patientMs = 200 * patience;
-const firstMs = 60 * patience;
+const patientMs = 200 * calm;
+const firstMs = 60 * calm;
 const maxRechecked = 200;
 const tries = 2;
 

@@ -18,7 +18,7 @@ const node = (file: string, ...args: readonly string[]): string[] =>
 const ovnModules = ['nfnetlink', 'nf_conntrack_netlink', 'openvswitch', 'vport_geneve', 'geneve',
   'veth', 'sch_ingress', 'cls_bpf', 'bridge', 'tun'];
 export const ovn: VmRun = { modules: ovnModules, uptimeS: ovsUptimeS, timeoutMs: 900_000,
-  env: { OVN_XDP_PATIENCE: '8' } };
+  env: { OVN_XDP_PATIENCE: '12' } };
 
 export interface Outcome {
   readonly passed: number; readonly failed: number; readonly seconds: number;
@@ -105,7 +105,7 @@ const testRuns = (pattern: string, options: VmRun = {}): Part => async (kernel) 
 /** A lab's tests over OVS's kernel datapath instead of its userspace. */
 const overKernel = (pattern: string, env: Readonly<Record<string, string>>): Part =>
   testRuns(pattern, { ...ovn, timeoutMs: 1_500_000,
-    env: { OVN_XDP_DATAPATH: 'system', OVN_XDP_PATIENCE: '3', ...env } });
+    env: { OVN_XDP_DATAPATH: 'system', OVN_XDP_PATIENCE: '12', ...env } });
 /** What fits into an ordinary run of the tests: a frame's way and what is written. */
 export const quickFloor = testRuns('^lab/dataplane_(switch|rewrite)\\.root\\.');
 
@@ -130,7 +130,7 @@ export const parts = {
     { OVN_XDP_ARENAS: '2', OVN_XDP_FRAMES: '256', OVN_XDP_SEED: '5' }),
   sequences: overKernel('^lab/sequences\\.lab\\.', { OVN_XDP_SEQUENCES: '48' }),
   conntrack: overKernel('^daemon/conntrack\\.lab\\.',
-    { OVN_XDP_TRANSFERS: '4', OVN_XDP_PATIENCE: '6' }),
+    { OVN_XDP_TRANSFERS: '4' }),
   pktgen: guestTest('../perf/pktgen/nic.guest.js'),
   speed: guestTest('kernel_speed.guest.js', 'full'),
 } as const satisfies Readonly<Record<string, Part>>;

@@ -4,7 +4,7 @@
  * which came out otherwise than with OVS alone, go through both again without the others, as
  * connections that are new to both, and are differences only if they then differ again.
  */
-import { patience } from './exec.js';
+import { calm } from './exec.js';
 import type { Injection } from './generator.js';
 import type { Lab } from './lab.js';
 import { arrivalText, type Arrival } from './outcome.js';
@@ -31,8 +31,8 @@ export interface Stage {
 }
 
 const batchSize = 96;
-const firstMs = 100 * patience;
-const patientMs = 250 * patience;
+const firstMs = 100 * calm;
+const patientMs = 250 * calm;
 export const tries = 2;
 export const maxRechecked = 60;
 

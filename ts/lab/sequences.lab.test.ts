@@ -5,7 +5,7 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { patience, sleep } from './exec.js';
+import { calm, sleep } from './exec.js';
 import { Lab } from './lab.js';
 import { Random } from './random.js';
 import { explainSequence, maxRechecked, PlainStage } from './sequence_run.js';
@@ -68,7 +68,7 @@ class Policy {
     this.lab.nb(changes.map((acl) => wanted ? ['acl-add', ...acl]
       : ['acl-del', ...acl.slice(0, 4)]));
     this.lab.sync();
-    await sleep((this.agents().length > 0 ? 2000 : 200) * patience);
+    await sleep((this.agents().length > 0 ? 2000 : 200) * calm);
   };
 }
 
