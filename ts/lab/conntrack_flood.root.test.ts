@@ -53,7 +53,7 @@ test(`${count} SYNs: established connections go on, the rest is OVS's, and all e
   const lab = new TrackingSwitch(undefined, undefined,
     { conns: capacity, foreign: foreignMax });
   lab.mode(abi.CT_ON, watermark, timeouts);
-  const names = ['conns', 'conn_count', 'foreign', 'ct_control', 'ct_stats'];
+  const names = ['conns', 'conn_count', 'foreign', 'ct_control', 'ct_stats', 'nat_pools'];
   const maps: Maps = new Map(names.map((name) => [name, lab.plane.map(name)]));
   const [collect, expire] = [lab.plane.otherProgram('ct_collect'),
     lab.plane.otherProgram('ct_expire')];
