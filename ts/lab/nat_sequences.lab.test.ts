@@ -28,7 +28,7 @@ const count = Number(process.env['OVN_XDP_SEQUENCES'] ?? 120);
 const leastShare = 0;
 const perLab = 160;
 const places = (process.env['OVN_XDP_CHASSIS'] ?? 'g1').split(' ')
-  .map((names) => names.split(','));
+  .map((names) => names.split(',').filter((name) => name !== ''));
 /** Differences that are shown as short as they can be made. */
 const maxShrunk = 2;
 console.log(`seed ${seed}`);
