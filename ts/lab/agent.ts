@@ -75,7 +75,7 @@ export class Agent {
   async ready(more: (status: AgentStatus) => boolean = () => true): Promise<AgentStatus> {
     const { name } = this.chassis;
     try {
-      return await until(`the agent on ${name}`, 30_000, () => {
+      return await until(`the agent on ${name}`, 60_000, () => {
         if (this.child?.exitCode !== null) throw new Error(`the agent on ${name} ended`);
         const status = this.status();
         return status !== undefined && status.ready && more(status) && status;

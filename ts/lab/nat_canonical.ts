@@ -81,6 +81,8 @@ export interface Names {
   readonly port: (address: string, port: number) => number;
   readonly identifier: (identifier: number) => number;
   readonly address: (address: string) => Bytes | undefined;
+  /** Of the frames that belong to the connection: another one in each run. */
+  readonly tag: number;
   readonly mac: (mac: string) => string | undefined;
 }
 
@@ -134,6 +136,10 @@ function replaceInIp(ip: Bytes, names: Names): void {
       replaceWord(view, 0, names.port(src, get16(view.l4, 0)));
       replaceWord(view, 2, names.port(dst, get16(view.l4, 2)));
     }
+  }
+  if (view.tag === names.tag) {
+    put16(ip, view.v4 ? 4 : 2, 0);
+    if (view.v4) changeSum(ip, 10, names.tag, 0);
   }
   for (const at of [view.src, view.dst]) {
     const value = names.address(hex(at));

@@ -174,11 +174,15 @@ export class NatPlayer implements Player {
     const keys = servers.map((name) => addressKey(cloud.ipOf(name, family) ?? ''));
     const macs = sequence.backends.map((name) => cloud.macOf(name).replaceAll(':', ''));
     return {
+      tag: this.key,
       port: (address, value) => {
         if (address === asked && value === service) return value;
         if (world.isTranslated(address)) return this.choice(address, value, port);
-        const own = [service, backendPort, port].includes(value);
-        return keys.includes(address) && !own ? this.choice(address, value, service) : value;
+        if ([service, backendPort, port].includes(value)) return value;
+        if (keys.includes(address)) return this.choice(address, value, service);
+        // What an ICMP error quotes need not be what anybody has sent.
+        const place = [...this.chosen].find(([, chosen]) => chosen === value)?.[0];
+        return place === undefined ? value : keys.includes(place) ? service : port;
       },
       identifier: (value) =>
         value === port || value === port + 1 ? value : this.choice('id', value, port),
@@ -215,6 +219,9 @@ function fragmentsOf(ip: Bytes): Bytes[] {
 
 const firstTag = 4096, stride = 2;
 
+/** Frames of all stages: OVS knows fragments by their identification for a while. */
+let tags = 0;
+
 export class NatStage implements Stage {
   constructor(readonly world: NatWorld, readonly sequences: readonly NatSequence[]) {}
   get count(): number { return this.sequences.length; }
@@ -224,7 +231,7 @@ export class NatStage implements Stage {
     const sequence = this.sequences[index] as NatSequence;
     const ports = 28000 - firstClientPort;
     const port = firstClientPort + (sequence.slot + round * this.slots) * stride % ports;
-    const tag = firstTag + (index + round * this.count) % (65536 - firstTag);
+    const tag = firstTag + tags++ % (65536 - firstTag);
     return new NatPlayer(this.world, sequence, port, tag);
   }
 

@@ -78,6 +78,11 @@ async function shrink({ lab, wire, world }: Stand, chassis: readonly string[],
     + `trace: ${traces.get(best.index) ?? ''}`;
 }
 
+/** Packets that userspace OVS gave up because they were translated too often on one chassis. */
+const givenUp = (lab: Lab): number => [...lab.chassis.values()].reduce((sum, chassis) =>
+  sum + Number(/^datapath_drop_recirc_error .* total: (\d+)$/m
+    .exec(chassis.appctl('ovs-vswitchd', 'coverage/show'))?.[1] ?? 0), 0);
+
 const deliveredOf = (recording: Recording): number =>
   [...recording.values()].filter((steps) => steps.flat().length > 0).length;
 
@@ -98,6 +103,8 @@ async function compareIn(random: Random, howMany: number, shares: number[]): Pro
     const once = await trial.record();
     const problems = violations(stage, trial.players).map((text) => `OVS: ${text}`);
     const as = [once, await trial.record(once)];
+    console.log(`# OVS alone: ${deliveredOf(once)} of ${sequences.length} sequences delivered `
+      + `anything, ${givenUp(lab)} packets given up`);
     for (const chassis of places) {
       const verdict = await trial.compare(chassis, as, (players) => {
         problems.push(...violations(stage, players).map((text) => `ovn-xdp: ${text}`));
@@ -110,7 +117,8 @@ async function compareIn(random: Random, howMany: number, shares: number[]): Pro
       for (const [i, one] of verdict.differences.entries()) {
         const sequence = sequences[one.index]!;
         const text = i >= maxShrunk ? undefined
-          : await shrink({ lab, wire, world }, chassis, sequence, one.step);
+          : await shrink({ lab, wire, world }, chassis, sequence, one.step)
+            .catch((error: unknown) => { console.log(`# not shrunk: ${String(error)}`); });
         problems.push(`${chassis.join('+')}: ${text ?? explainNat(sequence, one)}`);
       }
     }

@@ -87,13 +87,26 @@ const inward: Draw = (random, world, family) => {
     backends: [], asked: address };
 };
 
-/** From an instance to a floating address, of its own router's or of another's. */
+/** Where packets of an instance are translated. */
+function translatorOf(world: NatWorld, instance: string): string | undefined {
+  const { gateway, floatingIps = [] } = world.routerOf(instance) ?? {};
+  const own = floatingIps.find((one) => one.instance === instance);
+  return own?.distributed === true ? world.cloud.instance(instance).chassis
+    : gateway?.chassis[0];
+}
+
+/**
+ * From an instance to a floating address, of its own router's or of another's. Not through two
+ * routers that translate on one chassis: userspace OVS gives a packet up that is recirculated
+ * for the seventh time (MAX_RECIRC_DEPTH, counted as datapath_drop_recirc_error).
+ */
 const hairpin: Draw = (random, world, family) => {
   const all = floatings(world, family);
   if (all.length === 0) return undefined;
   const { address, instance, router } = random.pick(all);
   const near = instances(world, family).filter((name) => name !== instance
-    && (random.chance(0.3) || world.routerOf(name)?.name === router));
+    && (world.routerOf(name)?.name === router || (random.chance(0.3)
+      && translatorOf(world, name) !== translatorOf(world, instance))));
   return near.length === 0 ? undefined : { client: { instance: random.pick(near) },
     server: { instance }, backends: [], asked: address };
 };
