@@ -115,10 +115,15 @@ function replaceAddress(ip: Bytes, view: IpView, at: Bytes, value: Bytes): void 
   at.set(value);
 }
 
-/** Words that changed in what an ICMP error quotes change the error's checksum. */
+/**
+ * Words that changed in what an ICMP error quotes change the error's checksum. OVS 3.1 leaves
+ * the checksum of a quoted IPv6 segment as it was before its addresses were translated back.
+ */
 function replaceInQuote(view: IpView, quote: Bytes, names: Names): void {
   const before = Uint8Array.from(quote);
   replaceInIp(quote, names);
+  const quoted = viewOf(quote), sum = quoted && sumAt(quoted.proto);
+  if (quoted?.v4 === false && sum !== undefined) put16(quoted.l4, sum, 0);
   for (let i = 0; i < quote.length; i += 2) {
     changeSum(view.l4, 2, get16(before, i), get16(quote, i));
   }

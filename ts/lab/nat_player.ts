@@ -169,6 +169,7 @@ export class NatPlayer implements Player {
   private makeNames(): Names {
     const { world, sequence, family, port } = this;
     const { cloud } = world, asked = addressKey(sequence.asked);
+    const own = addressKey(world.ipOf(sequence.client, family));
     const servers = sequence.backends.length > 0 ? sequence.backends
       : 'instance' in this.server ? [this.server.instance] : [];
     const keys = servers.map((name) => addressKey(cloud.ipOf(name, family) ?? ''));
@@ -180,6 +181,8 @@ export class NatPlayer implements Player {
         if (world.isTranslated(address)) return this.choice(address, value, port);
         if ([service, backendPort, port].includes(value)) return value;
         if (keys.includes(address)) return this.choice(address, value, service);
+        // Behind a floating address with a range, a client that is spoken to first.
+        if (address === own) return this.choice(address, value, port);
         // What an ICMP error quotes need not be what anybody has sent.
         const place = [...this.chosen].find(([, chosen]) => chosen === value)?.[0];
         return place === undefined ? value : keys.includes(place) ? service : port;
