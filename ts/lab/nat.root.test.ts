@@ -1,8 +1,10 @@
 /** Translations of one packet after the other: addresses, ports, states, checksums, errors. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { CONN_ALIAS, CT_NAT_KEEP, CT_NAT_SRC } from '../abi/generated.js';
-import { abi } from './dataplane.fixture.js';
+import {
+  cacheState, CONN_ALIAS, CONN_TWIN, ctExpire, CT_NAT, CT_NAT_DST, CT_NAT_KEEP, CT_NAT_SRC,
+} from '../abi/generated.js';
+import { abi, ip4Word, move, next, output, set } from './dataplane.fixture.js';
 import { F } from './conntrack.fixture.js';
 import {
   answer, errorAbout, hosts, inside, natArgs, natOps, NatRouter, of, outside, parse, show, words,
@@ -199,6 +201,50 @@ on('what looks like a reply to OVS and is left to it for another reason is noted
   assert.is(lab.say(inside, of(4, 'b', 'world', udp({ src: 53, dst: 4000 }))), 'punt CONNTRACK');
 });
 
+/** Packets that have walked before are decided by the cache, as the walk would. */
+function cached(lab: NatRouter, port: number, frame: Bytes): string {
+  lab.say(port, frame);
+  const { frame: walked } = lab.send(port, frame);
+  lab.plane.ingress(1, port, 0, 0);
+  assert.is(lab.plane.trace(frame).cache, cacheState.CACHE_SAME, show(frame));
+  const out = sent(lab, port, frame);
+  assert.equal(out, walked);
+  return show(out);
+}
+
+for (const family of [4, 6] as const) {
+  on(`the cache holds both ways of translated connections, IPv${family}`, (lab) => {
+    lab.plane.cacheSets = 64;
+    lab.plane.control(1);
+    const { a, b, float, pool, world } = hosts[family];
+    const open = (port: number, first: Bytes): { frame: Bytes; reply: Bytes } => {
+      const out = sent(lab, port, first);
+      const reply = answer(out, (p) => udp({ src: p.dport, dst: p.sport }, payload));
+      sent(lab, port === inside ? outside : inside, reply);
+      return { frame: first, reply };
+    };
+    const snat = open(inside, of(family, 'b', 'world', udp({ src: 4000, dst: 53 }, payload)));
+    const { dport } = parse(snat.reply);
+    assert.is(cached(lab, inside, snat.frame), `${pool}:${dport}>${world}:53`);
+    assert.is(cached(lab, outside, snat.reply), `${world}:53>${b}:4000`);
+    const dnat = open(outside, of(family, 'world', 'float', udp({ src: 4000, dst: 22 }, payload)));
+    assert.is(cached(lab, outside, dnat.frame), `${world}:4000>${a}:22`);
+    assert.is(cached(lab, inside, dnat.reply), `${float}:22>${world}:4000`);
+    const program = lab.plane.otherProgram('ct_expire');
+    for (const { key, conn } of lab.conns()) {
+      if ((conn.life & BigInt(CONN_TWIN)) === 0n) continue;
+      const { ctxOut } = program.runSyscall(ctExpire.toBytes({ key, created: conn.created,
+        done: 0 }));
+      assert.is(ctExpire.fromBytes(ctxOut).done, 1);
+    }
+    program.close();
+    for (const [port, frame] of [[outside, snat.reply], [inside, dnat.reply]] as const) {
+      lab.plane.ingress(1, port, 0, 0);
+      assert.is(lab.plane.trace(frame).cache, cacheState.CACHE_STALE, 'its end is seen by replies');
+    }
+  });
+}
+
 on('an address of two hosts: ports come from the pool from then on', (lab) => {
   lab.table(abi.TABLE_EGRESS + 1, [{ ops: natOps(abi.TABLE_EGRESS + 2, abi.FW_SNAT_ZONE,
     CT_NAT_SRC | CT_NAT_KEEP), args: natArgs(words(4, 'pool')) }]);
@@ -224,6 +270,39 @@ on('the collector deletes both entries, and a revived connection may have other 
   lab.collect();
   assert.equal([lab.conns().length, lab.count()], [0, 0]);
 });
+
+on('two connections in one zone, each of which has the other\'s way: hairpin in the common zone',
+  (lab) => {
+    // Host a at its own address and b at the pool's, both in the DNAT zone; a speaks to the pool's
+    // address, is translated to its floating one, and comes in again as from outside.
+    const E = abi.TABLE_EGRESS, zone = abi.FW_DNAT_ZONE;
+    const again = [{ code: abi.OP_CT_CLEAR }, set(abi.FW_TMP, 0), move(abi.FW_INPORT, abi.FW_TMP),
+      set(abi.FW_OUTPORT, 1), next(10)];
+    lab.table(0, [
+      { match: [[abi.FW_INPORT, outside]], priority: 300, ops: [next(10)] }, { ops: [next(2)] }]);
+    lab.table(2, [{ ops: [set(abi.FW_OUTPORT, 0), output], args: [outside] }]);
+    lab.table(E, [{ match: [[abi.FW_IP_SRC + 3, ip4Word(hosts[4].a)]], priority: 200,
+      ops: natOps(E + 1, zone, CT_NAT_SRC | CT_NAT_KEEP), args: natArgs(words(4, 'float')) },
+    { ops: [{ code: abi.OP_CT_NEXT, src: zone, imm: E + 1, mask: CT_NAT }] }]);
+    lab.table(E + 1, [{ match: [[abi.FW_IP_DST + 3, ip4Word(hosts[4].pool)]], priority: 200,
+      ops: again, args: [outside, 0] },
+    { match: [[abi.FW_IP_DST + 3, ip4Word(hosts[4].float)]], priority: 200, ops: again,
+      args: [outside, 0] }, { ops: [output] }]);
+    lab.table(10, [{ match: [[abi.FW_IP_DST + 3, ip4Word(hosts[4].pool)]], priority: 200,
+      ops: natOps(11, zone, CT_NAT_DST), args: natArgs(words(4, 'b')) },
+    { ops: [{ code: abi.OP_CT_NEXT, src: zone, imm: 11, mask: CT_NAT }] }]);
+    lab.table(11, [{ ops: [set(abi.FW_OUTPORT, 0), set(abi.FW_FLAGS, 1, 1), output],
+      args: [inside, 1] }]);
+    const { a, b, float, pool } = hosts[4];
+    const asks = of(4, 'a', 'pool', udp({ src: 4000, dst: 53 }, payload));
+    const out = sent(lab, inside, asks);
+    assert.is(show(out), `${float}:4000>${b}:53`);
+    const reply = answer(out, () => udp({ src: 53, dst: 4000 }, payload));
+    assert.is(lab.say(inside, reply), `${pool}:53>${a}:4000`);
+    assert.is(lab.say(inside, asks), `${float}:4000>${b}:53`);
+    const pairs = lab.conns().filter(({ conn }) => conn.life & BigInt(CONN_TWIN));
+    assert.is(pairs.length, 2, 'two connections in one zone');
+  });
 
 on('every family and host at once: no two connections have the same replies', (lab) => {
   const replies = new Set<string>();

@@ -1,0 +1,3 @@
+/** The tests of translations for the TC object. */
+import './dataplane_tc.fixture.js';
+import './nat.root.test.js';
