@@ -254,6 +254,7 @@ static __always_inline int find_inside(ctx_t *ctx, struct scratch *s, __u32 sets
 				       struct cache_entry **e)
 {
 	struct cache_key *key = &s->cache.entry.key;
+	__u32 role;
 
 	*e = 0;
 	if (!open_tunnel(ctx, s) && s->w[FW_DATAPATH] && !(s->marks & MARK_OUTER_CE)) {
@@ -263,7 +264,8 @@ static __always_inline int find_inside(ctx_t *ctx, struct scratch *s, __u32 sets
 		if (*e)
 			return 1;
 	}
-	if (!(iface_role(s, buffer) & (IFACE_VIF | IFACE_PROVIDER)))
+	role = iface_role(s, buffer);
+	if (role & IFACE_UPLINK || !(role & (IFACE_VIF | IFACE_PROVIDER)))
 		return 1;
 	s->marks = 0;
 	return 0;

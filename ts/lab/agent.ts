@@ -22,8 +22,10 @@ export interface AgentStatus {
     readonly forwarded: number; readonly dropped: number; readonly punted: number;
   };
   readonly punted_by_reason: Readonly<Record<string, number>>;
+  readonly dropped_by_reason: Readonly<Record<string, number>>;
   readonly ports: readonly {
-    readonly name: string; readonly hook: string; readonly mode: string;
+    readonly name: string; readonly role: string; readonly hook: string; readonly mode: string;
+    readonly reason: string;
   }[];
 }
 

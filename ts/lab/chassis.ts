@@ -98,18 +98,22 @@ export class Chassis {
    * `network`. The NIC leaves VLAN tags in its frames: XDP sees no tag that is taken out.
    */
   addProviderBridge(network: string, bridge: string, nic: string): void {
-    const known = this.mappings;
-    known.set(network, bridge);
     this.vsctl('add-br', bridge, '--', 'set', 'Bridge', bridge,
       `datapath_type=${this.place.datapath}`, 'fail_mode=standalone',
-      `other_config:hwaddr="${this.link(nic).address}"`, '--', 'add-port', bridge, nic,
-      '--', 'set', 'Open_vSwitch', '.', 'external_ids:ovn-bridge-mappings="'
-        + `${[...known].map((pair) => pair.join(':')).join(',')}"`);
+      `other_config:hwaddr="${this.link(nic).address}"`, '--', 'add-port', bridge, nic);
     this.offloads(this.netns, nic, 'ovs');
+    this.mapNetwork(network, bridge, nic);
+    run(['ip', '-n', this.netns, 'link', 'set', nic, 'up']);
+  }
+
+  /** Maps the network to a bridge that is there. */
+  mapNetwork(network: string, bridge: string, nic: string): void {
+    this.mappings.set(network, bridge);
+    const text = [...this.mappings].map((pair) => pair.join(':')).join(',');
+    this.vsctl('set', 'Open_vSwitch', '.', `external_ids:ovn-bridge-mappings="${text}"`);
     if (this.place.datapath === 'netdev') {
       run(['ethtool', '-K', nic, 'rxvlan', 'off', 'txvlan', 'off'], { netns: this.netns });
     }
-    run(['ip', '-n', this.netns, 'link', 'set', nic, 'up']);
   }
 
   /** ofproto/trace on br-int: what OVS would do with a flow (ovs-vswitchd(8)). */

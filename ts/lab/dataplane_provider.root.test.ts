@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import * as layout from '../abi/generated.js';
 import { abi, Dataplane, hook, INGRESS, macWords, outputTo, set, output, XDP, type TestRule }
   from './dataplane.fixture.js';
-import { concat, eth, fromHex, hex, ip4, mac, udp, type Bytes } from './packet.js';
+import { concat, eth, fromHex, geneve, hex, ip4, mac, udp, type Bytes } from './packet.js';
 
 const A = '02:00:00:00:00:0a', B = '02:00:00:00:00:0b', BRIDGE = '02:00:00:00:00:cc';
 const NIC = 100, VLAN = 42, TAG = 0x1000 | VLAN;
@@ -137,6 +137,18 @@ test('back out of the same network only with the loopback flag', () => {
 });
 
 if (hook === 'xdp') {
+  test('out of a tunnel and on to a network of the same device, again and again', () => {
+    const plane = network([{ ops: [] }]);
+    asProvider(plane, 0, abi.IFACE_PROVIDER | abi.IFACE_UPLINK);
+    plane.port(1, 3, { kind: abi.PORT_LOCALNET, ifindex: INGRESS, zone: 9, mtu: 1500 });
+    const [us, them] = [{ mac: A, ip: '192.0.2.1' }, { mac: B, ip: '192.0.2.2' }];
+    plane.tunnel(1, { local: us.ip, remote: them.ip, ethSrc: us.mac, ethDst: them.mac });
+    const outer = eth({ src: them.mac, dst: us.mac }, ip4({ src: them.ip, dst: us.ip },
+      geneve({ vni: 1, inport: 9, outport: 3, sport: 5000 }, frame)));
+    assert.equal(run(plane, outer),
+      { action: XDP.redirect, out: hex(frame), totals: { forwarded: 1 } });
+  });
+
   test('a tag is taken off, whatever its priority', () => {
     for (const tci of [VLAN, 0xe000 | VLAN, 0x1000 | VLAN]) {
       const plane = network([outputTo(2)]);

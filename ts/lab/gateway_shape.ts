@@ -20,6 +20,8 @@ export interface GatewayShape {
   readonly direct?: Readonly<Record<string, string>>;
   /** VMs and the host outside (device `x-out`) without IP stacks: frames are sent and seen. */
   readonly raw?: boolean;
+  /** The provider network is the underlay. */
+  readonly shared?: boolean;
   /** gateway_mtu of r-pub: larger packets are answered. */
   readonly mtu?: number;
 }
@@ -85,7 +87,8 @@ const vmAddresses = (i: number): string =>
 export async function gatewayLab(shape: GatewayShape): Promise<Built> {
   const lab = await Lab.start({ chassis: [...shape.computes, ...shape.gateways] });
   try {
-    const provider = lab.addProvider(network, [...shape.gateways, ...shape.bridged ?? []]);
+    const provider = lab.addProvider(network, [...shape.gateways, ...shape.bridged ?? []],
+      shape.shared);
     const raw = shape.raw ?? false;
     const routes = [...[1, 2].map((n) => [`10.0.${n}.0/24`, '172.24.4.1'] as const),
       ...[1, 2].map((n) => [`fd00:${n}::/64`, 'fd00:24::1'] as const)];

@@ -85,10 +85,11 @@ export class Lab {
     return vm;
   }
 
-  /** A physical network (at most 5 letters) that these chassis have a provider bridge on. */
-  addProvider(network: string, chassis: readonly string[]): Provider {
+  /** A physical network (at most 5 letters) that these chassis have a provider bridge on;
+   * `shared`: it is the underlay, and the uplink is its NIC, too. */
+  addProvider(network: string, chassis: readonly string[], shared = false): Provider {
     const provider = new Provider(network, this.fabricNetns, (name) => this.netns(name),
-      this.rawNetns);
+      this.rawNetns, shared);
     provider.start();
     for (const name of chassis) provider.join(this.chassis.get(name)!);
     this.providers.set(network, provider);

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { packageRoot } from '../base/package_root.js';
 import { BpfObject, ifNameToIndex, inNetns, TcFilter } from '../libbpf/mod.js';
-import { quietNetns, type Chassis } from './chassis.js';
+import { physicalBridge, quietNetns, uplink, type Chassis } from './chassis.js';
 import { run } from './exec.js';
 import { Host } from './host.js';
 
@@ -29,18 +29,21 @@ export class Provider {
   private readonly bridge: string;
 
   /** `fabricNetns`: the namespace that the bridge is in. */
+  /** `shared`: the network is the underlay itself, and its NIC the chassis' uplink. */
   constructor(readonly network: string, private readonly fabricNetns: string,
-    private readonly netnsOf: (name: string) => string, private readonly rawNetns: string) {
-    this.bridge = `n-${network}`;
+    private readonly netnsOf: (name: string) => string, private readonly rawNetns: string,
+    private readonly shared = false) {
+    this.bridge = shared ? 'fabric' : `n-${network}`;
   }
 
   /** Names of the provider bridge and its NIC on every chassis. */
-  get ovsBridge(): string { return `br-${this.network}`; }
-  get nic(): string { return `nic-${this.network}`; }
+  get ovsBridge(): string { return this.shared ? physicalBridge : `br-${this.network}`; }
+  get nic(): string { return this.shared ? uplink : `nic-${this.network}`; }
   /** The fabric's end of a chassis' NIC, where frames can be sent and seen. */
   fabricPortOf(chassis: string): string { return `${this.network}-${chassis}`; }
 
   start(): void {
+    if (this.shared) return;
     run(['ip', '-n', this.fabricNetns, 'link', 'add', this.bridge, 'mtu', `${providerMtu}`,
       'type', 'bridge', 'mcast_snooping', '0', 'forward_delay', '0']);
     run(['ip', '-n', this.fabricNetns, 'link', 'set', this.bridge, 'up']);
@@ -48,8 +51,11 @@ export class Provider {
 
   /** Gives the chassis a NIC on this network and a provider bridge. */
   join(chassis: Chassis): void {
-    this.connect(this.fabricPortOf(chassis.name), this.nic, chassis.netns);
-    chassis.addProviderBridge(this.network, this.ovsBridge, this.nic);
+    if (this.shared) chassis.mapNetwork(this.network, this.ovsBridge, this.nic);
+    else {
+      this.connect(this.fabricPortOf(chassis.name), this.nic, chassis.netns);
+      chassis.addProviderBridge(this.network, this.ovsBridge, this.nic);
+    }
     this.chassis.push(chassis.name);
   }
 
