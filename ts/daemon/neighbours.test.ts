@@ -3,8 +3,8 @@ import * as assert from 'uvu/assert';
 import type { XdpFeature } from '../libbpf/net.js';
 import type { LocalBridge, LocalChassis } from '../vswitch/local.js';
 import { datapathTypeOf, planDevice, wireOf, type NetDevice } from './devices.js';
-import { nextHop, parseNeighbours, parseRoutes, resolve, throughGeneve, type RunIp }
-  from './neighbours.js';
+import { nextHop, parseNeighbours, parseRoutes, parseWatched, resolve, throughGeneve,
+  type RunIp } from './neighbours.js';
 import { parseAddress } from '../sync/addresses.js';
 
 const all = new Set<XdpFeature>(['basic', 'redirect', 'ndoXmit']);
@@ -91,9 +91,16 @@ test('through the geneve device: a route is enough, and none is none', async () 
   assert.equal([...wires.keys()], [9]);
 });
 
+test('a neighbour is the kernel\'s to watch once it manages it; written down, nobody\'s', () => {
+  const one = { dst: '10.0.0.1', dev: 'eth0', state: ['REACHABLE'] };
+  assert.equal([...parseWatched(JSON.stringify([one, { ...one, dst: '10.0.0.2', managed: null },
+    { ...one, dst: '10.0.0.3', state: ['PERMANENT'] }, { ...one, dst: '10.0.0.4', state: 'x' }]))],
+  ['eth0/10.0.0.2', 'eth0/10.0.0.3']);
+});
+
 test('past the geneve device where the next hop is known; else the kernel is asked for it', () =>
   throughGeneveTo('[{"dst":"192.0.2.2","dev":"br-phys","lladdr":"02:00:00:00:00:99",'
-    + '"state":["STALE"]}]').then(async ({ hop, asked }) => {
+    + '"managed":null,"state":["STALE"]}]').then(async ({ hop, asked }) => {
     assert.equal([hop.ifindex, hop.direct], [9, 2]);
     assert.equal([...hop.ethDst], [2, 0, 0, 0, 0, 0x99]);
     assert.equal([...hop.ethSrc], [2, 0, 0, 0, 0, 2]);

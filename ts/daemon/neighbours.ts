@@ -36,6 +36,16 @@ export function parseNeighbours(text: string): Map<string, string> {
   }));
 }
 
+const settled = new Set(['PERMANENT', 'NOARP']);
+
+/** Those that somebody keeps true: the kernel, since it was asked to manage them, or whoever wrote
+ * them down. `device/ip`. What is sent past the stack tells it nothing of a neighbour. */
+export function parseWatched(text: string): Set<string> {
+  return new Set(parseList(text).flatMap(({ dst, dev, state, managed }) =>
+    managed !== undefined || Array.isArray(state) && state.some((word) => settled.has(String(word)))
+      ? [`${String(dev)}/${String(dst)}`] : []));
+}
+
 function parseList(text: string): Record<string, unknown>[] {
   if (text.trim() === '') return [];
   try {
@@ -83,16 +93,17 @@ export interface Resolved {
   readonly wires: ReadonlyMap<number, NetDevice>;
 }
 
-/** Looks up the way to every address, and has the kernel resolve what it does not know.
- * Two processes at most, however many chassis there are. */
+/** Looks up the way to every address, and has the kernel resolve what it does not know and watch
+ * over what it does. Three processes at most, however many chassis there are. */
 export async function resolve(remotes: readonly string[],
   devices: ReadonlyMap<string, NetDevice>, wireOf: WireOf, ip: RunIp = runIp): Promise<Resolved> {
   const nextHops = new Map<string, NextHop>();
   const wires = new Map<number, NetDevice>();
   if (remotes.length === 0) return { nextHops, wires };
   const routes = parseRoutes(await ip(remotes.map((remote) => `route get ${remote}`)));
-  const neighbours = parseNeighbours(await ip(['neigh show']));
-  const unknown: Route[] = [];
+  const shown = await ip(['neigh show']);
+  const neighbours = parseNeighbours(shown), watched = parseWatched(shown);
+  const unwatched: Route[] = [];
   for (const remote of remotes) {
     const route = routes.get(canonical(remote));
     if (!route) continue;
@@ -100,9 +111,9 @@ export async function resolve(remotes: readonly string[],
     if (wire) wires.set(wire.ifindex, wire);
     const hop = nextHop(route, neighbours, devices.get(route.device), wireOf);
     if (hop) nextHops.set(remote, hop);
-    if (!neighbours.has(`${route.device}/${route.via}`)) unknown.push(route);
+    if (!watched.has(`${route.device}/${route.via}`)) unwatched.push(route);
   }
-  await ask(unknown, ip);
+  await ask(unwatched, ip);
   return { nextHops, wires };
 }
 
@@ -118,18 +129,19 @@ export async function throughGeneve(remotes: readonly string[],
   const wire = devices.get(geneveDevice);
   if (!wire?.up || remotes.length === 0) return { nextHops: new Map(), wires: new Map() };
   const routes = parseRoutes(await ip(remotes.map((remote) => `route get ${remote}`)));
-  const neighbours = parseNeighbours(await ip(['neigh show']));
-  const nextHops = new Map<string, NextHop>(), unknown: Route[] = [];
+  const shown = await ip(['neigh show']);
+  const neighbours = parseNeighbours(shown), watched = parseWatched(shown);
+  const nextHops = new Map<string, NextHop>(), unwatched: Route[] = [];
   for (const remote of remotes) {
     const route = routes.get(canonical(remote));
     const out = devices.get(route?.device ?? '');
     if (!route || !out?.up) continue;
     const straight = nextHop(route, neighbours, out, () => out);
-    if (!straight) unknown.push(route);
+    if (!watched.has(`${route.device}/${route.via}`)) unwatched.push(route);
     nextHops.set(remote, { ifindex: wire.ifindex, mtu: out.mtu, ethDst: straight?.ethDst ?? noMac,
       ethSrc: straight?.ethSrc ?? noMac, ...straight && { direct: out.ifindex } });
   }
-  await ask(unknown, ip);
+  await ask(unwatched, ip);
   return { nextHops, wires: new Map([[wire.ifindex, wire]]) };
 }
 
