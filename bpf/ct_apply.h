@@ -48,10 +48,12 @@ static __always_inline void both_changed(const struct ct_pending *p)
 		connection_changed(&p->twin);
 }
 
-static __always_inline void count_bytes(struct conn *c, const struct scratch *s, int reply)
+/* sign: -1 takes the packet out again. */
+static __always_inline void count_bytes(struct conn *c, const struct scratch *s, int reply,
+					__s64 sign)
 {
-	__sync_fetch_and_add(&c->packets[reply], 1);
-	__sync_fetch_and_add(&c->bytes[reply], s->frame_len - s->pull);
+	__sync_fetch_and_add(&c->packets[reply], sign);
+	__sync_fetch_and_add(&c->bytes[reply], sign * (s->frame_len - s->pull));
 }
 
 static __noinline int loose(const struct conn *alias, const struct conn_key *key, __u64 now)
@@ -217,7 +219,8 @@ static __always_inline int update(struct scratch *s, struct ct_pending *p)
 		s->unstorable = 1;
 	}
 	p->seen = p->life;
-	count_bytes(c, s, !!(p->flags & PEND_REPLY));
+	count_bytes(c, s, !!(p->flags & PEND_REPLY), 1);
+	p->flags |= PEND_COUNTED;
 	return 0;
 }
 
@@ -256,6 +259,23 @@ static long update_one(__u32 i, void *arg)
 	return (p->flags & (PEND_CREATE | PEND_LIVE)) == PEND_LIVE ? update(s, p) : 0;
 }
 
+static long uncount_one(__u32 i, void *arg)
+{
+	struct scratch *s = *(struct scratch **)arg;
+	struct ct_pending *p;
+	struct conn *c;
+
+	if (i >= CT_PENDING || i >= s->npending)
+		return 1;
+	p = &s->pending[i];
+	if (!(p->flags & (PEND_COUNTED | PEND_APPLIED)))
+		return 0;
+	c = bpf_map_lookup_elem(&conns, &p->key);
+	if (c)
+		count_bytes(c, s, p->flags & PEND_COUNTED && p->flags & PEND_REPLY, -1);
+	return 0;
+}
+
 static long undo_one(__u32 i, void *arg)
 {
 	struct scratch *s = *(struct scratch **)arg;
@@ -292,8 +312,10 @@ GLOBAL int ct_apply(struct scratch *s)
 		return ct_undo(s);
 	if (!s->retry)
 		bpf_loop(CT_PENDING, update_one, &s, 0);
-	if (s->retry)
-		ct_count(CT_STAT_RACES);
+	if (!s->retry)
+		return 0;
+	ct_count(CT_STAT_RACES);
+	bpf_loop(CT_PENDING, uncount_one, &s, 0);	/* the next walk counts */
 	return 0;
 }
 

@@ -50,7 +50,8 @@ struct ct_tuple {
 #define PEND_ENDED 0x8u		/* the one that was there ends: reopened TCP */
 #define PEND_MARKED 0x10u	/* ct_mark or ct_label were written */
 #define PEND_REPLY 0x20u	/* this packet is one of the reply direction */
-#define PEND_APPLIED 0x40u
+#define PEND_APPLIED 0x40u	/* created by this packet, which is counted in it */
+#define PEND_COUNTED 0x80u	/* this packet is counted in the entry */
 struct ct_pending {
 	struct conn_key key;
 	struct conn_key twin;	/* with CONN_TWIN in life */

@@ -29,9 +29,9 @@ for (const [name, of] of [['UDP', (port: number) => udpOf('a', port)],
     assert.is(lab.stat(abi.CT_STAT_CREATED), 2 * ROUNDS);
     assert.equal(lab.foreign(), []);
     const counted = lab.conns().reduce((sum, { conn }) => sum + Number(conn.packets[0]), 0);
-    // A walk that is repeated may count its packet once more.
+    // A packet that lost four times in a row goes its way uncounted.
     const sent = 2 * ROUNDS * RUNS * 2;
-    assert.ok(counted >= sent && counted <= sent + lab.stat(abi.CT_STAT_RACES), `${counted}`);
+    assert.ok(counted <= sent && counted >= sent - lab.stat(abi.CT_STAT_RACES) / 2, `${counted}`);
     lab.close();
   });
 }
