@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import {
   errorAbout, F, packet, ping6Of, pingOf, TrackingSwitch, tcpOf, udpOf, type Side,
 } from './conntrack.fixture.js';
-import { udp, type Bytes } from './packet.js';
+import { PROTO, raw4, udp, type Bytes } from './packet.js';
 
 const test = suite('conntrack: states');
 type Steps = readonly (readonly [from: Side, frame: Bytes, seen: string])[];
@@ -83,5 +83,13 @@ sequence('ICMPv6 errors', [
   ['a', ping6Of('a', 128), 'new/new'],
   ['b', errorAbout(ping6Of('a', 128), 'b', 1), 'rel rpl/rel rpl'],
   ['b', errorAbout(ping6Of('a', 128), 'b', 1, 47), 'drop']], ['11 0.0', '12 0.0']);
+
+/** An SCTP common header: ports, verification tag, checksum that nobody here looks at. */
+const sctpOf = (from: Side, src: number, dst: number): Bytes => packet(from, raw4(PROTO.sctp,
+  Uint8Array.of(src >> 8, src & 255, dst >> 8, dst & 255, ...Array<number>(8).fill(7))));
+sequence('SCTP: addresses make a connection, whatever the ports (OVS 3.1, lib/conntrack.c)', [
+  ['a', sctpOf('a', 1000, 2000), 'new/new'], ['a', sctpOf('a', 1001, 2001), 'new/new'],
+  ['b', sctpOf('b', 3000, 4000), 'est rpl/est rpl'], ['a', sctpOf('a', 1, 2), 'est/est']],
+['11 2.0', '12 2.0']);
 
 test.run();

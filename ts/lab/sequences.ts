@@ -256,6 +256,8 @@ export const scripts: readonly (readonly [number, string, Script])[] = [
       reply, other: false, size: 1000 + n * 800, cut: true })))],
   [1, 'another protocol', () => (['client', 'server', 'client'] as const)
     .map((side): Packet => ({ what: 'other', side, proto: 47 }))],
+  [1, 'SCTP', () => (['client', 'server', 'client', 'server'] as const)
+    .map((side): Packet => ({ what: 'other', side, proto: PROTO.sctp }))],
 ];
 
 /** Any of the scripts whose name is such a one, with its name. */
