@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import { log } from '../base/log.js';
 import { version } from '../base/version.js';
 import { tableCapacity } from '../conntrack/settings.js';
@@ -30,7 +31,12 @@ function checkAlone(runDir: string): void {
     'give this one its own --run-dir and --pin-dir');
 }
 
+/** V8 lets a heap that has just been filled grow to some twice of what lives in it. Rows and
+ * stages live long: a smaller step costs some collections at the start and keeps a third less. */
+const growth = '--heap-growing-percent=40';
+
 async function run(invocation: Invocation): Promise<number> {
+  setFlagsFromString(growth);
   const ovsDb = text(invocation, 'ovs-db') ?? 'unix:/run/openvswitch/db.sock';
   const runDir = runDirOf(invocation);
   const pinDir = text(invocation, 'pin-dir') ?? defaultPinDir;

@@ -281,6 +281,16 @@ test('a change of conditions cut off by a disconnect is followed by a full load'
   the.client.close();
 });
 
+test('a server that makes up a large answer is waited for', async () => {
+  const the = lab({ probeIntervalMs: 20 });
+  the.server.silencedBy = 'monitor_cond_since';
+  await until('asked', () => the.server.silent);
+  await new Promise((resolve) => { setTimeout(resolve, 200); });
+  assert.equal(the.client.status.reconnects, {});
+  assert.ok(the.client.status.connected);
+  the.client.close();
+});
+
 test('a silent server is probed and left; several remotes are all tried', async () => {
   const tried: string[] = [];
   const server = new FakeServer({ database: 'DB', schema });

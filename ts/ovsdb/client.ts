@@ -53,6 +53,9 @@ const BUDGET_MS = 6;
 /** Unparsed bytes above which the peer has to wait. */
 const HIGH_WATER = 4 * 1024 * 1024;
 const SKIPPED_LINES = 20;
+/** How long a server may make up a large answer before it has to say that it is alive. Giving up
+ * earlier would have it begin anew, for ever. */
+const PATIENCE_MS = 60_000;
 
 export class OvsdbClient {
   readonly #options: ClientOptions;
@@ -133,7 +136,9 @@ export class OvsdbClient {
   #run(): void {
     if (this.#closed) return;
     // Bytes that wait for us are a sign of life, too.
-    if (this.#link?.busy === true) this.#session.activity(now());
+    const asked = this.#link?.askedAt;
+    const patient = asked !== undefined && now() - asked < PATIENCE_MS;
+    if (this.#link?.busy === true || patient) this.#session.activity(now());
     for (;;) {
       const intent = this.#session.run(now());
       if (intent.kind === 'wait') {

@@ -42,6 +42,8 @@ export class FakeServer {
   refuse = false;
   /** While true, requests are swallowed. */
   silent = false;
+  /** A request of this method silences it. */
+  silencedBy: string | undefined;
   /** Raw bytes instead of the answer to a monitor request, given its id. */
   cannedDump: ((id: Json) => readonly Uint8Array[]) | undefined;
   #txn = 0;
@@ -161,6 +163,7 @@ export class FakeServer {
 
   #handle(client: Client, message: Message): void {
     this.received.push(message);
+    this.silent ||= message.method !== undefined && message.method === this.silencedBy;
     if (this.silent || message.method === undefined) return;
     const { id, method, params = [] } = message;
     const answer = this.#options.unknown?.includes(method) === true ? undefined

@@ -62,6 +62,7 @@ export class Link {
   #following = false;
   #columns: Readonly<Record<string, readonly string[]>> = {};
   #changing = false;
+  #askedAt: number | undefined;
   #refused = '';
 
   constructor(memory: Memory, events: LinkEvents) {
@@ -91,6 +92,9 @@ export class Link {
     const work = this.#tasks.length > 0 || this.#steps !== undefined;
     return !this.#failed && (this.#inbox.length > 0 || (work && !this.#memory.held));
   }
+  /** The server has been making up rows that were asked for since then (by `now()`): it is one
+   * thread, and answers nothing meanwhile. */
+  get askedAt(): number | undefined { return this.#askedAt; }
   get inboxBytes(): number { return this.#inboxBytes; }
   get following(): boolean { return this.#following; }
   get conditionsApplied(): boolean {
@@ -198,7 +202,9 @@ export class Link {
     const method = METHODS[version - 1]!;
     const params: Json[] = [memory.database, DATA, requests];
     if (version === 3) params.push(since);
+    this.#askedAt = this.#events.now();
     this.#rpc.call(method, params, (reply) => {
+      this.#askedAt = undefined;
       if (reply.error === undefined) {
         this.#monitored(reply, version === 1 ? {} : where);
       } else if (version === 1) {
@@ -257,8 +263,10 @@ export class Link {
     this.#memory.loaded = undefined;
     const requests = Object.fromEntries(
       Object.entries(pending).map(([table, where]) => [table, [{ where }]]));
+    this.#askedAt = this.#events.now();
     this.#rpc.call('monitor_cond_change', [DATA, DATA, requests], ({ error }) => {
       this.#changing = false;
+      this.#askedAt = undefined;
       this.#memory.loaded = error === undefined ? { ...before, ...pending } : before;
       if (error !== undefined) {
         this.#refused = text;
