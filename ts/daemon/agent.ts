@@ -5,6 +5,7 @@
 import { log } from '../base/log.js';
 import { inSlices } from '../base/slices.js';
 import { version } from '../base/version.js';
+import { localTables } from '../compile/changes.js';
 import { Compiler } from '../compile/compiler.js';
 import { INTERNAL } from '../compile/flow.js';
 import { dependingOn } from '../compile/missing.js';
@@ -12,7 +13,9 @@ import type { Desired } from '../compile/model.js';
 import { Sync, type Applied } from '../sync/apply.js';
 import { readControl } from '../sync/adopt.js';
 import type { Placement } from '../sync/image.js';
-import type { Uuid } from '../southbound/rows.js';
+import { localDatapaths } from '../southbound/local_datapaths.js';
+import type { RowChange, Uuid } from '../southbound/rows.js';
+import type { View } from '../southbound/view.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { checkKernel, LeftDevices } from './abilities.js';
 import { Attacher, detachAll } from './attach.js';
@@ -93,6 +96,8 @@ export class Agent {
   #nbCfg = 0;
   #frozen = false;
   #counted: { of: Desired | undefined; flows: ReturnType<Agent['lflows']> } | undefined;
+  #local: { readonly of: View | undefined; readonly at: Uuid | undefined;
+    readonly datapaths: ReadonlySet<Uuid> } = { of: undefined, at: undefined, datapaths: new Set() };
   #failure = '';
   #cacheProblem: string | undefined;
   failures = 0;
@@ -205,12 +210,13 @@ export class Agent {
     this.conntrack.configure(here.settings);
     this.#limitCache(here.settings);
     const release = this.#feed.hold();
-    let compiled: boolean | undefined;
+    let compiled: boolean | 'waiting' | undefined;
     try {
       compiled = await this.#compile(this.#zones.usable(here));
     } finally {
       release();
     }
+    if (compiled === 'waiting') return;
     if (compiled === undefined) return this.#fail(this.#lost);
     const done = performance.now();
     const placed = await this.#placer.place(this.#desired!, here);
@@ -249,16 +255,20 @@ export class Agent {
     return frozen;
   }
 
-  /** Whether anything was compiled; undefined when too much is missing for that. Meanwhile the
-   * rows stay as they are. */
-  async #compile(here: LocalChassis): Promise<boolean | undefined> {
+  /** Whether anything was compiled; undefined when too much is missing for that, 'waiting' before
+   * the first rows of the local datapaths are here. Meanwhile the rows stay as they are. */
+  async #compile(here: LocalChassis): Promise<boolean | 'waiting' | undefined> {
     const changes = await inSlices(this.#feed.takeChanges());
     const view = this.#feed.view!;
-    const excluded = this.#excluded();
-    if (!excluded) {
+    const coming = this.#feed.narrow(this.#localOf(view, here, changes));
+    // An earlier agent's tables go on deciding.
+    if (coming.length > 0 && !this.#desired) return 'waiting';
+    const unreadable = this.#excluded();
+    if (!unreadable) {
       this.#feed.forgetChanges();
       return undefined;
     }
+    const excluded = new Set([...unreadable, ...coming]);
     const lost = [...excluded].join();
     const inputs = [view, here, lost];
     const same = inputs.every((input, i) => input === this.#compiledFor[i]);
@@ -270,6 +280,19 @@ export class Agent {
     this.#tellMistakes();
     for (const row of view.southbound.SB_Global.values()) this.#nbCfg = row.nb_cfg;
     return true;
+  }
+
+  /** The datapaths of this chassis, by all that is known of them. */
+  #localOf(view: View, { system_id: name }: LocalChassis,
+    changes: readonly RowChange[] | undefined): ReadonlySet<Uuid> {
+    const chassis = view.chassisByName(name);
+    const { of, at } = this.#local;
+    if (of !== view || at !== chassis?._uuid || !changes
+      || changes.some(({ table }) => localTables.has(table))) {
+      this.#local = { of: view, at: chassis?._uuid,
+        datapaths: chassis ? localDatapaths(view, chassis) : new Set() };
+    }
+    return this.#local.datapaths;
   }
 
   /** Datapaths that rows are missing of; undefined when every datapath may be one. */

@@ -9,7 +9,8 @@ import type { OvsdbClient, Status } from '../ovsdb/client.js';
 import type { SkippedRow } from '../ovsdb/replica.js';
 import { openSouthbound } from '../southbound/southbound.js';
 import { View } from '../southbound/view.js';
-import type { RowChange } from '../southbound/rows.js';
+import { firstConditions, Narrowing } from '../southbound/narrowing.js';
+import type { RowChange, Uuid } from '../southbound/rows.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { openVswitch } from '../vswitch/vswitch.js';
 
@@ -33,6 +34,7 @@ export function firstSettings(ovsDb: string, systemId: string | undefined, timeo
 
 interface OpenSouthbound {
   readonly settings: string;
+  readonly narrowing: Narrowing;
   readonly client: OvsdbClient;
   view: View;
   /** What the view has to follow. */
@@ -131,6 +133,20 @@ export class Feed {
     return [...this.#southbound?.client.replica.skipped.values() ?? []];
   }
 
+  /**
+   * Asks for the rows of the `local` datapaths, after takeChanges() and while they are held.
+   * Returns those whose rows are not all here yet: changes come when they are.
+   */
+  narrow(local: ReadonlySet<Uuid>): readonly Uuid[] {
+    const found = this.#southbound;
+    if (!found) return [];
+    const { narrowing, client, view } = found;
+    const asked = narrowing.follow(local, view.southbound.Datapath_Binding.size,
+      this.here?.monitor_all ?? false, client.status.complete);
+    if (asked) client.setConditions(asked);
+    return narrowing.missing(local);
+  }
+
   resetClusterState(): void { this.#southbound?.client.resetClusterState(); }
 
   close(): void {
@@ -153,7 +169,7 @@ export class Feed {
     for (const [cause, n] of Object.entries(this.reconnects())) this.#reconnects.set(cause, n);
     this.#southbound?.client.close();
     const { client, southbound } = openSouthbound({
-      remotes, ...here.ssl ? { tls: here.ssl } : {},
+      remotes, conditions: firstConditions(here.monitor_all), ...here.ssl ? { tls: here.ssl } : {},
       ...here.remote_probe_interval_ms === undefined ? {}
         : { probeIntervalMs: here.remote_probe_interval_ms },
       onStatus: () => { this.#changed(); },
@@ -165,7 +181,8 @@ export class Feed {
     });
     const view = new View(southbound);
     const opened: OpenSouthbound =
-      { settings, client, view, changes: [], anew: true, failed: false };
+      { settings, client, view, changes: [], anew: true, failed: false,
+        narrowing: new Narrowing(here.monitor_all) };
     this.#southbound = opened;
     log('southbound', 'INFO', `following ${here.ovn_remote}`);
   }

@@ -28,6 +28,8 @@ export interface Status {
   readonly reconnects: Readonly<Partial<Record<Cause, number>>>;
   readonly lastTransaction: string;
   readonly conditionsApplied: boolean;
+  /** The rows are those of the conditions wanted, or more than those. */
+  readonly complete: boolean;
   /** Rows of the server that could not be read: decisions that may need them must abstain. */
   readonly skippedRows: number;
 }
@@ -101,6 +103,7 @@ export class OvsdbClient {
       reconnects: { ...this.#reconnects },
       lastTransaction: this.#memory.lastTransaction,
       conditionsApplied: this.#link?.conditionsApplied ?? false,
+      complete: this.#inSync && (this.#link?.complete ?? false),
       skippedRows: this.#memory.replica.skipped.size,
     };
   }

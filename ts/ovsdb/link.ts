@@ -97,6 +97,11 @@ export class Link {
   get askedAt(): number | undefined { return this.#askedAt; }
   get inboxBytes(): number { return this.#inboxBytes; }
   get following(): boolean { return this.#following; }
+  /** The rows are at least those of the conditions wanted. */
+  get complete(): boolean {
+    return this.conditionsApplied || (this.#following && this.#version === 1
+      && this.#memory.loaded !== undefined);
+  }
   get conditionsApplied(): boolean {
     return this.#following && !this.#changing && this.#version > 1 && this.#refused === ''
       && Object.keys(this.#pendingConditions()).length === 0;
