@@ -96,8 +96,8 @@ export class Agent {
   #nbCfg = 0;
   #frozen = false;
   #counted: { of: Desired | undefined; flows: ReturnType<Agent['lflows']> } | undefined;
-  #local: { readonly of: View | undefined; readonly at: Uuid | undefined;
-    readonly datapaths: ReadonlySet<Uuid> } = { of: undefined, at: undefined, datapaths: new Set() };
+  #local: { readonly of?: View; readonly at?: Uuid | undefined;
+    readonly datapaths: ReadonlySet<Uuid> } = { datapaths: new Set() };
   #failure = '';
   #cacheProblem: string | undefined;
   failures = 0;
