@@ -27,7 +27,11 @@ export interface Path {
 /** `live`: from the kernel's own test runs, as fast as it goes. A number: frames per second
  * from a process with a socket, evenly; Infinity: as fast as that goes. */
 export type Offer = 'live' | number;
-export interface Load { readonly seconds: number; readonly flows: number; readonly offer: Offer }
+export interface Load {
+  readonly seconds: number; readonly flows: number; readonly offer: Offer;
+  /** Live: frames sent before, so that each flow has been seen. */
+  readonly warmFrames?: number;
+}
 export interface Rates { readonly sent: number; readonly received: number }
 
 /** Frames of the first call of the kernel; each call sets up a page pool of its own, so that
@@ -74,6 +78,7 @@ export async function measure(programs: LabObject, path: Path, load: Load): Prom
   programs.set('flows', load.flows);
   programs.set('out_ifindex', inNetns(netnsPath(path.source.netns), () =>
     indexOf(path.source.device)));
+  if (load.warmFrames !== undefined) sendLive(programs, path, load.warmFrames);
   const frames = framesFor(programs, path, load.seconds);
   const before = programs.received;
   const took = sendLive(programs, path, frames);

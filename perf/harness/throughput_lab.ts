@@ -73,10 +73,20 @@ export interface ThroughputLab {
   close(): Promise<void>;
 }
 
+export interface LabOptions {
+  readonly agentStays?: boolean;
+  /** As an operator sets ovn-xdp-cache-sets. */
+  readonly cacheSets?: number;
+}
+
 /** The lab with the agent's programs on c1; the agent itself is gone, unless it stays. */
 export async function startThroughputLab(programs: LabObject,
-  { agentStays = false } = {}): Promise<ThroughputLab> {
+  { agentStays = false, cacheSets }: LabOptions = {}): Promise<ThroughputLab> {
   const lab = await Lab.start({ chassis: ['c1', 'c2'] });
+  if (cacheSets !== undefined) {
+    lab.chassis.get('c1')?.vsctl('set', 'Open_vSwitch', '.',
+      `external_ids:ovn-xdp-cache-sets=${cacheSets}`);
+  }
   const links: BpfLink[] = [];
   try {
     applyTopology(lab, topology);
