@@ -70,10 +70,11 @@ test('texts of absurd length end in time, compiled or as a barrier', () => {
     repeated('tcp.src != 0x1234 && tcp.dst != 0x4321 && ') + 'ip4',
     `ip4.src == {${repeated('10.0.0.1, ')}10.0.0.2}`, `"${repeated('a')}"`, repeated('1..')];
   for (const match of texts) {
-    const began = performance.now();
+    const began = process.cpuUsage();
     compileFlow({ ...flow('next;'), match }, scope, '23.03');
     compileFlow({ ...flow(match) }, scope, '23.03');
-    assert.ok(performance.now() - began < 4000, `${match.slice(0, 40)} takes too long`);
+    // Of this process alone: the machine may have other things to do.
+    assert.ok(process.cpuUsage(began).user < 4e6, `${match.slice(0, 40)} takes too long`);
   }
   assert.equal(punts({ ...flow('next;'), match: repeated('(') }), [[9, 0, true]]);
 });
