@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { LocalLink } from '../vswitch/local.js';
-import { judgeBridge, type Probed } from './provider_bridge.js';
+import { judgeBridge, remembering, type Probed } from './provider_bridge.js';
 
 /** As ovs-vswitchd 3.1 says of a bridge that nobody has touched. */
 const normal = 'duration=3s, n_packets=16, n_bytes=1404, priority=0,actions=NORMAL';
@@ -44,6 +44,17 @@ test('whatever else there is leaves the bridge to OVS, by name', () => {
       "eth1: 02:00:00:00:00:77 lives behind the bridge's own port"],
   ];
   for (const [links, probed, expected] of cases) assert.is(judge(links, probed), expected);
+});
+
+test('while ovs-vswitchd does not answer, its last answer holds', async () => {
+  const silence: Probed = { problem: 'no answer' };
+  const answers: Probed[] = [silence, plain, silence, { flows: [], fdb: [] }, silence];
+  const probe = remembering(() => Promise.resolve(answers.shift()!));
+  const found: Probed[] = [];
+  for (let i = 0; i < 5; i += 1) found.push(await probe('br-ex'));
+  assert.equal(found, [silence, plain, plain, { flows: [], fdb: [] }, { flows: [], fdb: [] }]);
+  const other = remembering(() => Promise.resolve(silence));
+  assert.equal(await other('br-other'), silence);
 });
 
 test.run();

@@ -30,8 +30,20 @@ async function lines(path: string, method: string, bridge: string, limit: number
   return all;
 }
 
+/** While nobody answers the last answer holds: a bridge's flows change by ovs-vswitchd only, and
+ * when that starts again there must be no gap. */
+export function remembering(probe: BridgeProbe): BridgeProbe {
+  const answers = new Map<string, Probed>();
+  return async (bridge) => {
+    const found = await probe(bridge);
+    if ('problem' in found) return answers.get(bridge) ?? found;
+    answers.set(bridge, found);
+    return found;
+  };
+}
+
 /** Asks the ovs-vswitchd beside the database. */
-export const probeBy = (ovsDb: string): BridgeProbe => async (bridge) => {
+export const probeBy = (ovsDb: string): BridgeProbe => remembering(async (bridge) => {
   try {
     const path = findVswitchd(ovsDb);
     return { flows: await lines(path, 'bridge/dump-flows', bridge, enough),
@@ -39,7 +51,7 @@ export const probeBy = (ovsDb: string): BridgeProbe => async (bridge) => {
   } catch (error) {
     return { problem: error instanceof Error ? error.message : String(error) };
   }
-};
+});
 
 function isNormal(flow: string): boolean {
   const [match = '', actions] = flow.split(/,?\s*actions=/);
