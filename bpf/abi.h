@@ -114,6 +114,54 @@ struct stage {
 	struct stage_tuple tuples[STAGE_TUPLES];
 };
 
+/* ---- Views ------------------------------------------------------------------
+ *
+ * What is left of a stage for packets of one class, of which some words are known: rules that
+ * none of them can match are gone, known words are not compared. Where few rules of a tuple
+ * are left they are compared one by one; other tuples are looked up in the stage's own rules.
+ * A packet without a class, or a datapath without a row, goes by the stages themselves.
+ */
+enum packet_class {
+	CLASS_ANY = 0,		/* nothing is known */
+	CLASS_TCP4, CLASS_UDP4, CLASS_ICMP4,	/* IPv4 of this protocol, no VLAN, no fragment */
+	CLASS_TCP6, CLASS_UDP6, CLASS_ICMP6,
+	CLASS_ARP,		/* no VLAN */
+	PACKET_CLASSES,
+};
+
+/* One comparison of up to three words, or the lookup of a tuple. By falling `order`, which no
+ * two rules that a packet can match share. */
+#define NODE_WORDS 3
+#define NODE_AND 0x1u		/* of node.kind: the next node belongs to the same rule */
+#define NODE_HASH 0x2u		/* a tuple; value[0]: the stage in its rules' keys */
+#define NODE_LOOKS_SHIFT 4	/* CACHE_LOOKS_*, as tuple.looks */
+struct node {
+	__u8 word[NODE_WORDS];
+	__u8 kind;
+	__u32 mask[NODE_WORDS];
+	__u32 value[NODE_WORDS];
+	__u32 order;		/* priority << 16 | rank of the tuple, the first being highest;
+				 * of a tuple that of its best rule */
+	__u16 index;		/* in single_rules; with NODE_HASH in tuples */
+	__u16 pad;
+};
+
+/* A view with more nodes goes on at slot `more`. Slot 0 is never used. Immutable once
+ * referenced, as a stage. */
+#define VIEW_NODES 7
+struct view {
+	__u16 nnodes;
+	__u16 table;		/* the table it stands for: those before it do nothing */
+	__u32 more;
+	struct node nodes[VIEW_NODES];
+};
+
+/* rows[datapath.row]: slot in views by (class - 1) * ROW_TABLES + table; 0 = the stage itself.
+ * Immutable once referenced. Row 0 is empty. */
+#define ROW_TABLES (TABLE_SUB + 4)
+#define ROW_CELLS 924		/* (PACKET_CLASSES - 1) * ROW_TABLES */
+struct row { __u32 view[ROW_CELLS]; };
+
 /* dispatch: (buffer, datapath, table) -> stage slot. A trivial table's entry is
  * that of the next non-trivial one. No entry = the table has no flows: drop.
  */
@@ -131,7 +179,7 @@ struct rule_key_l { __u32 stage; __u32 tuple; __u32 words[KEY_WORDS_L]; };
 #define RULE_ARGS 16
 struct rule {
 	__u16 priority;
-	__u16 program;		/* index into programs */
+	__u16 program;		/* index into programs, or PROGRAM_NEXT and a table */
 	__u32 flow;		/* index of the lflow: counters, uuid */
 	__u32 args[RULE_ARGS];
 };
@@ -234,6 +282,9 @@ struct op {
 	__u8 pad[3];
 };
 
+/* From this index on the program is `next` to table index - PROGRAM_NEXT, and nothing else. */
+#define PROGRAM_NEXT 0xff00
+
 #define PROGRAM_OPS 32
 struct program {
 	__u32 nops;
@@ -302,6 +353,7 @@ struct datapath {
 	__u32 flags;
 	__u32 dnat_zone;
 	__u32 snat_zone;
+	__u32 row;		/* in rows; 0 = no views */
 	__u32 generation;	/* bumped when anything about the datapath changes */
 };
 
@@ -420,9 +472,11 @@ struct iface_cell {
 struct trace_step {
 	__u32 datapath;
 	__u32 table;
-	__u32 stage;
+	__u32 stage;		/* slot; 0: none */
+	__u32 view;		/* slot, in place of the stage; 0: none */
 	__u32 flow;		/* ~0: no rule matched */
-	__u32 tuple;
+	__u16 tests;		/* comparisons */
+	__u16 lookups;		/* tuples looked up */
 	__u32 outport;
 };
 #define TRACE_STEPS 128

@@ -170,6 +170,7 @@ static __always_inline int run_other_op(struct scratch *s, const struct op *op)
 	case OP_ND_NA:
 		return op_nd_na(s, op->imm);
 	case OP_ANSWER:
+		s->class = CLASS_ANY;	/* another packet: what was known of it is not */
 		return op_answer(s, op->imm);
 	case OP_CT_NEXT:
 	case OP_CT_COMMIT:

@@ -23,6 +23,9 @@
 #define TUNNELS_MAX 1024
 #define HOOK_XDP 0
 #define HOOK_TC 1
+#define VIEWS_MAX 32768
+#define SINGLE_RULES_MAX 65536
+#define ROWS_MAX 2048
 #define CONNS_MAX (1024 * 1024)
 
 #define TABLE(name, map_type, entries, key_type, value_type, flags) \
@@ -70,6 +73,12 @@ TABLE(tunnel_sources, BPF_MAP_TYPE_HASH, 2 * TUNNELS_MAX, struct tunnel_source_k
 /* Stages, immutable once referenced. Writer: user. Reader: walk.h. Equal stages of many
  * datapaths share a slot (adjustable). Full: flows of the new stage punt (CAPACITY). */
 TABLE(stages, BPF_MAP_TYPE_ARRAY, STAGES_MAX, __u32, struct stage, READ_ONLY);
+
+/* What stages are to classes of packets, immutable once referenced. Writer: user. Reader:
+ * walk.h. Full: datapaths are left without a row, which costs time and nothing else. */
+TABLE(views, BPF_MAP_TYPE_ARRAY, VIEWS_MAX, __u32, struct view, READ_ONLY);
+TABLE(single_rules, BPF_MAP_TYPE_ARRAY, SINGLE_RULES_MAX, __u32, struct rule, READ_ONLY);
+TABLE(rows, BPF_MAP_TYPE_ARRAY, ROWS_MAX, __u32, struct row, READ_ONLY);
 
 /* Match shapes. Writer: user. Reader: walk.h. A big OpenStack has some 111. Full: flows
  * of the new shape punt (CAPACITY). */

@@ -31,6 +31,24 @@ static __always_inline struct port *find_port(struct scratch *s, __u32 port)
 	return bpf_map_lookup_elem(&ports, &key);
 }
 
+/* What is known of a packet: see enum packet_class. */
+static __always_inline __u32 packet_class(const struct scratch *s)
+{
+	__u32 type = s->w[FW_ETH_TYPE], ip = s->w[FW_IP], proto = ip >> 24, six;
+
+	if (type == (__u32)ETH_P_ARP << 16)
+		return CLASS_ARP;
+	six = type == (__u32)ETH_P_IPV6 << 16;
+	if (ip & 3 || (!six && type != (__u32)ETH_P_IP << 16))
+		return CLASS_ANY;
+	six *= CLASS_TCP6 - CLASS_TCP4;
+	if (proto == IPPROTO_TCP)
+		return CLASS_TCP4 + six;
+	if (proto == IPPROTO_UDP)
+		return CLASS_UDP4 + six;
+	return proto == (six ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ? CLASS_ICMP4 + six : CLASS_ANY;
+}
+
 /* Table 0, and table 65 of a patch port: the packet stands before a logical pipeline.
  * Sets a verdict when the datapath is not ours. */
 static __noinline int enter_ingress(struct scratch *s, __u32 datapath, __u32 port, __u32 zone)
@@ -48,6 +66,8 @@ static __noinline int enter_ingress(struct scratch *s, __u32 datapath, __u32 por
 	s->w[FW_DNAT_ZONE] = dp->dnat_zone;
 	s->w[FW_SNAT_ZONE] = dp->snat_zone;
 	s->table = 0;
+	s->row = dp->row;
+	s->class = packet_class(s);
 	return 0;
 }
 

@@ -139,6 +139,8 @@ struct scratch {
 	__u32 front;			/* bytes of new headers before a quoted packet */
 	__u32 icmp_rest;		/* of an answer */
 	__u32 table;
+	__u32 row;			/* of the datapath that it is in */
+	__u32 class;			/* enum packet_class */
 	__u32 caller_table;
 	__u32 resume_program;
 	__u32 verdict;			/* enum verdict_kind; 0: the walk goes on */
@@ -148,7 +150,7 @@ struct scratch {
 	__u32 tunnel;
 	__u32 nsteps;
 	__u32 done;			/* how the program has ended */
-	__u32 found;			/* a rule is in `rule` */
+	__u32 order;			/* of the rule in `rule`, as node.order; 0: none */
 	__u32 op_start;			/* the program's first op, not 0 with MARK_CONTINUE */
 	__u32 op_at;			/* the op that runs */
 	struct op ct_op;		/* with DONE_CT: that op */

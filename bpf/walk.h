@@ -19,10 +19,11 @@
 
 struct scan {
 	struct scratch *s;
-	__u32 slot;		/* stage slot that lists the next tuple */
+	__u32 slot;		/* that lists the next tuple or node */
 	__u32 pos;
-	__u32 tuple;		/* of the rule found */
 	__u32 ended;
+	__u32 tests;		/* for trace */
+	__u32 lookups;
 };
 
 #define GATHER(words, n) do { \
@@ -49,6 +50,17 @@ static __always_inline struct rule *lookup_l(struct scratch *s, const struct tup
 	return bpf_map_lookup_elem(&rules_l, &s->key.l);
 }
 
+/* 1 or 0, without a branch: the verifier would walk both ways for each node. */
+static __always_inline __u32 differs(const struct scratch *s, const struct node *n)
+{
+	__u32 diff = 0;
+
+#pragma unroll
+	for (int k = 0; k < NODE_WORDS; k++)
+		diff |= (s->w[WORD(n->word[k])] ^ n->value[k]) & n->mask[k];
+	return (diff | -diff) >> 31;
+}
+
 /* The rule is copied: a map value's address cannot be kept in scratch. By eight bytes,
  * which its four-byte alignment would not let the compiler do. */
 static __always_inline void keep_rule(struct scratch *s, const struct rule *r)
@@ -58,19 +70,50 @@ static __always_inline void keep_rule(struct scratch *s, const struct rule *r)
 	block *to = (block *)&s->rule;
 
 	_Static_assert(sizeof(struct rule) % 8 == 0, "rule is copied by eight bytes");
+	to[0] = from[0];
+	if (r->program >= PROGRAM_NEXT)
+		return;
 #pragma unroll
-	for (int i = 0; i < (int)(sizeof(struct rule) / 8); i++)
+	for (int i = 1; i < (int)(sizeof(struct rule) / 8); i++)
 		to[i] = from[i];
+}
+
+/* Looks a tuple up in the rules of a stage, and keeps the rule if it comes before the one that
+ * was found. low: what orders rules of equal priority. */
+GLOBAL int tuple_rule(struct scratch *s, __u32 stage, __u32 index, __u32 low)
+{
+	struct tuple *t = bpf_map_lookup_elem(&tuples, &index);
+	struct rule *r;
+	__u32 order;
+
+	s = scratch_again(s);
+	if (!s)
+		return 1;
+	if (!t)
+		return punt(s, PUNT_INTERNAL);
+	s->key.s.stage = stage;
+	s->key.s.tuple = index;
+	s->looks |= t->looks;
+	if (t->key_class == KEY_S)
+		r = lookup_s(s, t);
+	else if (t->key_class == KEY_M)
+		r = lookup_m(s, t);
+	else
+		r = lookup_l(s, t);
+	order = r ? (__u32)r->priority << 16 | low : 0;
+	if (!r || order <= s->order)
+		return 0;
+	keep_rule(s, r);
+	s->order = order;
+	return 0;
 }
 
 /* One tuple, or the step to the next slot; 1: no more of them. */
 static __always_inline long scan_next(struct scan *c)
 {
 	struct scratch *s = c->s;
-	__u32 slot = c->slot, pos = c->pos, index;
+	__u32 slot = c->slot, pos = c->pos;
 	struct stage *stage = bpf_map_lookup_elem(&stages, &slot);
-	struct tuple *t;
-	struct rule *r;
 
 	if (!stage)
 		return punt(s, PUNT_INTERNAL);
@@ -82,31 +125,64 @@ static __always_inline long scan_next(struct scan *c)
 	}
 	if (pos >= STAGE_TUPLES)
 		return punt(s, PUNT_INTERNAL);
-	if (s->found && stage->tuples[pos].max_priority <= s->rule.priority) {
+	if ((__u32)stage->tuples[pos].max_priority << 16 < s->order) {
 		c->ended = 1;
 		return 1;
 	}
-	index = stage->tuples[pos].tuple;
 	c->pos = pos + 1;
-	t = bpf_map_lookup_elem(&tuples, &index);
-	if (!t)
-		return punt(s, PUNT_INTERNAL);
-	s->key.s.stage = slot;
-	s->key.s.tuple = index;
-	s->looks |= t->looks;
-	if (t->key_class == KEY_S)
-		r = lookup_s(s, t);
-	else if (t->key_class == KEY_M)
-		r = lookup_m(s, t);
-	else
-		r = lookup_l(s, t);
-	if (r && !(s->found && r->priority <= s->rule.priority)) {
-		keep_rule(s, r);
-		s->found = 1;
-		c->tuple = index;
-	}
+	c->lookups++;
+	tuple_rule(s, slot, stage->tuples[pos].tuple, 1);
+	if (s->verdict)
+		return 1;
 	c->ended = pos + 1 >= stage->ntuples && !stage->more;
 	return c->ended;
+}
+
+/* Compares until a rule is found or a tuple has to be looked up; as scan_next(). */
+static __always_inline long view_next(struct scan *c)
+{
+	struct scratch *s = c->s;
+	__u32 slot = c->slot, pos = c->pos, index, fails, and;
+	struct view *v = bpf_map_lookup_elem(&views, &slot);
+	struct node *n;
+	struct rule *r;
+
+	if (!v)
+		return punt(s, PUNT_INTERNAL);
+	for (int k = 0; k < VIEW_NODES; k++) {
+		if (pos >= v->nnodes || pos >= VIEW_NODES)
+			break;
+		n = &v->nodes[pos];
+		if (n->order < s->order)
+			goto ended;
+		if (n->kind & NODE_HASH) {
+			c->pos = pos + 1;
+			c->lookups++;
+			tuple_rule(s, n->value[0], n->index, n->order & 0xffff);
+			return s->verdict != 0;
+		}
+		c->tests++;
+		s->looks |= n->kind >> NODE_LOOKS_SHIFT;
+		fails = differs(s, n);
+		and = n->kind & NODE_AND;
+		if (!(fails | and)) {
+			index = n->index;
+			r = bpf_map_lookup_elem(&single_rules, &index);
+			if (!r)
+				return punt(s, PUNT_INTERNAL);
+			keep_rule(s, r);
+			s->order = n->order;
+			goto ended;
+		}
+		pos += 1 + (fails & and);
+	}
+	c->slot = v->more;
+	c->pos = 0;
+	if (v->more)
+		return 0;
+ended:
+	c->ended = 1;
+	return 1;
 }
 
 static long scan_tuple(__u32 i __attribute__((unused)), void *arg)
@@ -114,7 +190,13 @@ static long scan_tuple(__u32 i __attribute__((unused)), void *arg)
 	return scan_next(arg);
 }
 
-static __noinline int record_step(struct scratch *s, __u32 slot, __u32 tuple)
+static long scan_view(__u32 i __attribute__((unused)), void *arg)
+{
+	return view_next(arg);
+}
+
+static __noinline int record_step(struct scratch *s, __u32 slot, __u32 view,
+				  __u32 tests, __u32 lookups)
 {
 	__u32 zero = 0, n = s->nsteps;
 	struct trace *t = bpf_map_lookup_elem(&trace_out, &zero);
@@ -127,8 +209,10 @@ static __noinline int record_step(struct scratch *s, __u32 slot, __u32 tuple)
 	step->datapath = s->w[FW_DATAPATH];
 	step->table = stage && slot ? stage->table : s->table;
 	step->stage = slot;
-	step->flow = s->found ? s->rule.flow : FLOW_NONE;
-	step->tuple = tuple;
+	step->view = view;
+	step->flow = s->order ? s->rule.flow : FLOW_NONE;
+	step->tests = tests;
+	step->lookups = lookups;
 	step->outport = s->w[FW_OUTPORT];
 	s->nsteps = n + 1;
 	return 0;
@@ -142,28 +226,66 @@ static __always_inline int no_match(struct scratch *s)
 	return drop(s, DROP_NO_MATCH, FLOW_NONE);
 }
 
-/* Puts the best rule of the stage into s->rule; a verdict is set when there is none. Of
- * rules with equal priority the first found stays: OVN leaves that order undefined. */
-static __noinline int find_rule(struct scratch *s)
+/* The view of the stage in hand; 0: there is none. The table becomes the one it stands for. */
+static __always_inline __u32 view_of(struct scratch *s)
+{
+	__u32 cell = (s->class - 1) * ROW_TABLES + s->table, index = s->row, slot;
+	struct row *row = bpf_map_lookup_elem(&rows, &index);
+	struct view *v;
+
+	_Static_assert(ROW_CELLS == (PACKET_CLASSES - 1) * ROW_TABLES, "a cell for each");
+	if (!s->class || !row || s->table >= ROW_TABLES || cell >= ROW_CELLS)
+		return 0;
+	slot = row->view[cell];
+	v = bpf_map_lookup_elem(&views, &slot);
+	if (!slot || !v)
+		return 0;
+	s->table = v->table;
+	return slot;
+}
+
+static __always_inline int found(struct scratch *s, const struct scan *c)
+{
+	if (s->verdict)
+		return 1;
+	if (c->slot && !c->ended)
+		return punt(s, PUNT_INTERNAL);
+	return s->order ? 0 : no_match(s);
+}
+
+/* find_rule() by the stage itself. */
+static __always_inline int find_in_stage(struct scratch *s)
 {
 	struct dispatch_key key = { .buffer = s->buffer, .datapath = s->w[FW_DATAPATH],
 				    .table = s->table };
 	struct scan c = { .s = s };
 	__u32 *slot = bpf_map_lookup_elem(&dispatch, &key);
 
-	s->found = 0;
 	if (slot) {
 		c.slot = *slot;
 		if (!scan_next(&c))	/* most stages have one tuple, and need no loop */
 			bpf_loop(SCAN_TUPLES, scan_tuple, &c, 0);
 	}
 	if (s->marks & MARK_TRACE)
-		record_step(s, slot ? *slot : 0, c.tuple);
-	if (s->verdict)
-		return 1;
-	if (slot && !c.ended)
-		return punt(s, PUNT_INTERNAL);
-	return s->found ? 0 : no_match(s);
+		record_step(s, slot ? *slot : 0, 0, c.tests, c.lookups);
+	return found(s, &c);
+}
+
+/* Puts the best rule of the stage into s->rule; a verdict is set when there is none. Of
+ * rules with equal priority the first found stays: OVN leaves that order undefined. */
+static __noinline int find_rule(struct scratch *s)
+{
+	struct scan c = { .s = s };
+
+	s->order = 0;
+	c.slot = view_of(s);
+	if (!c.slot)
+		return find_in_stage(s);
+	if (!view_next(&c))
+		bpf_loop(SCAN_TUPLES, scan_view, &c, 0);
+	if (s->marks & MARK_TRACE)
+		record_step(s, 0, c.slot, c.tests, c.lookups);
+	return found(s, &c);
 }
 
 static long walk_step(__u32 i __attribute__((unused)), void *arg)
@@ -180,6 +302,10 @@ static long walk_step(__u32 i __attribute__((unused)), void *arg)
 		s->rule.program = s->resume_program;
 	} else if (find_rule(s)) {
 		return 1;
+	}
+	if (s->rule.program >= PROGRAM_NEXT) {
+		s->table = s->rule.program - PROGRAM_NEXT;
+		return 0;
 	}
 	run_program(s);
 	if (!s->verdict && s->done == DONE_OUTPUT)

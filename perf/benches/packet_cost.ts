@@ -53,8 +53,9 @@ async function run(context: Context): Promise<{ figures: Figure[]; notes: string
         notes.push(`${packet.name} is not measured: it is left to OVS (${reason}).`);
         continue;
       }
-      const { steps, tuples, ops } = workOf(tables, scene, packet);
-      notes.push(`${packet.name}: ${steps} steps, ${tuples} tuples looked up, ${ops} ops.`);
+      const { steps, tests, lookups, ops } = workOf(tables, scene, packet);
+      notes.push(`${packet.name}: ${steps} steps, ${tests} comparisons, `
+        + `${lookups} tuples looked up, ${ops} ops.`);
       const cached = tables.caches(packet.frame('later', scene.rows));
       for (const phase of cached ? ['first', 'later'] as const : ['first'] as const) {
         figures.push(await measure({ context, tables, scene }, packet, phase,

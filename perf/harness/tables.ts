@@ -12,6 +12,7 @@ import { BpfObject, u32Bytes, type BpfMap, type BpfProgram } from '#ts/libbpf/mo
 import { Sync, type Applied } from '#ts/sync/apply.js';
 import type { Placement } from '#ts/sync/image.js';
 import type { Bytes, MapName } from '#ts/sync/port.js';
+import { decodeUuid } from '#ts/sync/wire.js';
 
 /** ifindex of the loopback device, which all frames of a test run come from. */
 const LO = 1;
@@ -113,6 +114,11 @@ export class Tables {
     const ifindex = device === 'uplink' ? UPLINK : this.placement?.devices.get(device)?.ifindex;
     if (ifindex === undefined) throw new Error(`no device ${device} in these tables`);
     return ifindex;
+  }
+
+  /** The logical flow with this index. */
+  uuid(flow: number): string {
+    return decodeUuid(this.maps.get('flow_uuids')?.lookup(u32Bytes(flow)) ?? new Uint8Array(16));
   }
 
   trace(frame: Bytes): Trace {

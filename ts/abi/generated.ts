@@ -13,6 +13,13 @@ export const KEY_WORDS_S = 2;
 export const KEY_WORDS_M = 6;
 export const KEY_WORDS_L = 16;
 export const STAGE_TUPLES = 61;
+export const NODE_WORDS = 3;
+export const NODE_AND = 1;
+export const NODE_HASH = 2;
+export const NODE_LOOKS_SHIFT = 4;
+export const VIEW_NODES = 7;
+export const ROW_TABLES = 132;
+export const ROW_CELLS = 924;
 export const RULE_ARGS = 16;
 export const CT_NAT = 1;
 export const CT_LABEL = 2;
@@ -34,6 +41,7 @@ export const HASH_TCP_SRC = 64;
 export const HASH_TCP_DST = 128;
 export const HASH_UDP_SRC = 256;
 export const HASH_UDP_DST = 512;
+export const PROGRAM_NEXT = 65280;
 export const PROGRAM_OPS = 32;
 export const BUCKET_WORDS = 5;
 export const BUCKETS = 32;
@@ -85,6 +93,11 @@ export const flowWord = Object.freeze({
 });
 
 export const keyClass = Object.freeze({ KEY_S: 0, KEY_M: 1, KEY_L: 2 });
+
+export const packetClass = Object.freeze({
+  CLASS_ANY: 0, CLASS_TCP4: 1, CLASS_UDP4: 2, CLASS_ICMP4: 3, CLASS_TCP6: 4, CLASS_UDP6: 5,
+  CLASS_ICMP6: 6, CLASS_ARP: 7, PACKET_CLASSES: 8,
+});
 
 export const opCode = Object.freeze({
   OP_END: 0, OP_SET: 1, OP_MOVE: 2, OP_NEXT: 3, OP_OUTPUT: 4, OP_PUNT: 5, OP_DEC_TTL: 6, OP_CALL: 7,
@@ -234,6 +247,28 @@ export const stage = struct<Stage>('stage', 256, {
   tuples: { offset: 12, type: stageTuple, length: 61 },
 });
 
+export interface Node {
+  readonly word: Uint8Array; readonly kind: number; readonly mask: readonly number[];
+  readonly value: readonly number[]; readonly order: number; readonly index: number;
+}
+export const node = struct<Node>('node', 36, {
+  word: { offset: 0, type: 'u8', length: 3 }, kind: { offset: 3, type: 'u8' },
+  mask: { offset: 4, type: 'u32', length: 3 }, value: { offset: 16, type: 'u32', length: 3 },
+  order: { offset: 28, type: 'u32' }, index: { offset: 32, type: 'u16' },
+});
+
+export interface View {
+  readonly nnodes: number; readonly table: number; readonly more: number;
+  readonly nodes: readonly Node[];
+}
+export const view = struct<View>('view', 260, {
+  nnodes: { offset: 0, type: 'u16' }, table: { offset: 2, type: 'u16' },
+  more: { offset: 4, type: 'u32' }, nodes: { offset: 8, type: node, length: 7 },
+});
+
+export interface Row { readonly view: readonly number[] }
+export const row = struct<Row>('row', 3696, { view: { offset: 0, type: 'u32', length: 924 } });
+
 export interface DispatchKey {
   readonly buffer: number; readonly datapath: number; readonly table: number;
 }
@@ -361,11 +396,12 @@ export const datapathKey = struct<DatapathKey>('datapath_key', 8, {
 
 export interface Datapath {
   readonly flags: number; readonly dnat_zone: number; readonly snat_zone: number;
-  readonly generation: number;
+  readonly row: number; readonly generation: number;
 }
-export const datapath = struct<Datapath>('datapath', 16, {
+export const datapath = struct<Datapath>('datapath', 20, {
   flags: { offset: 0, type: 'u32' }, dnat_zone: { offset: 4, type: 'u32' },
-  snat_zone: { offset: 8, type: 'u32' }, generation: { offset: 12, type: 'u32' },
+  snat_zone: { offset: 8, type: 'u32' }, row: { offset: 12, type: 'u32' },
+  generation: { offset: 16, type: 'u32' },
 });
 
 export interface Tunnel {
@@ -593,13 +629,14 @@ export const ifaceCell = struct<IfaceCell>('iface_cell', 56, {
 });
 
 export interface TraceStep {
-  readonly datapath: number; readonly table: number; readonly stage: number; readonly flow: number;
-  readonly tuple: number; readonly outport: number;
+  readonly datapath: number; readonly table: number; readonly stage: number; readonly view: number;
+  readonly flow: number; readonly tests: number; readonly lookups: number; readonly outport: number;
 }
-export const traceStep = struct<TraceStep>('trace_step', 24, {
+export const traceStep = struct<TraceStep>('trace_step', 28, {
   datapath: { offset: 0, type: 'u32' }, table: { offset: 4, type: 'u32' },
-  stage: { offset: 8, type: 'u32' }, flow: { offset: 12, type: 'u32' },
-  tuple: { offset: 16, type: 'u32' }, outport: { offset: 20, type: 'u32' },
+  stage: { offset: 8, type: 'u32' }, view: { offset: 12, type: 'u32' },
+  flow: { offset: 16, type: 'u32' }, tests: { offset: 20, type: 'u16' },
+  lookups: { offset: 22, type: 'u16' }, outport: { offset: 24, type: 'u32' },
 });
 
 export interface Trace {
@@ -607,7 +644,7 @@ export interface Trace {
   readonly ifindex: number; readonly tunnel: number; readonly cache: number;
   readonly words: readonly number[]; readonly steps: readonly TraceStep[];
 }
-export const trace = struct<Trace>('trace', 3356, {
+export const trace = struct<Trace>('trace', 3868, {
   nsteps: { offset: 0, type: 'u32' }, verdict: { offset: 4, type: 'u32' },
   reason: { offset: 8, type: 'u32' }, flow: { offset: 12, type: 'u32' },
   ifindex: { offset: 16, type: 'u32' }, tunnel: { offset: 20, type: 'u32' },
@@ -617,9 +654,10 @@ export const trace = struct<Trace>('trace', 3356, {
 
 /** All of them, for layoutProblems(). */
 export const structs: readonly Codec<unknown>[] = [
-  tuple, stageTuple, stage, dispatchKey, ruleKeyS, ruleKeyM, ruleKeyL, rule, op, program, bucket,
-  buckets, ifaceKey, iface, portKey, port, providerKey, provider, datapathKey, datapath, tunnel,
-  tunnelSourceKey, macBindingKey, macBinding, connKey, conn, natBlock, natPoolKey, natPool,
-  ctControl, foreign, fragmentKey, fragment, ctCollect, ctExpire, cacheKey, outer, cacheDecision,
-  cacheEntry, cacheSet, control, flowUuid, counter, ifaceCounters, ifaceCell, traceStep, trace,
+  tuple, stageTuple, stage, node, view, row, dispatchKey, ruleKeyS, ruleKeyM, ruleKeyL, rule, op,
+  program, bucket, buckets, ifaceKey, iface, portKey, port, providerKey, provider, datapathKey,
+  datapath, tunnel, tunnelSourceKey, macBindingKey, macBinding, connKey, conn, natBlock, natPoolKey,
+  natPool, ctControl, foreign, fragmentKey, fragment, ctCollect, ctExpire, cacheKey, outer,
+  cacheDecision, cacheEntry, cacheSet, control, flowUuid, counter, ifaceCounters, ifaceCell,
+  traceStep, trace,
 ];

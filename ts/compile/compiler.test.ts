@@ -4,7 +4,8 @@ import * as assert from 'uvu/assert';
 import type { RowChange, TableName, Tables, Uuid } from '../southbound/rows.js';
 import { View } from '../southbound/view.js';
 import { Compiler } from './compiler.js';
-import type { Desired } from './model.js';
+import type { Desired, View as StageView } from './model.js';
+import { shapeText } from './program.js';
 import { corpusFile, emptySouthbound, localChassis, readDatabase, type MutableSouthbound }
   from './testing.js';
 
@@ -35,11 +36,15 @@ test('every logical flow of the corpus compiles or abstains for a known reason',
 });
 
 /** Everything a Desired says, in an order that does not tell how it came about. */
+const viewText = ({ stage, nodes }: StageView): string => [stage.digest, ...nodes.map((node) =>
+  [node.order, node.words, node.masks, node.values, node.rule?.priority, node.rule?.flow,
+    node.shape && shapeText(node.shape)].join())].join(' ');
 function canonical(desired: Desired): unknown {
   const sorted = <V>(map: ReadonlyMap<string | number, V>, f: (v: V) => unknown = (v) => v) =>
     [...map].map(([k, v]) => [String(k), f(v)]).sort();
   return {
     dispatch: sorted(desired.dispatch, (stage) => stage.digest),
+    views: sorted(desired.views!, (views) => sorted(views, viewText)),
     datapaths: sorted(desired.datapaths), ports: sorted(desired.ports),
     tunnels: sorted(desired.tunnels), macBindings: sorted(desired.macBindings),
     unsupported: desired.unsupported.map((u) => Object.values(u).join(' ')).sort(),
@@ -117,20 +122,21 @@ function enriched(): MutableSouthbound {
   return rows;
 }
 
-const maps = ['dispatch', 'ports', 'macBindings'] as const;
-type Copy = Record<typeof maps[number], Map<string, unknown>> & Pick<Desired, 'name' | 'datapaths'
-  | 'tunnels'>;
+const maps = ['dispatch', 'views', 'ports', 'macBindings'] as const;
+type Copy = Record<typeof maps[number], Map<string | number, unknown>>
+  & Pick<Desired, 'name' | 'datapaths' | 'tunnels'>;
 /** What one has who follows `since` alone, where there is one. */
 function follow(copy: Copy | undefined, desired: Desired): Copy {
   const { since, name, datapaths, tunnels } = desired;
   const result = { name, datapaths, tunnels } as Copy;
-  for (const map of maps) result[map] = new Map(copy && since ? copy[map] : desired[map]);
+  const now = desired as Record<typeof maps[number], ReadonlyMap<string | number, unknown>>;
+  for (const map of maps) result[map] = new Map(copy && since ? copy[map] : now[map]);
   if (!copy || !since) return result;
   assert.is(since.from, copy.name);
   assert.ok(datapaths === copy.datapaths && tunnels === copy.tunnels);
   for (const map of maps) {
     for (const key of since[map]) {
-      const value = desired[map].get(key);
+      const value = now[map].get(key);
       if (value === undefined) result[map].delete(key); else result[map].set(key, value);
     }
   }
@@ -168,8 +174,9 @@ test('without changes nothing is new: stages, ports and bindings are the same ob
   const first = compiler.compile(view, here), second = compiler.compile(view, here, []);
   const { from, refused, ...keys } = second.since!;
   assert.is(from, first.name);
-  assert.equal([refused.length, ...Object.values(keys).map(({ size }) => size)], [0, 0, 0, 0]);
-  for (const name of ['dispatch', 'ports', 'tunnels', 'macBindings', 'unsupported'] as const) {
+  assert.equal([refused.length, ...Object.values(keys).map(({ size }) => size)], [0, 0, 0, 0, 0]);
+  for (const name of ['dispatch', 'views', 'ports', 'tunnels', 'macBindings',
+    'unsupported'] as const) {
     assert.is(second[name], first[name], name);
   }
 });

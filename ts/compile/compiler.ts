@@ -24,6 +24,7 @@ import { compilePhysical, movePorts, type LocalView, type Moved, type Physical }
 import { ProviderMacs } from './provider.js';
 import { Residents } from './residency.js';
 import { subTable, subTables, subTablesOf } from './subtables.js';
+import { AllViews } from './views.js';
 import { buildStage, onlyNext, type Candidate } from './stage.js';
 import { addUse, deleteUse, useOf, usesOf, type Flow, type Use } from './uses.js';
 
@@ -81,6 +82,7 @@ export class Compiler {
   private readonly pending = new Map<string, Stage | undefined>();
   private refused: Unsupported[] = [];
   private name: object | undefined;
+  private readonly views = new AllViews();
   private physical: Physical | undefined;
   private macs: ReadonlyMap<string, MacBindingEntry> | undefined;
   /** How many stages say so, by the entry's text. */
@@ -128,11 +130,13 @@ export class Compiler {
     this.localChanged = false;
     this.refused = [];
     this.pending.clear();
+    this.views.begin();
     if (known) this.apply(known, flipped, dirty);
     else yield* this.reload(dirty);
     yield;
     if (moved) yield* this.followLocal(dirty);
     yield* this.build(dirty);
+    yield* this.views.look(this.dispatch, this.pending);
     if (!known) forgetTexts(release);
     const before = known && this.physical && this.macs
       && { ports: this.physical.ports, macs: this.macs };
@@ -155,17 +159,19 @@ export class Compiler {
       else if (stage) this.dispatch.set(key, stage);
       else this.dispatch.delete(key);
     }
+    const views = this.views.settle();
     const moved = ports && new Set([...this.pending.keys(), ...ports]);
     const same = this.providerMacs.follow(this.physical!, this.dispatch, moved);
     const since: Change | undefined = same ? this.name && macs && ports && { from: this.name, ports,
-      dispatch: new Set(this.pending.keys()), macBindings: differing(macs, this.macs!),
-      refused: this.refused } : undefined;
+      dispatch: new Set(this.pending.keys()), views,
+      macBindings: differing(macs, this.macs!), refused: this.refused } : undefined;
     this.name = {};
     const unsupported = (): readonly Unsupported[] =>
       this.unsupported ??= [...this.refusals.values()].map(({ entry }) => entry);
-    return { ...this.physical!, dispatch: this.dispatch, macBindings: this.macs!,
-      providerMacs: this.providerMacs.byDatapath, residents: this.residents.now,
-      get unsupported() { return unsupported(); }, name: this.name, since };
+    const { dispatch, name } = this;
+    return { ...this.physical!, dispatch, views: this.views.now, macBindings: this.macs!,
+      name, since, providerMacs: this.providerMacs.byDatapath,
+      residents: this.residents.now, get unsupported() { return unsupported(); } };
   }
 
   /** Ports change in their own datapath, and at the other end of a patch. */
@@ -223,6 +229,7 @@ export class Compiler {
     for (const map of [this.flows, this.members, this.users, this.groupUsers, this.stages,
       this.keys, this.kinds, this.refusals]) map.clear();
     this.dispatch = new Map();
+    this.views.now.clear();
     this.unsupported = undefined;
     let n = 0;
     for (const row of this.at.view.southbound.Logical_Flow.values()) {

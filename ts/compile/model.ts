@@ -43,6 +43,20 @@ export interface Stage {
   readonly rules: readonly Rule[];
 }
 
+/** A step of a view: a rule that is compared alone, or a tuple to look up. */
+export interface ViewNode {
+  /** As node.order in abi.h. */
+  readonly order: number;
+  readonly words: readonly number[]; readonly masks: readonly number[];
+  readonly values: readonly number[];
+  readonly rule?: Rule;
+  readonly shape?: TupleShape;
+}
+/** What a stage is to packets of which something is known; by falling order. */
+export interface View { readonly stage: Stage; readonly nodes: readonly ViewNode[] }
+/** By cell of struct row. The same object says to sync/ that nothing changed. */
+export type Views = ReadonlyMap<number, View>;
+
 export interface Port {
   readonly datapath: number; readonly port: number;
   readonly kind: 'local' | 'remote' | 'patch' | 'localnet' | 'redirect' | 'punt';
@@ -86,17 +100,22 @@ export interface Change {
   /** The `name` of the earlier state. */
   readonly from: object;
   readonly dispatch: ReadonlySet<string>;
+  /** Datapaths whose views are others. */
+  readonly views: ReadonlySet<number>;
   readonly ports: ReadonlySet<string>;
   readonly macBindings: ReadonlySet<string>;
   /** What has come to `unsupported`. */
   readonly refused: readonly Unsupported[];
 }
 
-/** The compiler changes `dispatch` in place: a state is whole until the next is compiled. */
+/** The compiler changes `dispatch` and `views` in place: a state is whole until the next is
+ * compiled. */
 export interface Desired {
   readonly datapaths: ReadonlyMap<number, Datapath>;
   /** `${datapath}/${table}` -> stage; trivial tables already point at the next real one. */
   readonly dispatch: ReadonlyMap<string, Stage>;
+  /** By datapath; absent: packets go by the stages themselves. */
+  readonly views?: ReadonlyMap<number, Views>;
   /** `${datapath}/${port}` */
   readonly ports: ReadonlyMap<string, Port>;
   /** Keyed by remote IP. */

@@ -3,12 +3,15 @@
  * what tests compare with, and what `explain` prints. Written for reading, not for speed.
  */
 import {
-  answer, flowWord as fw, opCode, puntReason, puntReasons, TABLE_EGRESS, MAC_ANY, MAC_IP4,
+  answer, flowWord as fw, opCode, packetClass, puntReason, puntReasons, MAC_ANY, MAC_IP4,
+  ROW_TABLES, TABLE_EGRESS,
 } from '../abi/generated.js';
 import { formatNumber } from '../lflow/literal.js';
 import type { Desired, Op, Port, Program, Rule, Stage } from './model.js';
+import { classOf } from './known.js';
 import { select } from './reference_select.js';
 import { Connections, Tracking, type IcmpRest } from './reference_ct.js';
+import { lookupView } from './views.js';
 
 export interface Step {
   readonly datapath: number; readonly table: number; readonly rule: Rule | undefined;
@@ -49,9 +52,12 @@ class Walk {
   readonly words: Uint32Array;
   readonly steps: Step[] = [];
   readonly tracking: Tracking;
+  /** As scratch.class: which views hold for the packet. */
+  private class: number;
   constructor(private readonly desired: Desired, words: Uint32Array, all: Connections,
     rest: IcmpRest) {
     this.words = Uint32Array.from(words);
+    this.class = classOf(this.words);
     this.tracking = new Tracking(all, rest, this.words);
   }
 
@@ -71,8 +77,11 @@ class Walk {
   }
 
   private stage(table: number): Ended {
-    const stage = this.desired.dispatch.get(`${this.datapath}/${table}`);
-    const rule = stage && lookup(stage, this.words);
+    const cell = (this.class - 1) * ROW_TABLES + table;
+    const view = this.class === packetClass.CLASS_ANY || table >= ROW_TABLES ? undefined
+      : this.desired.views?.get(this.datapath)?.get(cell);
+    const stage = view?.stage ?? this.desired.dispatch.get(`${this.datapath}/${table}`);
+    const rule = view ? lookupView(view, this.words) : stage && lookup(stage, this.words);
     this.steps.push({ datapath: this.datapath, table: stage?.table ?? table, rule });
     if (!rule) return { verdict: { kind: 'drop', reason: 'NO_MATCH', flow: '' } };
     const ended = this.program(rule.program, rule);
@@ -113,7 +122,9 @@ class Walk {
         this.words[fw.FW_RESULT] = +(this.words[fw.FW_PKT_LEN]! > args[arg]!);
         return undefined;
       case opCode.OP_ND_NA: this.advertise(); return undefined;
-      case opCode.OP_ANSWER: return this.answer(imm, flow);
+      case opCode.OP_ANSWER:
+        this.class = packetClass.CLASS_ANY;
+        return this.answer(imm, flow);
       case opCode.OP_ICMP_REST: return undefined;
       case opCode.OP_SELECT: select(this.words, mask, rule.buckets!); return undefined;
       case opCode.OP_CT_CLEAR: this.tracking.clear(); return undefined;
@@ -246,6 +257,7 @@ class Walk {
     w[fw.FW_DATAPATH] = port.peerDatapath!;
     w[fw.FW_INPORT] = port.peerPort!;
     w[fw.FW_OUTPORT] = 0;
+    this.class = classOf(w);
     const peer = this.desired.datapaths.get(port.peerDatapath!);
     w[fw.FW_DNAT_ZONE] = peer?.dnatZone ?? 0;
     w[fw.FW_SNAT_ZONE] = peer?.snatZone ?? 0;

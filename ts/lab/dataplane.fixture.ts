@@ -99,7 +99,7 @@ const keyClass = (size: number): number => classes.findIndex(({ words }) => size
 const sizes: Readonly<Record<string, number>> = {
   cache: 256,
   conns: 1024, foreign: 1024, stages: 256, rules_s: 4096, rules_m: 4096, rules_l: 4096,
-  flow_drops: 64, flow_uuids: 64,
+  flow_drops: 64, flow_uuids: 64, views: 256, single_rules: 256, rows: 16,
 };
 
 export class Dataplane {
@@ -166,7 +166,7 @@ export class Dataplane {
   datapath(datapath: number, buffer = 0): void {
     this.#map('datapaths').update(layout.datapathKey.toBytes({ buffer, datapath }),
       layout.datapath.toBytes({ flags: 0, dnat_zone: datapath * 10 + 1,
-        snat_zone: datapath * 10 + 2, generation: 1 }));
+        snat_zone: datapath * 10 + 2, row: 0, generation: 1 }));
   }
 
   port(datapath: number, port: number, value: Partial<layout.Port>, buffer = 0): void {

@@ -3,10 +3,12 @@
  * packets right now. Nothing of it is touched until the new agent's own state is in force;
  * what the active buffer does not reach is garbage of an interrupted change and goes first.
  */
-import { tunnel as tunnelCodec } from '../abi/generated.js';
+import { NODE_HASH, datapath as datapathCodec, tunnel as tunnelCodec, view as viewCodec }
+  from '../abi/generated.js';
 import { bufferedMaps, emptyImage, type Image, type Rows } from './image.js';
 import type { Bytes, HashMap, MapName, MapPort } from './port.js';
 import { ruleMaps, type StageStore } from './stages.js';
+import type { ViewStore } from './views.js';
 import type { Slots } from './slots.js';
 import { bytesOf, decodeStage, decodeUuid, idOf, toWords, words } from './wire.js';
 
@@ -77,8 +79,8 @@ export function reachableStages(port: MapPort, heads: Iterable<number>): Set<num
 }
 
 /** Reads the kernel and reserves in `store` and `tunnels` every index that may be in use. */
-export async function adopt(port: MapPort, store: StageStore, tunnels: Slots, pause: Pause):
-  Promise<Found> {
+export async function adopt(port: MapPort, store: StageStore, views: ViewStore, tunnels: Slots,
+  pause: Pause): Promise<Found> {
   // The earlier agent may have died between its flip and its grace period.
   port.grace();
   const control = readControl(port);
@@ -87,6 +89,7 @@ export async function adopt(port: MapPort, store: StageStore, tunnels: Slots, pa
   const live = reachableStages(port, [...buffers[control.active].dispatch.values()]
     .map((value) => toWords(value)[0] ?? 0));
   for (const slot of live) held.push([store.slots, store.slots.adopt(`foreign/${slot}`, slot)]);
+  adoptViews(port, buffers[control.active], views, held);
   const foreignRules: Bytes[][] = [];
   for (const [i, map] of ruleMaps.entries()) {
     foreignRules[i] = await adoptRules(port, map, live, pause);
@@ -106,6 +109,33 @@ export async function adopt(port: MapPort, store: StageStore, tunnels: Slots, pa
   return { control, buffers, foreignRules, held, tunnels: tunnelRows,
     macBindings: await readRows(port, 'mac_bindings', pause),
     devmap: await readRows(port, 'devmap', pause) };
+}
+
+/** Reserves what the rows of `datapaths` lead to. Nothing of it is shared with what comes: it
+ * goes when the first state of this agent is in force. */
+function adoptViews(port: MapPort, { datapaths }: Image, store: ViewStore,
+  held: (readonly [Slots, string])[]): void {
+  const seen = new Set<string>();
+  const hold = (slots: Slots, name: string, index: number): boolean => {
+    const id = `foreign ${name}/${index}`;
+    if (index === 0 && slots !== store.rules || seen.has(id)) return false;
+    seen.add(id);
+    held.push([slots, slots.adopt(id, index)]);
+    return true;
+  };
+  for (const value of datapaths.values()) {
+    const { row } = datapathCodec.fromBytes(value);
+    if (!hold(store.rows, 'row', row)) continue;
+    for (const head of toWords(port.get('rows', words(row)) ?? words())) {
+      for (let slot = head; hold(store.views, 'view', slot);) {
+        const { more, nodes, nnodes } = viewCodec.fromBytes(port.get('views', words(slot))!);
+        for (const { kind, index } of nodes.slice(0, nnodes)) {
+          if ((kind & NODE_HASH) === 0) hold(store.rules, 'rule', index);
+        }
+        slot = more;
+      }
+    }
+  }
 }
 
 /** Keys of the rules of `live` slots; all others are deleted. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { NODE_HASH, datapath as datapathCodec, view as viewCodec } from '../abi/generated.js';
 import type { Datapath, Stage } from '../compile/model.js';
 import { readControl } from './adopt.js';
 import { CapacityError, Sync } from './apply.js';
@@ -39,7 +40,31 @@ function assertInForce(port: FakePort, sync: Sync, state: State): void {
   assert.equal(named, [...flows].filter((flow) => flow !== '').sort(), 'flow names');
   assert.is(usage.get('flow_uuids'), flows.size);
   assert.is(usage.get('tunnels'), state.desired.tunnels.size);
+  assertViews(port, sync);
   assertTunnels(port, state);
+}
+
+/** Rows, views and their rules that are in use are those that the datapaths lead to. */
+function assertViews(port: FakePort, sync: Sync): void {
+  const rows = new Set<number>(), views = new Set<number>(), rules = new Set<number>();
+  for (const [, value] of port.entries('datapaths')) {
+    const { row } = datapathCodec.fromBytes(value);
+    if (row === 0) continue;
+    rows.add(row);
+    for (const head of toWords(port.get('rows', words(row))!)) {
+      for (let slot = head; slot !== 0;) {
+        views.add(slot);
+        const { more, nodes, nnodes } = viewCodec.fromBytes(port.get('views', words(slot))!);
+        for (const { kind, index } of nodes.slice(0, nnodes)) {
+          if ((kind & NODE_HASH) === 0) rules.add(index);
+        }
+        slot = more;
+      }
+    }
+  }
+  const usage = sync.usage();
+  assert.equal([usage.get('rows'), usage.get('views'), usage.get('single_rules')],
+    [rows.size, views.size, rules.size]);
 }
 
 function bestFlows(stage: Stage): string[] {

@@ -5,9 +5,9 @@
  * period the other buffer follows and what nobody refers to is deleted. A crash between any
  * two writes leaves a whole old or a whole new state in force, and adopt.ts sorts it out.
  */
-import type { Change, Stage } from '../compile/model.js';
+import type { Change, Desired, Stage } from '../compile/model.js';
 import { adopt, readControl, tunnelId, type Found, type Pause } from './adopt.js';
-import { deltasOf, makeEdit, setGeneration, type Deltas } from './edit.js';
+import { deltasOf, makeEdit, setGeneration, setRow, type Deltas } from './edit.js';
 import { bufferedMaps, diff, makeImage, setGenerations, tunnelValue, type BufferedMap,
   type Delta, type Image, type Indexes, type Rows, type State } from './image.js';
 import { macEdit, macRows } from './macs.js';
@@ -16,6 +16,7 @@ import { Slots } from './slots.js';
 import { barrier, ruleMaps, stageId, StageStore, type Refusal, type Writes } from './stages.js';
 import { Uses } from './uses.js';
 import { datapathsOf, touched, Versions } from './versions.js';
+import { ViewStore } from './views.js';
 import { bytesOf, idOf, words } from './wire.js';
 
 export interface Applied {
@@ -52,6 +53,7 @@ export class Sync {
   /** Lets other work run between batches. */
   readonly #pause: Pause;
   #store: StageStore;
+  #views: ViewStore;
   #tunnelSlots: Slots;
   #found: Found | undefined;
   #heldTunnels = new Map<string, string>();
@@ -64,6 +66,7 @@ export class Sync {
     this.#port = port;
     this.#pause = pause;
     this.#store = new StageStore(port);
+    this.#views = new ViewStore(port, this.#store);
     this.#tunnelSlots = new Slots(port.capacity('tunnels'));
   }
 
@@ -72,7 +75,9 @@ export class Sync {
   flowIndex(uuid: string): number | undefined { return this.#store.flows.indexOf(uuid); }
   usage(): ReadonlyMap<MapName, number> {
     const { slots, tuples, programs, buckets, flows, ruleCount } = this.#store;
-    return new Map<MapName, number>([['stages', slots.size], ['tuples', tuples.size],
+    const { views, rules, rows } = this.#views;
+    return new Map<MapName, number>([['stages', slots.size], ['views', views.size],
+      ['single_rules', rules.size], ['rows', rows.size], ['tuples', tuples.size],
       ['programs', programs.size], ['buckets', buckets.size],
       ['flow_uuids', flows.size], ['tunnels', this.#tunnelSlots.size],
       ...ruleMaps.map((map, i) => [map, ruleCount[i as 0 | 1 | 2]] as const),
@@ -117,12 +122,14 @@ export class Sync {
     this.#found = this.#last = undefined;
     this.#adoptedVersions = undefined;
     this.#store = new StageStore(this.#port);
+    this.#views = new ViewStore(this.#port, this.#store);
     this.#tunnelSlots = new Slots(this.#port.capacity('tunnels'));
     this.#heldTunnels = new Map();
   }
 
   async #adopted(): Promise<Found> {
-    this.#found ??= await adopt(this.#port, this.#store, this.#tunnelSlots, this.#pause);
+    this.#found ??= await adopt(this.#port, this.#store, this.#views, this.#tunnelSlots,
+      this.#pause);
     return this.#found;
   }
 
@@ -131,12 +138,15 @@ export class Sync {
     this.#writes = 0;
     this.#last = undefined;
     const placed = await this.#place(state.desired.dispatch);
+    const rows = await this.#placeViews(state.desired, state.desired.datapaths.keys(), placed);
+    this.#views.keep(rows);
     await this.#writeAll(placed.writes);
     const tunnels = this.#planTunnels(state);
     this.#updateTunnels(found, tunnels);
     const targets = await this.#createTargets(found, state);
     const macs = macRows(state.desired);
-    const indexes: Indexes = { stages: placed.slots, tunnels: tunnels.index, targets };
+    const indexes: Indexes =
+      { stages: placed.slots, rows, tunnels: tunnels.index, targets };
     const image = makeImage(state, indexes);
     this.#checkCapacity(image, macs);
     const generation = found.control.generation + 1;
@@ -147,6 +157,7 @@ export class Sync {
     await this.#removeRows('devmap', found.devmap,
       [...found.devmap.keys()].filter((key) => !targets.has(words0(bytesOf(key)))));
     const uses = new Uses(placed.stages);
+    this.#views.settle();
     await this.#cleanUp(found, uses, tunnels);
     if (placed.refused.size === 0) this.#last = { state, indexes, uses };
     return { generation: found.control.generation, flipped, refused: placed.refused,
@@ -167,6 +178,7 @@ export class Sync {
     this.#writes = 0;
     const { since } = desired;
     const placed = await this.#place(entriesOf(since, desired.dispatch));
+    const rows = await this.#placeViews(desired, since.views, placed);
     await this.#writeAll(placed.writes);
     const targets = await this.#createTargets(found, state);
     const { indexes, uses } = last;
@@ -174,9 +186,13 @@ export class Sync {
       && [...targets].every((target) => indexes.targets.has(target));
     if (placed.refused.size > 0 || !same) return undefined;
     const edit = makeEdit(state, since, before.ports, { ...indexes, stages: placed.slots });
+    for (const datapath of since.views) {
+      setRow(edit, found.buffers[found.control.active], datapath, rows.get(datapath) ?? 0);
+    }
     setGeneration(edit, found.buffers[found.control.active], found.control.generation + 1);
     const flipped = await this.#change(found, macEdit(found.macBindings, desired, since),
       (buffer) => deltasOf(found.buffers[buffer], edit));
+    this.#views.settle();
     const left = new Set<string>();
     for (const key of since.dispatch) left.add(uses.set(key, placed.stages.get(key)) ?? '');
     for (const id of left) if (id !== '' && !uses.has(id)) await this.#removeStage(id);
@@ -214,6 +230,22 @@ export class Sync {
       slots.set(key, typeof slot === 'string' ? wall : slot);
     }
     return placed;
+  }
+
+  /** Datapath -> row of those that have one. While a stage does not fit nobody has: a view would
+   * pass the barrier. */
+  async #placeViews({ views, datapaths: known }: Desired, datapaths: Iterable<number>,
+    { refused, writes }: Placed): Promise<Map<number, number>> {
+    const rows = new Map<number, number>();
+    if (refused.size > 0) return rows;
+    for (const datapath of datapaths) {
+      const own = known.has(datapath) ? views?.get(datapath) : undefined;
+      const row = this.#views.place(datapath, own, writes);
+      if (row === undefined) continue;
+      rows.set(datapath, row);
+      await this.#pause();
+    }
+    return rows;
   }
 
   /** `held`: remote IP -> name under which its index is held. */
@@ -403,7 +435,7 @@ const words0 = (bytes: Bytes): number =>
 
 /** An order in which nothing refers to what is not there. */
 const writingOrder: readonly MapName[] = ['flow_drops', 'flow_uuids', 'tuples', 'programs',
-  'buckets', ...ruleMaps, 'stages'];
+  'buckets', ...ruleMaps, 'stages', 'single_rules', 'views', 'rows'];
 
 /** Entries of `dispatch` that a change adds or alters. */
 function* entriesOf(change: Change, dispatch: ReadonlyMap<string, Stage>):

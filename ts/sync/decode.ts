@@ -1,7 +1,7 @@
 /** The kernel's tables read back: for `ovn-xdp flows` and for tests. */
 import {
-  BUCKETS, buckets as bucketsCodec, RULE_ARGS, flowUuid, opCode, program as programCodec,
-  tuple as tupleCodec,
+  BUCKETS, buckets as bucketsCodec, PROGRAM_NEXT, RULE_ARGS, flowUuid, opCode,
+  program as programCodec, tuple as tupleCodec,
 } from '../abi/generated.js';
 import type { Buckets, Program, TupleShape } from '../compile/model.js';
 import { reachableStages, readControl } from './adopt.js';
@@ -115,6 +115,8 @@ class Reader {
   /** A program with the ones its calls go on with. Garbage that calls itself ends at the
    * depth that the arguments allow. */
   #withCalls(index: number, args: readonly number[], depth = 0): Program {
+    const imm = index - PROGRAM_NEXT;
+    if (imm >= 0) return { ops: [{ code: opCode.OP_NEXT, imm }] };
     const program = this.#program(index);
     if (depth >= RULE_ARGS || !program.ops.some(({ code }) => code === opCode.OP_CALL)) {
       return program;

@@ -4,7 +4,7 @@
  */
 import type { Change, Port } from '../compile/model.js';
 import { bufferedMaps, datapathOf, differ, dispatchId, emptyImage, ifaceRow, portRow,
-  withGeneration, type Delta, type Image, type Indexes, type State } from './image.js';
+  withGeneration, withRow, type Delta, type Image, type Indexes, type State } from './image.js';
 import type { Bytes } from './port.js';
 import { idOf, words } from './wire.js';
 
@@ -64,13 +64,19 @@ export function makeEdit(state: State, change: Change, before: ReadonlyMap<strin
   return { of };
 }
 
+/** Gives a datapath another row of views. */
+export function setRow({ of }: Edit, enforced: Image, datapath: number, row: number): void {
+  const key = idOf(words(datapath)), before = enforced.datapaths.get(key);
+  if (before) of.datapaths.set(key, withRow(before, row));
+}
+
 /** Gives the datapaths that the edit changes the generation. */
 export function setGeneration(edit: Edit, enforced: Image, generation: number): void {
   const { dispatch, ports } = deltasOf(enforced, edit);
   const keys = [dispatch, ports].flatMap(({ put, remove }) =>
     [...put.map(([key]) => key), ...remove]);
   for (const key of new Set(keys.map(datapathOf))) {
-    const row = enforced.datapaths.get(key);
+    const row = edit.of.datapaths.get(key) ?? enforced.datapaths.get(key);
     if (row) edit.of.datapaths.set(key, withGeneration(row, generation));
   }
 }

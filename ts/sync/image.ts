@@ -54,6 +54,8 @@ export interface State { readonly desired: Desired; readonly placement: Placemen
 export interface Indexes {
   /** `${datapath}/${table}` -> stage slot. */
   readonly stages: ReadonlyMap<string, number>;
+  /** Datapath -> row of views. */
+  readonly rows: ReadonlyMap<number, number>;
   /** Remote IP -> tunnel index. */
   readonly tunnels: ReadonlyMap<string, number>;
   /** ifindexes that the devmap accepted. */
@@ -165,7 +167,7 @@ export function makeImage(state: State, indexes: Indexes): Image {
   for (const { key, router, dnatZone, snatZone } of desired.datapaths.values()) {
     image.datapaths.set(idOf(words(key)), datapathCodec.toBytes({
       flags: router ? DATAPATH_ROUTER : 0, dnat_zone: dnatZone, snat_zone: snatZone,
-      generation: 0 }));
+      row: indexes.rows.get(key) ?? 0, generation: 0 }));
   }
   for (const [id, row] of providerRows(state)) image.providers.set(id, row);
   for (const [ip, tunnel] of desired.tunnels) {
@@ -245,6 +247,7 @@ export function diff(actual: Rows, wanted: Rows): Delta {
 }
 
 const generationAt = datapathCodec.fields['generation']?.offset ?? 0;
+const rowAt = datapathCodec.fields['row']?.offset ?? 0;
 /** The datapath that a key begins with, as the key of `datapaths`. */
 export const datapathOf = (key: string): string => key.slice(0, 4);
 
@@ -265,10 +268,13 @@ export function setGenerations(image: Image, enforced: Image, generation: number
       same ? toGeneration(old) : generation, generationAt);
   }
 }
-export function withGeneration(row: Bytes, generation: number): Bytes {
+function withWord(row: Bytes, at: number, value: number): Bytes {
   const copy = Buffer.from(row);
-  copy.writeUInt32LE(generation, generationAt);
+  copy.writeUInt32LE(value, at);
   return copy;
 }
+export const withGeneration = (row: Bytes, generation: number): Bytes =>
+  withWord(row, generationAt, generation);
+export const withRow = (row: Bytes, index: number): Bytes => withWord(row, rowAt, index);
 const toGeneration = (value: Bytes): number =>
   Buffer.from(value.buffer, value.byteOffset, value.byteLength).readUInt32LE(generationAt);

@@ -3,7 +3,7 @@
  * this over libbpf, `fake_port.ts` in memory.
  */
 export const arrayMaps = ['control', 'tuples', 'stages', 'programs', 'buckets', 'tunnels',
-  'flow_uuids', 'flow_drops', 'cache_versions'] as const;
+  'flow_uuids', 'flow_drops', 'cache_versions', 'views', 'single_rules', 'rows'] as const;
 export const hashMaps = ['dispatch', 'ports', 'ifaces', 'datapaths', 'tunnel_sources', 'providers',
   'rules_s', 'rules_m', 'rules_l', 'mac_bindings', 'devmap'] as const;
 export type ArrayMap = (typeof arrayMaps)[number];

@@ -3,13 +3,13 @@
  * refer to, as the entries to write and later to delete. A stage is immutable; what changes
  * is a new stage in new slots.
  */
-import { BUCKETS, STAGE_TUPLES, opCode, puntReason } from '../abi/generated.js';
+import { BUCKETS, PROGRAM_NEXT, STAGE_TUPLES, opCode, puntReason } from '../abi/generated.js';
 import type { Buckets, Program, Rule, Stage, TupleShape } from '../compile/model.js';
 import type { Bytes, HashMap, MapName, MapPort } from './port.js';
 import { Slots } from './slots.js';
 import {
   argsFit, encodeBuckets, encodeProgram, encodeRule, encodeRuleKey, encodeStage, encodeTuple,
-  encodeUuid, idOf, keyClass, keyWords, words,
+  encodeUuid, idOf, keyClass, keyWords, nextIndex, words,
 } from './wire.js';
 
 export const ruleMaps = ['rules_s', 'rules_m', 'rules_l'] as const satisfies readonly HashMap[];
@@ -25,14 +25,17 @@ export function add(writes: Writes, map: MapName, entries: readonly Entry[]): vo
 /** A stage that has slots: what to delete and release when it goes. */
 export interface StageRecord {
   readonly head: number;
+  /** Which slot a tuple of it is listed in, by the tuple's index. */
+  readonly slotOf: ReadonlyMap<number, number>;
   readonly rules: readonly (readonly Bytes[])[];
   readonly held: readonly (readonly [Slots, string])[];
 }
 /** Why a stage could not be placed; it becomes a punt barrier. */
 export type Refusal = 'stages' | 'tuples' | 'programs' | 'buckets' | (typeof ruleMaps)[number] |
+  'views' | 'single_rules' | 'rows' |
   'words of one tuple' | 'ops of one program' | 'arguments of one rule';
 
-class Refused extends Error { constructor(readonly what: Refusal) { super(what); } }
+export class Refused extends Error { constructor(readonly what: Refusal) { super(what); } }
 
 interface Group { readonly shape: TupleShape; readonly class: 0 | 1 | 2; readonly index: number;
   readonly rules: Map<string, Rule>; max: number }
@@ -66,7 +69,7 @@ export class StageStore {
     this.slots = new Slots(port.capacity('stages'), 1);
     // Indexes are 16 bits wide in the rules, whatever the maps hold.
     this.tuples = new Slots(Math.min(port.capacity('tuples'), 65536));
-    this.programs = new Slots(Math.min(port.capacity('programs'), 65536));
+    this.programs = new Slots(Math.min(port.capacity('programs'), PROGRAM_NEXT));
     this.buckets = new Slots(port.capacity('buckets'));
     this.flows = new Slots(port.capacity('flow_uuids'));
     // The tuple that looks at nothing is all zero like an unused one, and rules without an
@@ -122,7 +125,7 @@ export class StageStore {
     const chunks = Array.from({ length: Math.max(1, Math.ceil(groups.length / STAGE_TUPLES)) },
       (_, i) => groups.slice(i * STAGE_TUPLES, (i + 1) * STAGE_TUPLES));
     const slots = chunks.map((_, i) =>
-      this.#acquire(this.slots, `${stageId(stage)}#${i}`, 'stages', held).index);
+      this.acquire(this.slots, `${stageId(stage)}#${i}`, 'stages', held).index);
     const rules: Entry[][] = [[], [], []];
     chunks.forEach((chunk, i) => {
       for (const group of chunk) {
@@ -130,7 +133,7 @@ export class StageStore {
         for (const rule of group.rules.values()) {
           rules[group.class]?.push([
             encodeRuleKey(slots[i] ?? 0, group.index, rule.key, size),
-            this.#rule(rule, out, held),
+            this.rule(rule, out, held),
           ]);
         }
       }
@@ -145,7 +148,10 @@ export class StageStore {
       table: stage.table, datapath, more: slots[i + 1] ?? 0,
       tuples: chunk.map(({ index, max }) => ({ tuple: index, max_priority: max })),
     })] as const));
-    return { head: slots[0] ?? 0, rules: rules.map((list) => list.map(([key]) => key)), held };
+    const listed = chunks.flatMap((chunk, i) =>
+      chunk.map(({ index }) => [index, slots[i] ?? 0] as const));
+    return { head: slots[0] ?? 0, slotOf: new Map(listed),
+      rules: rules.map((list) => list.map(([key]) => key)), held };
   }
 
   /** By falling priority of the best rule, as the walk wants them. Of rules with equal keys
@@ -167,16 +173,23 @@ export class StageStore {
     return [...groups.values()].sort((a, b) => b.max - a.max);
   }
 
+  /** Index of a shape. */
+  tuple(shape: TupleShape, out: Writes, held: [Slots, string][]): number {
+    const bytes = encodeTuple(shape);
+    const { index, fresh } = this.acquire(this.tuples, idOf(bytes), 'tuples', held);
+    if (fresh) add(out, 'tuples', [[words(index), bytes]]);
+    return index;
+  }
+
   #newGroup(shape: TupleShape, out: Writes, held: [Slots, string][]): Group {
     const found = keyClass(shape);
     if (found === undefined) throw new Refused('words of one tuple');
-    const bytes = encodeTuple(shape);
-    const { index, fresh } = this.#acquire(this.tuples, idOf(bytes), 'tuples', held);
-    if (fresh) add(out, 'tuples', [[words(index), bytes]]);
+    const index = this.tuple(shape, out, held);
     return { shape, class: found, index, rules: new Map(), max: 0 };
   }
 
-  #rule(rule: Rule, out: Writes, held: [Slots, string][]): Bytes {
+  /** The rule's bytes; appends what they refer to. Throws when that does not fit. */
+  rule(rule: Rule, out: Writes, held: [Slots, string][]): Bytes {
     const args = [...rule.args];
     const program = this.#program(rule.program, args, out, held);
     if (rule.buckets) this.#buckets(rule.buckets, rule.program, args, out, held);
@@ -187,9 +200,11 @@ export class StageStore {
 
   /** Index of the program; those that its OP_CALLs go on with become arguments. */
   #program(program: Program, args: number[], out: Writes, held: [Slots, string][]): number {
+    const next = nextIndex(program);
+    if (next !== undefined) return next;
     const { id, bytes } = this.#encoded(program);
     if (!bytes) throw new Refused('ops of one program');
-    const { index, fresh } = this.#acquire(this.programs, id, 'programs', held);
+    const { index, fresh } = this.acquire(this.programs, id, 'programs', held);
     if (fresh) add(out, 'programs', [[words(index), bytes]]);
     for (const op of program.ops) {
       if (!op.then) continue;
@@ -206,7 +221,7 @@ export class StageStore {
     const at = program.ops.find(({ code }) => code === opCode.OP_SELECT)?.arg ?? 0;
     for (let i = 0; i * BUCKETS < all.length; i++) {
       const bytes = encodeBuckets(all.slice(i * BUCKETS, (i + 1) * BUCKETS));
-      const { index, fresh } = this.#acquire(this.buckets, idOf(bytes), 'buckets', held);
+      const { index, fresh } = this.acquire(this.buckets, idOf(bytes), 'buckets', held);
       if (fresh) add(out, 'buckets', [[words(index), bytes]]);
       args[at + 1 + i] = index;
     }
@@ -236,7 +251,7 @@ export class StageStore {
     return slot.index;
   }
 
-  #acquire(slots: Slots, id: string, what: Refusal, held: [Slots, string][]):
+  acquire(slots: Slots, id: string, what: Refusal, held: [Slots, string][]):
     { index: number; fresh: boolean } {
     const slot = slots.acquire(id);
     if (!slot) throw new Refused(what);

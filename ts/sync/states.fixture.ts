@@ -1,8 +1,9 @@
 /** For tests: random desired states over a small world, so that states share and collide. */
 import fc from 'fast-check';
-import { BUCKETS, opCode } from '../abi/generated.js';
+import { BUCKETS, opCode, ROW_TABLES } from '../abi/generated.js';
 import type {
   Buckets, Change, Datapath, Desired, MacBindingEntry, Port, Program, Rule, Stage, Tunnel,
+  View, ViewNode, Views,
 } from '../compile/model.js';
 import type { Device, NextHop, State } from './image.js';
 
@@ -93,6 +94,35 @@ function uniqueDevices(ports: Map<string, Port>): Map<string, Port> {
   }));
 }
 
+/** Rules of the first tuples one by one, the others looked up. */
+function viewOf(stage: Stage): View {
+  const shapes = [...new Set(stage.rules.map((rule) => rule.shape))];
+  return { stage, nodes: shapes.flatMap((shape, i): ViewNode[] => {
+    const order = 0x10000 * 600 - i;
+    const all = stage.rules.filter((rule) => rule.shape === shape);
+    // Of equal keys only the best is in the kernel.
+    const rules = all.filter((a) => !all.some((b) => b.priority > a.priority
+      && String(b.key) === String(a.key)));
+    return i % 3 === 2 || shape.words.length > 6
+      ? [{ order, words: [], masks: [], values: [], shape }]
+      : rules.map((rule) => ({ order, rule, ...shape, values: rule.key }));
+  }) };
+}
+const viewOnce = new WeakMap<Stage, View>();
+/** Of the datapaths, of which not all have views. */
+function viewsOf(dispatch: ReadonlyMap<string, Stage>): ReadonlyMap<number, Views> {
+  const all = new Map<number, Map<number, View>>();
+  for (const [key, stage] of dispatch) {
+    const [datapath = 0, table = 0] = key.split('/').map(Number);
+    if (stage.table === 4 || datapath === 3) continue;
+    let view = viewOnce.get(stage);
+    if (!view) viewOnce.set(stage, view = viewOf(stage));
+    const views = all.get(datapath) ?? new Map<number, View>();
+    all.set(datapath, views.set(ROW_TABLES + table, view));
+  }
+  return all;
+}
+
 export const stateArbitrary: fc.Arbitrary<State> = fc.record({
   dispatch: cells(pairs, stage),
   ports: cells(pairs, port).map(uniqueDevices),
@@ -105,7 +135,7 @@ export const stateArbitrary: fc.Arbitrary<State> = fc.record({
 }).map(({ dispatch, ports, datapaths, tunnels, hops, macs, devices, providers, own }) => {
   const localnets = [...ports.values()].filter(({ kind }) => kind === 'localnet');
   const desired: Desired = {
-    dispatch, ports, unsupported: [], localnets,
+    dispatch, ports, unsupported: [], views: viewsOf(dispatch), localnets,
     providerMacs: new Map(localnets.map(({ datapath }) =>
       [datapath, own.map((n) => [0x0200, datapath * 16 + n] as const)])),
     datapaths: new Map([...datapaths].map(([key, router]): [number, Datapath] =>
@@ -130,12 +160,13 @@ export function changed(before: State, state: State): State {
   const differing = <V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): Set<string> =>
     new Set([...a.keys(), ...b.keys()].filter((key) =>
       JSON.stringify(a.get(key)) !== JSON.stringify(b.get(key))));
-  const { dispatch, macBindings } = state.desired;
+  const { dispatch, views, macBindings } = state.desired;
   const isLocalnet = ([, { kind }]: readonly [string, Port]): boolean => kind === 'localnet';
   const ports = new Map([...[...state.desired.ports].filter((entry) => !isLocalnet(entry)),
     ...[...before.desired.ports].filter(isLocalnet)]);
   const since: Change = { from: name ?? {}, refused: [],
     dispatch: differing(before.desired.dispatch, dispatch),
+    views: new Set([...before.desired.views ?? [], ...views ?? []].map(([key]) => key)),
     ports: differing(before.desired.ports, ports),
     macBindings: differing(before.desired.macBindings, macBindings) };
   return { placement: before.placement,

@@ -1,11 +1,11 @@
 /** For tests: one text for a desired state, and the same text read back from the kernel. */
-import { BUCKETS, opCode } from '../abi/generated.js';
-import type { Desired, Op, Program } from '../compile/model.js';
+import { BUCKETS, NODE_AND, NODE_HASH, opCode, view as viewCodec } from '../abi/generated.js';
+import type { Desired, Op, Program, View } from '../compile/model.js';
 import { decodeTables, type DecodedRule } from './decode.js';
 import { bufferedMaps, emptyImage, type Image, type State } from './image.js';
 import type { MapPort } from './port.js';
 import { reasonNumber } from './image.js';
-import { bytesOf, idOf, toWords, words } from './wire.js';
+import { bytesOf, decodeRule, decodeTuple, decodeUuid, idOf, toWords, words } from './wire.js';
 
 function imageOf(port: MapPort, buffer: 0 | 1): Image {
   const image = emptyImage();
@@ -100,6 +100,59 @@ function providerText({ desired, placement }: State): string[] {
   });
 }
 
+/** Values are written once and read very often. */
+function once<V>(decode: (bytes: Uint8Array) => V): (bytes: Uint8Array | undefined) => V {
+  const known = new WeakMap<Uint8Array, V>();
+  return (bytes = new Uint8Array(8192)) => {
+    let value = known.get(bytes);
+    if (value === undefined) known.set(bytes, value = decode(bytes));
+    return value;
+  };
+}
+const decodeView = once((bytes) => viewCodec.fromBytes(bytes));
+/** Cells that lead to something. */
+const decodeRow = once((bytes) => toWords(bytes).flatMap((slot, cell) =>
+  (slot === 0 ? [] : [{ slot, cell }])));
+
+/** A node's rule or tuple, as a view in the kernel leads to it. */
+function viewTexts(port: MapPort, datapath: number, row: number): string[] {
+  const cells = row === 0 ? [] : decodeRow(port.get('rows', words(row)));
+  const text = (slot: number): string => {
+    if (slot === 0) return '';
+    const view = decodeView(port.get('views', words(slot)));
+    const nodes = view.nodes.slice(0, view.nnodes).map((node) => {
+      if ((node.kind & NODE_HASH) !== 0) {
+        const { words: at, masks } = decodeTuple(port.get('tuples', words(node.index))!);
+        return `look ${at}/${masks} ${node.order};`;
+      }
+      const { priority, flow } = decodeRule(port.get('single_rules', words(node.index))!);
+      const uuid = decodeUuid(port.get('flow_uuids', words(flow))!);
+      const key = (node.kind & NODE_AND) !== 0 ? '' : ` ${priority} ${uuid};`;
+      return `${[...node.word]}/${node.mask}/${node.value}${key}`;
+    });
+    return nodes.join('') + text(view.more);
+  };
+  return cells.map(({ slot, cell }) =>
+    `view ${datapath}/${cell} table ${decodeView(port.get('views', words(slot))).table} `
+      + text(slot));
+}
+
+/** The same of the desired views. Datapaths that are not there have no row. */
+function wantedViews({ datapaths, views }: Desired): string[] {
+  const three = (list: readonly number[], i: number): number[] =>
+    Array.from({ length: 3 }, (_, k) => list[3 * i + k] ?? 0);
+  const text = ({ nodes }: View): string => nodes.map((node) => {
+    if (node.shape) return `look ${node.shape.words}/${node.shape.masks} ${node.order};`;
+    const parts = Math.max(1, Math.ceil(node.words.length / 3));
+    return Array.from({ length: parts }, (_, i) => `${three(node.words, i)}/`
+      + `${three(node.masks, i)}/${three(node.values, i)}`).join('')
+      + ` ${node.rule!.priority} ${node.rule!.flow};`;
+  }).join('');
+  return [...views ?? []].flatMap(([datapath, cells]) => (!datapaths.has(datapath) ? []
+    : [...cells].map(([cell, view]) =>
+      `view ${datapath}/${cell} table ${view.stage.table} ${text(view)}`)));
+}
+
 /** Text of everything that is switched as one: the double-buffered tables. */
 export function stateText(state: State): string {
   const { desired, placement } = state;
@@ -108,7 +161,8 @@ export function stateText(state: State): string {
     return !device ? []
       : [`iface ${device.ifindex} 1 ${port.datapath} ${port.port} ${device.mtu} ${port.zone}`];
   });
-  return [...dispatchText(desired), ...portText(state), ...new Set(ifaces),
+  return [...dispatchText(desired), ...wantedViews(desired), ...portText(state),
+    ...new Set(ifaces),
     ...placement.uplinks.map(({ ifindex, mtu }) =>
       `iface ${ifindex} ${placement.providers.has('br2') ? 6 : 2} 0 0 ${mtu} 0`),
     ...placement.providers.has('br1') ? ['iface 30 4 0 0 1500 0'] : [],
@@ -144,6 +198,8 @@ export function kernelText(port: MapPort, buffer: 0 | 1): string {
       `provider ${ifindex} ${high >>> 16}/${high & 0xffff}/${low} ${value.join(' ')}`),
     ...rows('datapaths').map(({ key, value }) =>
       `datapath ${key} ${value.slice(0, 3).join(' ')}`),
+    ...rows('datapaths').flatMap(({ key, value: [, , , row = 0] }) =>
+      viewTexts(port, Number(key), row)),
     ...[...image.tunnel_sources].map(([key, value]) => {
       const bytes = bytesOf(key);
       return `source ${ip4(bytes.subarray(4))} ${ip4(bytes.subarray(20))} ` +

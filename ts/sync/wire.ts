@@ -4,11 +4,12 @@
  */
 import {
   BUCKETS, buckets as bucketsCodec, CACHE_LOOKS_FLAGS, CACHE_LOOKS_LABEL, CACHE_LOOKS_LENGTH,
-  KEY_WORDS_L, KEY_WORDS_M, KEY_WORDS_S, PROGRAM_OPS, RULE_ARGS, flowWord, opCode,
+  KEY_WORDS_L, KEY_WORDS_M, KEY_WORDS_S, NODE_LOOKS_SHIFT, NODE_WORDS, PROGRAM_NEXT, PROGRAM_OPS,
+  RULE_ARGS, flowWord, opCode,
   program as programCodec, rule as ruleCodec,
-  stage as stageCodec, tuple as tupleCodec,
+  stage as stageCodec, tuple as tupleCodec, type Node,
 } from '../abi/generated.js';
-import type { Op, Program, TupleShape } from '../compile/model.js';
+import type { Op, Program, TupleShape, ViewNode } from '../compile/model.js';
 import type { Bytes } from './port.js';
 
 /** By key class. */
@@ -45,9 +46,13 @@ const uncachedWords: ReadonlyMap<number, number> = new Map([
 
 const unsigned = (word: number): number => word >>> 0;
 
+/** CACHE_LOOKS_* of words that are compared. */
+const looksOf = (compared: readonly number[]): number =>
+  compared.reduce((looks, word) => looks | (uncachedWords.get(word) ?? 0), 0);
+
 export function encodeTuple(shape: TupleShape): Uint8Array {
   return tupleCodec.toBytes({ nwords: shape.words.length, key_class: keyClass(shape) ?? 0,
-    looks: shape.words.reduce((looks, word) => looks | (uncachedWords.get(word) ?? 0), 0),
+    looks: looksOf(shape.words),
     word: Uint8Array.from(shape.words), mask: shape.masks.map(unsigned) });
 }
 export function decodeTuple(bytes: Bytes): TupleShape {
@@ -68,6 +73,15 @@ export function encodeStage({ table, datapath, more, tuples }: StageHead): Uint8
 export function decodeStage(bytes: Bytes): StageHead {
   const { ntuples, table, datapath_hint: datapath, more, tuples } = stageCodec.fromBytes(bytes);
   return { table, datapath, more, tuples: tuples.slice(0, ntuples) };
+}
+
+/** struct node without what it leads to, of at most NODE_WORDS words from `first` on. */
+export function encodeNode({ order, words: all, masks, values }: ViewNode, first: number,
+  { kind, index, stage }: { kind: number; index: number; stage?: number }): Node {
+  const end = first + NODE_WORDS, word = all.slice(first, end);
+  return { word: Uint8Array.from(word), mask: masks.slice(first, end), order, index,
+    value: stage === undefined ? values.slice(first, end) : [stage],
+    kind: kind | looksOf(word) << NODE_LOOKS_SHIFT };
 }
 
 /** struct rule_key_s, _m, _l. By hand, like encodeRule: there are a hundred thousand of them. */
@@ -98,6 +112,13 @@ const opBytes = (op: Op) => ({
   code: op.code, dst: op.dst ?? 0, src: op.src ?? 0, shift: op.shift ?? 0,
   mask: unsigned(op.mask ?? 0), imm: unsigned(op.imm ?? 0), arg: op.arg ?? 0,
 });
+
+/** Index of a program that is not written, because it is `next` and nothing else. */
+export function nextIndex({ ops: [op, ...rest] }: Program): number | undefined {
+  const { code, imm = 0 } = op ?? {};
+  return code === opCode.OP_NEXT && rest.length === 0 && imm < 0x10000 - PROGRAM_NEXT
+    ? PROGRAM_NEXT + imm : undefined;
+}
 
 /** A program without ops is written as one OP_END, which means the same, so that an index in
  * use is never all zero. Undefined when it has too many ops. */

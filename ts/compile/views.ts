@@ -1,0 +1,311 @@
+/**
+ * Stages as packets of one class see them (bpf/abi.h, "Views"). For each class what is known
+ * is carried through the pipelines of a datapath, by every way that programs can take, until
+ * nothing changes. A rule that contradicts it can match no packet there; a word of which all
+ * is known needs no comparison; a stage of which only `next` is left is skipped.
+ *
+ * A view and its stage find the same rule for every packet that the knowledge holds for
+ * (views.test.ts). Flows count drops only, so a skipped `next` loses no counter.
+ */
+import {
+  flowWord as fw, NODE_WORDS, packetClass as classes, ROW_TABLES, TABLE_EGRESS,
+} from '../abi/generated.js';
+import type { Steps } from '../base/slices.js';
+import { atEgress, atIngress, follow, fromTunnel, isKnownOp, Known } from './known.js';
+import type { Program, Rule, Stage, TupleShape, View, ViewNode, Views } from './model.js';
+import { plainNext } from './program.js';
+
+/** A tuple with no more rules than this is compared rule by rule: some 5 ns each, where a
+ * lookup takes 40. */
+const SINGLE_RULES = 6;
+/** Words that are compared for one rule, two nodes; a lookup does not care. */
+const SINGLE_WORDS = 2 * NODE_WORDS;
+/** Arguments of one program that are looked at one by one. */
+const EFFECTS = 16;
+/** Knowledge that a stage is kept for. */
+const STATES = 64;
+
+/** Rules of one tuple, in the order of the stage. */
+interface Group { readonly shape: TupleShape; readonly rank: number; readonly rules: Rule[] }
+
+const groupsOf = remember((stage: Stage): readonly Group[] => {
+  const groups = new Map<TupleShape, Group>();
+  for (const rule of stage.rules) {
+    const group = groups.get(rule.shape);
+    if (group) group.rules.push(rule);
+    else groups.set(rule.shape, { shape: rule.shape, rank: groups.size, rules: [rule] });
+  }
+  return [...groups.values()];
+});
+
+function remember<V>(what: (stage: Stage) => V): (stage: Stage) => V {
+  const known = new WeakMap<Stage, { readonly value: V }>();
+  return (stage) => {
+    let found = known.get(stage);
+    if (!found) known.set(stage, found = { value: what(stage) });
+    return found.value;
+  };
+}
+
+/** As bpf/abi.h, node.order. */
+const orderOf = ({ priority }: Rule, { rank }: Group): number => priority * 0x10000 + 0xffff - rank;
+
+/** The rules of a group that `known` does not contradict. */
+function left({ shape, rules }: Group, known: Known): readonly Rule[] {
+  const told = shape.words.flatMap((word, i) =>
+    ((shape.masks[i]! & known.masks[word]!) === 0 ? [] : [i]));
+  if (told.length === 0) return rules;
+  return rules.filter(({ key }) => told.every((i) => {
+    const word = shape.words[i]!;
+    return ((key[i]! ^ known.values[word]!) & shape.masks[i]! & known.masks[word]!) === 0;
+  }));
+}
+
+/** A rule with what there is to compare yet. */
+function single(rule: Rule, order: number, known: Known): ViewNode {
+  const words: number[] = [], masks: number[] = [], values: number[] = [];
+  rule.shape.words.forEach((word, i) => {
+    const mask = (rule.shape.masks[i]! & ~known.masks[word]!) >>> 0;
+    if (mask === 0) return;
+    words.push(word);
+    masks.push(mask);
+    values.push((rule.key[i]! & mask) >>> 0);
+  });
+  return { order, words, masks, values, rule };
+}
+const isDecided = ({ words, masks }: TupleShape, known: Known): boolean =>
+  words.every((word, i) => (masks[i]! & ~known.masks[word]!) === 0);
+
+/** A stage under some knowledge. */
+interface Seen {
+  readonly view: View;
+  /** The table that everybody goes to untouched. */
+  readonly next: number | undefined;
+  readonly effects: readonly Effect[];
+}
+
+function look(stage: Stage, known: Known): Seen {
+  const groups = groupsOf(stage);
+  const sure = groups.filter(({ shape }) => isDecided(shape, known))
+    .flatMap((group) => left(group, known).map((rule) =>
+      single(rule, orderOf(rule, group), known)));
+  // A rule that matches everybody ends the stage.
+  const last = sure.sort((a, b) => b.order - a.order)[0];
+  const nodes: ViewNode[] = last ? [last] : [];
+  const reached: Rule[] = last?.rule ? [last.rule] : [];
+  for (const group of groups) {
+    if (isDecided(group.shape, known)) continue;
+    const rules = left(group, known).filter((rule) => orderOf(rule, group) > (last?.order ?? -1));
+    const [first] = rules;
+    if (!first) continue;
+    for (const rule of rules) reached.push(rule);
+    const ones = rules.length > SINGLE_RULES ? undefined
+      : rules.map((rule) => single(rule, orderOf(rule, group), known));
+    if (ones?.every(({ words }) => words.length <= SINGLE_WORDS)) nodes.push(...ones);
+    else nodes.push({ order: orderOf(first, group), words: [], masks: [], values: [],
+      shape: group.shape });
+  }
+  nodes.sort((a, b) => b.order - a.order);
+  return { view: { stage, nodes: withoutEnd(nodes) }, next: onlyNext(reached, last?.rule),
+    effects: distinct(reached) };
+}
+
+/** Rules above the last one that do as it does need no comparison, if all they do is `next`. */
+function withoutEnd(nodes: readonly ViewNode[]): readonly ViewNode[] {
+  const last = nodes.at(-1);
+  const next = last?.rule && last.words.length === 0 ? plainNext(last.rule.program) : undefined;
+  if (!last || next === undefined) return nodes;
+  let end = nodes.length - 1;
+  while (end > 0 && nodes[end - 1]?.rule && plainNext(nodes[end - 1]!.rule!.program) === next) {
+    end -= 1;
+  }
+  return [...nodes.slice(0, end), last];
+}
+
+function onlyNext(rules: readonly Rule[], last: Rule | undefined): number | undefined {
+  const next = last && plainNext(last.program);
+  return rules.every(({ program }) => plainNext(program) === next) ? next : undefined;
+}
+
+/** What a program does with these arguments; undefined: with any. */
+interface Effect { readonly program: Program; readonly args: readonly number[] | undefined }
+
+/** What rules do, each different thing once or so. */
+function distinct(rules: readonly Rule[]): readonly Effect[] {
+  const seen = new Map<Program, Rule[]>();
+  for (const rule of rules) {
+    const list = seen.get(rule.program);
+    if (!list) seen.set(rule.program, [rule]);
+    else if (list.length <= EFFECTS && !sameArgs(list.at(-1)!, rule)) list.push(rule);
+  }
+  return [...seen].flatMap(([program, list]): readonly Effect[] =>
+    (list.length > EFFECTS ? [{ program, args: undefined }] : list));
+}
+const effectsOf = remember((stage: Stage) => distinct(stage.rules));
+const sameArgs = ({ args: a }: Rule, { args: b }: Rule): boolean =>
+  a === b || (a.length === b.length && a.every((arg, i) => arg === b[i]));
+
+const seenBy = remember(() => new Map<string, Seen>());
+function seen(stage: Stage, known: Known): Seen {
+  const states = seenBy(stage);
+  const text = known.text();
+  let found = states.get(text);
+  if (!found) {
+    if (states.size >= STATES) states.clear();
+    states.set(text, found = look(stage, known));
+  }
+  return found;
+}
+
+/** Something that is not known is done to packets: no views. */
+class Opaque extends Error {}
+
+type Stages = ReadonlyMap<number, Stage>;
+
+/** What is known at each table of a datapath, for one class. */
+class Flow {
+  readonly at = new Map<number, Known>();
+  private readonly dirty = new Set<number>();
+  constructor(private readonly stages: Stages, of: number) {
+    this.reach(0, atIngress(of));
+    this.reach(TABLE_EGRESS, fromTunnel(of));
+    while (this.dirty.size > 0) {
+      const table = Math.min(...this.dirty);
+      this.dirty.delete(table);
+      this.leave(table, this.stages.get(table)!, this.at.get(table)!);
+    }
+  }
+
+  private reach(table: number, known: Known): void {
+    if (!this.stages.has(table)) return;
+    const there = this.at.get(table);
+    if (there && !there.join(known)) return;
+    if (!there) this.at.set(table, known.copy());
+    this.dirty.add(table);
+  }
+
+  private leave(table: number, stage: Stage, known: Known): void {
+    for (const effect of seen(stage, known).effects) this.run(effect, known.copy(), table);
+  }
+
+  private run({ program, args }: Effect, known: Known, table: number): void {
+    const where = follow(program, args, known);
+    if (where === 'opaque') throw new Opaque();
+    if (!where) return;
+    if ('returned' in where) return;
+    if ('next' in where) return this.reach(where.next, known);
+    if ('output' in where) {
+      if (table < TABLE_EGRESS) this.reach(TABLE_EGRESS, atEgress(known));
+      return;
+    }
+    this.reach(where.call, known);
+    const after = this.called(where.call, known);
+    if (after) this.run({ program: where.then, args }, after, table);
+  }
+
+  /** What is known when a sub-table returns; undefined: it does not. */
+  private called(table: number, known: Known): Known | undefined {
+    const stage = this.stages.get(table);
+    let after: Known | undefined;
+    for (const { program, args } of stage ? effectsOf(stage) : []) {
+      const way = known.copy(), where = follow(program, args, way);
+      if (!where) continue;
+      if (where === 'opaque' || !('returned' in where)) throw new Opaque();
+      way.learn(fw.FW_RESULT, 0xffffffff, where.returned);
+      if (after) after.join(way);
+      else after = way;
+    }
+    return after;
+  }
+
+  /** The first view from `table` on that does more than go on. */
+  view(table: number): View | undefined {
+    for (let at = table; ;) {
+      const known = this.at.get(at), stage = this.stages.get(at);
+      if (!known || !stage) return undefined;
+      const { view, next } = seen(stage, known);
+      const inside = next !== undefined && next > stage.table && this.stages.has(next)
+        && (next < TABLE_EGRESS) === (at < TABLE_EGRESS);
+      if (!inside) return view;
+      at = next;
+    }
+  }
+}
+
+/** Views by cell of struct row, of a datapath whose tables lead to `stages`. None when a
+ * program does what is not known. */
+export function viewsOf(stages: Stages): Views {
+  const views = new Map<number, View>();
+  const opaque = [...stages.values()].some(({ rules }) =>
+    rules.some(({ program }) => program.ops.some(({ code }) => !isKnownOp(code))));
+  if (opaque) return views;
+  try {
+    for (let of = 1; of < classes.PACKET_CLASSES; of++) {
+      const flow = new Flow(stages, of);
+      for (const table of flow.at.keys()) {
+        const view = flow.view(table);
+        if (view) views.set((of - 1) * ROW_TABLES + table, view);
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Opaque)) throw error;
+    return new Map();
+  }
+  return views;
+}
+
+/** Views of all datapaths, from state to state. */
+export class AllViews {
+  readonly now = new Map<number, Views>();
+  /** Those that will differ. */
+  private readonly pending = new Map<number, Views | undefined>();
+
+  begin(): void { this.pending.clear(); }
+
+  /** Of the datapaths whose tables differ once `changes` of `dispatch` are made. */
+  *look(dispatch: ReadonlyMap<string, Stage>, changes: ReadonlyMap<string, Stage | undefined>):
+    Steps<void> {
+    const datapaths = new Set<number>();
+    for (const [key, stage] of changes) {
+      if (dispatch.get(key) !== stage) datapaths.add(parseInt(key, 10));
+    }
+    for (const datapath of datapaths) {
+      const stages = new Map<number, Stage>();
+      for (let table = 0; table < ROW_TABLES; table++) {
+        const key = `${datapath}/${table}`;
+        const stage = changes.has(key) ? changes.get(key) : dispatch.get(key);
+        if (stage) stages.set(table, stage);
+      }
+      this.pending.set(datapath, stages.size > 0 ? viewsOf(stages) : undefined);
+      yield;
+    }
+  }
+
+  /** Makes the changes, and says whose views they are. */
+  settle(): ReadonlySet<number> {
+    for (const [datapath, views] of this.pending) {
+      if (views) this.now.set(datapath, views);
+      else this.now.delete(datapath);
+    }
+    return new Set(this.pending.keys());
+  }
+}
+
+/** The rule that a walk finds in a view: what bpf/walk.h does, for tests. */
+export function lookupView({ stage, nodes }: View, words: Uint32Array): Rule | undefined {
+  const matches = (of: Pick<ViewNode, 'words' | 'masks'>, values: readonly number[]): boolean =>
+    of.words.every((word, i) => ((words[word]! & of.masks[i]!) >>> 0) === values[i]);
+  let best: { readonly order: number; readonly rule: Rule } | undefined;
+  for (const node of nodes) {
+    if (best && best.order > node.order) break;
+    const { rule } = node;
+    if (rule) {
+      if (matches(node, node.values)) return rule;
+      continue;
+    }
+    const found = stage.rules.find(({ shape, key }) => shape === node.shape && matches(shape, key));
+    const order = found ? found.priority * 0x10000 + (node.order & 0xffff) : -1;
+    if (found && order > (best?.order ?? -1)) best = { order, rule: found };
+  }
+  return best?.rule;
+}
