@@ -36,7 +36,7 @@ static __always_inline __u64 life_until(struct scratch *s, __u64 low, __u32 time
 
 /* The zone does not know the connection. s->doubt says why it is, or may be, OVS's, unless
  * another zone knows it; s->given, that it has been given up since if one does. */
-static __noinline int claim(struct scratch *s)
+static __noinline int claim(struct scratch *s, __u32 flags)
 {
 	struct ct_control *c = ct_settings();
 	__u32 zero = 0;
@@ -46,8 +46,12 @@ static __noinline int claim(struct scratch *s)
 	if (!c || !count)
 		return punt(s, PUNT_INTERNAL);
 	if (s->tuple.proto == IPPROTO_TCP && !s->related &&
-	    tcp_flags_invalid(tcp_flags_of(s)))
-		return 0;	/* invalid to everybody */
+	    tcp_flags_invalid(tcp_flags_of(s))) {
+		/* Invalid to everybody; but what OVS knows, it translates all the same. */
+		if (flags & CT_NAT && !s->doubt)
+			s->doubt = PUNT_CT_MIDSTREAM;
+		return 0;
+	}
 	noted = foreign_tuple(s, c->foreign_age);
 	s->given |= noted;
 	if (s->ct_ours || s->doubt)
@@ -300,7 +304,7 @@ GLOBAL int look(struct scratch *s, __u32 zone, __u32 flags)
 	if (PENDING(s)->flags & PEND_LIVE)
 		update_found(s);
 	if (!(PENDING(s)->flags & PEND_LIVE)) {
-		if (fresh && claim(s))
+		if (fresh && claim(s, flags))
 			return 1;
 		not_found(s, flags);
 		if (flags & CT_UNSNAT && fresh && has_ends(&s->tuple))

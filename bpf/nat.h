@@ -26,7 +26,7 @@
 #define PRIVILEGED 1024		/* ports below are translated to such ones, by OVS */
 
 /* What of the replies' tuple is looked for. */
-enum nat_field { NAT_SPORT, NAT_DPORT, NAT_ID };
+enum nat_field { NAT_NOTHING, NAT_SPORT, NAT_DPORT, NAT_ID };
 
 static __always_inline int expired(__u64 life, __u64 now)
 {
@@ -170,6 +170,7 @@ static __always_inline int pool_has(const struct nat_pool *pool, __u32 port)
 
 /* ---- The search ------------------------------------------------------------------------ */
 
+/* 0: the candidate is not the pool's. */
 static __always_inline __u32 candidate(struct scratch *s, __u32 i)
 {
 	struct nat_search *n = &s->nat;
@@ -188,69 +189,69 @@ static __always_inline __u32 candidate(struct scratch *s, __u32 i)
 	return pool_has(pool, port) ? port : 0;
 }
 
+/* The first one may be the tuple as it is. */
 static long try_candidate(__u32 i, void *arg)
 {
 	struct scratch *s = *(struct scratch **)arg;
 	struct ct_tuple *r = &s->nat.reply;
-	__u32 value = candidate(s, i);
+	__u32 value;
 
-	if (!value && s->nat.what != NAT_ID)
-		return 0;
-	if (s->nat.what == NAT_SPORT) {
-		r->sport = value;
-	} else if (s->nat.what == NAT_DPORT) {
-		r->dport = value;
-	} else {
-		r->sport = value << 8 | (r->sport & 0xff);
-		r->dport = value << 8 | (r->dport & 0xff);
+	if (i || !s->nat.plain) {
+		value = candidate(s, i);
+		if (!value && s->nat.what != NAT_ID)
+			return 0;
+		if (s->nat.what == NAT_SPORT) {
+			r->sport = value;
+		} else if (s->nat.what == NAT_DPORT) {
+			r->dport = value;
+		} else {
+			r->sport = value << 8 | (r->sport & 0xff);
+			r->dport = value << 8 | (r->dport & 0xff);
+		}
 	}
 	s->nat.found = reply_free(s);
 	return s->nat.found;
 }
 
-/* Tries candidates of s->nat; how many it took, at most NAT_TRIES. */
-static __always_inline int search(struct scratch *s, __u32 what, __u32 low, __u32 count)
+static __always_inline void search(struct scratch *s)
 {
-	__u32 tries = count && count < NAT_TRIES ? count : NAT_TRIES;
-
-	s->nat.what = what;
-	s->nat.low = low;
-	s->nat.count = count;
-	s->nat.start = bpf_get_prandom_u32();
-	s->nat.found = 0;
-	return bpf_loop(tries, try_candidate, &s, 0);
-}
-
-/* Source translation to an address that several hosts share. */
-static __always_inline int search_pool(struct scratch *s, __u32 low, __u32 count)
-{
+	struct nat_search *n = &s->nat;
+	__u32 most = n->count && n->count < NAT_TRIES ? n->count : NAT_TRIES, tries;
 	struct nat_pool *pool;
-	__u32 tries;
 
-	s->nat.in_pool = 1;
-	tries = search(s, NAT_DPORT, low, count);
-	pool = bpf_map_lookup_elem(&nat_pools, &s->nat.pool);
-	if (pool && !(s->marks & MARK_TRACE)) {
-		__sync_fetch_and_add(s->nat.found ? &pool->taken : &pool->failed, 1);
-		__sync_fetch_and_add(&pool->tries, tries);
-	}
-	return s->nat.found;
+	n->start = bpf_get_prandom_u32();
+	n->found = 0;
+	tries = bpf_loop(n->what == NAT_NOTHING ? 1 : most, try_candidate, &s, 0);
+	pool = bpf_map_lookup_elem(&nat_pools, &n->pool);
+	if (!n->in_pool || !pool || s->marks & MARK_TRACE)
+		return;
+	__sync_fetch_and_add(n->found ? &pool->taken : &pool->failed, 1);
+	__sync_fetch_and_add(&pool->tries, tries);
 }
 
-/* The connection keeps its port if it can. */
-static __always_inline int search_kept(struct scratch *s)
+/* Of the candidates of s->nat: the port that the connection has, then those of any pool. */
+static __always_inline void keep_port(struct scratch *s, const struct ct_control *c)
 {
-	struct ct_control *c = ct_settings();
-
-	if (reply_free(s))
-		return 1;
-	if (!c || !(has_pat(s->tuple.proto) || is_icmp(s->tuple.family, s->tuple.proto)))
-		return 0;
+	s->nat.plain = 1;
+	s->nat.in_pool = 0;
+	s->nat.what = NAT_DPORT;
+	s->nat.low = c->ports.low;
+	s->nat.count = block_size(&c->ports);
 	if (has_pat(s->tuple.proto))
-		search(s, NAT_DPORT, c->ports.low, block_size(&c->ports));
-	else
-		search(s, NAT_ID, 0, 0x10000);
-	return s->nat.found;
+		return;
+	s->nat.what = is_icmp(s->tuple.family, s->tuple.proto) ? NAT_ID : NAT_NOTHING;
+	s->nat.low = 0;
+	s->nat.count = 0x10000;
+}
+
+/* Others. */
+static __always_inline void other_port(struct scratch *s, __u32 what, __u32 range)
+{
+	s->nat.plain = 0;
+	s->nat.in_pool = what == NAT_DPORT;
+	s->nat.what = what;
+	s->nat.low = range >> 16;
+	s->nat.count = range ? (range & 0xffff) - (range >> 16) + 1 : 0;
 }
 
 /* What the replies would be if nothing stood in the way; `real`: FW_NAT_* say so. */
@@ -297,23 +298,24 @@ static __always_inline void note_plain(struct scratch *s)
 /* Finds s->nat.reply for the new connection of s->tuple; 0: there is none that is ours. */
 static __always_inline int choose_reply(struct scratch *s, __u32 flags, __u32 real, __u32 keep)
 {
-	__u32 range = s->w[FW_NAT_PORTS], low = range >> 16, count = (range & 0xffff) - low + 1;
+	struct ct_control *c = ct_settings();
+	__u32 range = s->w[FW_NAT_PORTS];
 
-	s->nat.in_pool = 0;
+	if (!c)
+		return 0;
 	s->nat.outside = real && flags & CT_NAT_SRC;
-	if (!has_pat(s->tuple.proto) || !real)
-		return search_kept(s);
-	if (flags & CT_NAT_DST) {
-		if (!range)
-			return search_kept(s);
-		search(s, NAT_SPORT, low, count);
-		return s->nat.found || search_kept(s);
+	keep_port(s, c);
+	if (real && has_pat(s->tuple.proto)) {
+		if (flags & CT_NAT_DST && range >> 16 != (range & 0xffff)) {
+			other_port(s, NAT_SPORT, range);
+		} else if (flags & CT_NAT_SRC && (range || !keep)) {
+			if (!range && s->tuple.sport < PRIVILEGED)
+				return 0;
+			other_port(s, NAT_DPORT, range);
+		}
 	}
-	if (range)
-		return search_pool(s, low, count);
-	if (keep)
-		return search_kept(s);
-	return s->tuple.sport >= PRIVILEGED && search_pool(s, 0, 0);
+	search(s);
+	return s->nat.found;
 }
 
 /* ---- Packets ---------------------------------------------------------------------------- */

@@ -73,6 +73,7 @@ struct nat_search {
 	__u32 low;		/* candidates: `count` from here on; 0: those of the pool */
 	__u32 count;
 	__u32 start;
+	__u32 plain;		/* the tuple as it is first */
 	__u32 in_pool;		/* only those that the pool has */
 	__u32 outside;		/* OVS may have one like it, at an address that both share */
 	__u32 found;

@@ -105,7 +105,7 @@ export class Tracking {
     let found = this.find(tuple);
     if (found && this.update(found, tuple)) found = undefined;
     if (!found) {
-      this.missed(tuple, op);
+      this.missed(tuple, op, nat);
       if (commit && this.state === CT_STATE_NEW) {
         const begun = this.begin(tuple, op, nat);
         if (typeof begun === 'string') return begun;
@@ -197,7 +197,7 @@ export class Tracking {
   }
 
   /** Whose it may be. */
-  private missed(tuple: Tuple, op: Op): void {
+  private missed(tuple: Tuple, op: Op, nat: boolean): void {
     this.state = this.validNew(tuple) ? CT_STATE_NEW : CT_STATE_INV;
     const place = `${this.zone} ${bare(tuple)}`;
     if (this.asked.has(place)) return;
@@ -205,14 +205,16 @@ export class Tracking {
     if (tuple.related || !invalidTcp(tuple, this.words)) {
       this.given ||= this.all.foreign.has(bare(tuple));
     }
-    if (!this.ours && this.doubt === undefined) this.doubt = this.claim(tuple);
+    this.doubt ??= this.claim(tuple, nat);
     if (op.code === opCode.OP_CT_NEXT && (op.mask! & CT_UNSNAT) !== 0 && portsOf(tuple).ends) {
       this.unsnatMissed = true;
     }
   }
 
-  private claim(tuple: Tuple): string | undefined {
-    if (!tuple.related && invalidTcp(tuple, this.words)) return undefined;
+  private claim(tuple: Tuple, nat: boolean): string | undefined {
+    // Invalid to everybody; but what OVS knows, it translates all the same.
+    if (!tuple.related && invalidTcp(tuple, this.words)) return nat ? 'CT_MIDSTREAM' : undefined;
+    if (this.ours) return undefined;
     if (!canBegin(tuple, this.words)) return 'CT_MIDSTREAM';
     return this.isForeign(tuple) ? 'CT_FOREIGN' : undefined;
   }

@@ -193,6 +193,14 @@ on('what OVS translates is left to it: its replies, and the tuple that it has', 
   assert.ok(world);
 });
 
+on('a segment with invalid flags is OVS\'s, which may know the connection', (lab) => {
+  const fin = of(4, 'b', 'world', tcp({ src: 4000, dst: 80, flags: F.fin }));
+  assert.is(lab.say(inside, fin), 'punt CT_MIDSTREAM');
+  const out = sent(lab, inside, of(4, 'b', 'world', tcp({ src: 4000, dst: 80, flags: F.syn })));
+  assert.is(lab.say(inside, fin), `${hosts[4].pool}:${parse(out).sport}>${hosts[4].world}:80`,
+    'as we do');
+});
+
 on('what looks like a reply to OVS and is left to it for another reason is noted', (lab) => {
   lab.table(1, [{ ops: [{ code: abi.OP_PUNT, imm: abi.PUNT_CONNTRACK }] }]);
   const ask = of(4, 'world', 'float', udp({ src: 4000, dst: 53 }));
