@@ -42,7 +42,7 @@ static __always_inline __u32 tcp_timeout(__u32 src, __u32 dst)
 {
 	__u32 low = src < dst ? src : dst, high = src < dst ? dst : src;
 
-	if (low >= TCPS_FIN_WAIT_2)
+	if (low >= TCPS_FIN_WAIT_2 || high == TCPS_TIME_WAIT)
 		return CT_TM_TCP_CLOSED;
 	if (low >= TCPS_CLOSING)
 		return CT_TM_TCP_FIN_WAIT;
@@ -51,11 +51,16 @@ static __always_inline __u32 tcp_timeout(__u32 src, __u32 dst)
 	return high >= TCPS_CLOSING ? CT_TM_TCP_CLOSING : CT_TM_TCP_ESTABLISHED;
 }
 
-/* src: state of the end that sent the packet. */
+/* src: state of the end that sent the packet. TIME_WAIT comes of a reset alone, which nobody
+ * here has checked: an end that goes on did not believe it (RFC 5961), and when both do, the
+ * connection lives. */
 static __always_inline void tcp_peers(struct ct_step *t, __u32 *src, __u32 *dst, __u32 flags)
 {
 	if (*src < TCPS_SYN_SENT)
 		*src = TCPS_SYN_SENT;
+	if (*src == TCPS_TIME_WAIT &&
+	    (flags & (TCP_ACK | TCP_FIN | TCP_RST | TCP_SYN)) == TCP_ACK)
+		*src = TCPS_ESTABLISHED;
 	if (flags & TCP_FIN && *src < TCPS_CLOSING)
 		*src = TCPS_CLOSING;
 	if (flags & TCP_ACK) {
@@ -77,8 +82,9 @@ static __always_inline void tcp_step(struct ct_step *t, __u32 reply, __u32 flags
 	t->update = UPDATE_INVALID;
 	if (tcp_flags_invalid(flags))
 		return;
-	if ((flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && src >= TCPS_FIN_WAIT_2 &&
-	    dst >= TCPS_FIN_WAIT_2) {
+	if ((flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
+	    ((src >= TCPS_FIN_WAIT_2 && dst >= TCPS_FIN_WAIT_2) || src == TCPS_TIME_WAIT ||
+	     dst == TCPS_TIME_WAIT)) {
 		t->update = UPDATE_NEW;
 		return;
 	}

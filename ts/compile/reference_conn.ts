@@ -110,15 +110,19 @@ export function canBegin({ proto, sport, related }: Tuple, w: Uint32Array): bool
 type Stepped = { readonly update: 'invalid' } | { readonly update: 'new' }
   | { readonly update: 'valid' | 'validNew'; readonly states: States };
 
-/** tcp_conn_update() of OVS without windows. */
+/** tcp_conn_update() of OVS without windows; a reset is taken back by both ends' going on. */
 function stepTcp(states: States, reply: boolean, flags: number): Stepped {
   let [src, dst] = reply ? [states[1], states[0]] : states;
   if (badFlags(flags)) return { update: 'invalid' };
-  const closed = Math.min(src, dst) >= tcp.TCPS_FIN_WAIT_2;
+  const closed = Math.min(src, dst) >= tcp.TCPS_FIN_WAIT_2
+    || Math.max(src, dst) === tcp.TCPS_TIME_WAIT;
   if (isSyn(flags) && closed) return { update: 'new' };
   const again = isSyn(flags) && src <= tcp.TCPS_SYN_SENT;
   src = Math.max(src, tcp.TCPS_SYN_SENT);
   if (!again) {
+    if (src === tcp.TCPS_TIME_WAIT && (flags & (ACK | FIN | RST | SYN)) === ACK) {
+      src = tcp.TCPS_ESTABLISHED;
+    }
     if (!noBits(flags, FIN)) src = Math.max(src, tcp.TCPS_CLOSING);
     if (!noBits(flags, ACK) && dst === tcp.TCPS_SYN_SENT) dst = tcp.TCPS_ESTABLISHED;
     else if (!noBits(flags, ACK) && dst === tcp.TCPS_CLOSING) dst = tcp.TCPS_FIN_WAIT_2;

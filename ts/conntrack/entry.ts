@@ -48,7 +48,9 @@ const otherNames = Object.keys(otherState).map((name) => name.slice('OTHERS_'.le
 /** What a TCP connection in these states waits for: tcp_timeout() of bpf/ct_state.h. */
 function tcpTimeout(a: number, b: number): number {
   const [low, high] = a < b ? [a, b] : [b, a];
-  if (low >= tcpState.TCPS_FIN_WAIT_2) return ctTimeout.CT_TM_TCP_CLOSED;
+  if (low >= tcpState.TCPS_FIN_WAIT_2 || high === tcpState.TCPS_TIME_WAIT) {
+    return ctTimeout.CT_TM_TCP_CLOSED;
+  }
   if (low >= tcpState.TCPS_CLOSING) return ctTimeout.CT_TM_TCP_FIN_WAIT;
   if (low < tcpState.TCPS_SYN_SENT) return ctTimeout.CT_TM_TCP_FIRST;
   if (low < tcpState.TCPS_ESTABLISHED) return ctTimeout.CT_TM_TCP_OPENING;

@@ -84,6 +84,21 @@ sequence('ICMPv6 errors', [
   ['b', errorAbout(ping6Of('a', 128), 'b', 1), 'rel rpl/rel rpl'],
   ['b', errorAbout(ping6Of('a', 128), 'b', 1, 47), 'drop']], ['11 0.0', '12 0.0']);
 
+const psh = A | F.psh;
+sequence('a reset that neither end believes is taken back', [...handshake,
+  ['a', tcpOf('a', R), 'est/est'], ['b', tcpOf('b', A), 'est rpl/est rpl'],
+  ['a', tcpOf('a', psh), 'est/est']], ['11 4.4', '12 4.4']);
+sequence('one that only its receiver does not believe is not', [...handshake,
+  ['a', tcpOf('a', R | A), 'est/est'], ['b', tcpOf('b', psh), 'est rpl/est rpl'],
+  ['b', tcpOf('b', psh), 'est rpl/est rpl']], ['11 10.4', '12 10.4']);
+sequence('a SYN begins anew after a reset, whoever goes on', [...handshake,
+  ['a', tcpOf('a', R | A), 'est/est'], ['b', tcpOf('b', psh), 'est rpl/est rpl'],
+  ['a', tcpOf('a', S), 'new/new']], ['11 2.0', '12 2.0']);
+sequence('FIN, SYN and ACK of a second reset take nothing back', [...handshake,
+  ['b', tcpOf('b', R), 'est rpl/est rpl'], ['a', tcpOf('a', R | A), 'est/est'],
+  ['b', tcpOf('b', FA), 'est rpl/est rpl'], ['b', tcpOf('b', SA), 'est rpl/est rpl']],
+['11 10.10', '12 10.10']);
+
 /** An SCTP common header: ports, verification tag, checksum that nobody here looks at. */
 const sctpOf = (from: Side, src: number, dst: number): Bytes => packet(from, raw4(PROTO.sctp,
   Uint8Array.of(src >> 8, src & 255, dst >> 8, dst & 255, ...Array<number>(8).fill(7))));
