@@ -138,7 +138,8 @@ static __always_inline long scan_next(struct scan *c)
 	return c->ended;
 }
 
-/* Compares until a rule is found or a tuple has to be looked up; as scan_next(). */
+/* Compares until a rule is found or a tuple has to be looked up; as scan_next(). The table
+ * becomes the one that the view stands for. */
 static __always_inline long view_next(struct scan *c)
 {
 	struct scratch *s = c->s;
@@ -149,6 +150,7 @@ static __always_inline long view_next(struct scan *c)
 
 	if (!v)
 		return punt(s, PUNT_INTERNAL);
+	s->table = v->table;
 	for (int k = 0; k < VIEW_NODES; k++) {
 		if (pos >= v->nnodes || pos >= VIEW_NODES)
 			break;
@@ -226,22 +228,16 @@ static __always_inline int no_match(struct scratch *s)
 	return drop(s, DROP_NO_MATCH, FLOW_NONE);
 }
 
-/* The view of the stage in hand; 0: there is none. The table becomes the one it stands for. */
+/* The view of the stage in hand; 0: there is none. */
 static __always_inline __u32 view_of(struct scratch *s)
 {
-	__u32 cell = (s->class - 1) * ROW_TABLES + s->table, index = s->row, slot;
+	__u32 cell = (s->class - 1) * ROW_TABLES + s->table, index = s->row;
 	struct row *row = bpf_map_lookup_elem(&rows, &index);
-	struct view *v;
 
 	_Static_assert(ROW_CELLS == (PACKET_CLASSES - 1) * ROW_TABLES, "a cell for each");
 	if (!s->class || !row || s->table >= ROW_TABLES || cell >= ROW_CELLS)
 		return 0;
-	slot = row->view[cell];
-	v = bpf_map_lookup_elem(&views, &slot);
-	if (!slot || !v)
-		return 0;
-	s->table = v->table;
-	return slot;
+	return row->view[cell];
 }
 
 static __always_inline int found(struct scratch *s, const struct scan *c)
