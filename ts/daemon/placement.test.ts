@@ -5,6 +5,7 @@ import type { Desired, Port } from '../compile/model.js';
 import type { LocalChassis, LocalInterface } from '../vswitch/local.js';
 import type { NetDevice } from './devices.js';
 import { place, type Machine } from './placement.js';
+import { Placer } from './placer.js';
 
 const mac = '02:00:00:00:00:01';
 const device = (name: string, ifindex: number, more: Partial<NetDevice> = {}): NetDevice => ({
@@ -82,6 +83,31 @@ test('a bridge that is not plain, or that nobody can be asked about, is left', a
   assert.is((await plans(here('netdev'), silent))['nic'], 'left: br-ex: nobody to ask');
   const { placement } = await place(desired, here('netdev'), silent);
   assert.is(placement.providers.size, 0);
+});
+
+test('a look is taken again only when something that it saw may have changed', async () => {
+  let looks = 0;
+  const at = machine();
+  const placer = new Placer({ ...at, devices: (wanted) => {
+    looks += 1;
+    return at.devices(wanted);
+  } });
+  const after = async (state: Desired, chassis: LocalChassis): Promise<number> => {
+    await placer.place(state, chassis);
+    return looks;
+  };
+  const chassis = here('netdev');
+  assert.is(await after(desired, chassis), 1);
+  assert.is(await after(desired, chassis), 1);
+  const up = new Map([['g1', { up: true, forwarding: true }]]);
+  assert.is(await after({ ...desired }, { ...here('netdev'), bfd: up }), 1, 'BFD');
+  assert.is(await after(desired, here('netdev', 'QoS')), 2, 'a limit');
+  assert.is(await after(desired, here('system', 'QoS')), 3, 'another datapath');
+  placer.look();
+  assert.is(await after(desired, here('system', 'QoS')), 4);
+  const without = new Map([...ports].filter(([, { kind }]) => kind !== 'localnet'));
+  assert.is(await after({ ...desired, ports: without, localnets: [] },
+    here('system', 'QoS')), 5, 'no localnet port');
 });
 
 test.run();

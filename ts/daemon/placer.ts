@@ -12,9 +12,16 @@ function wantedText({ ports, tunnels, localnets }: Desired): string {
   return JSON.stringify([devices.sort(), [...tunnels.keys()], bridges.sort()]);
 }
 
+/** What of this chassis placements look at, as text: not BFD, so that a gateway's move waits for
+ * no look at routes. */
+function chassisText({ integration_bridge, bridges, interfaces }: LocalChassis): string {
+  return JSON.stringify([integration_bridge, [...bridges], [...interfaces.values()]]);
+}
+
 export class Placer {
   #stale = true;
   #here: LocalChassis | undefined;
+  #hereText = '';
   #desired: Pick<Desired, 'ports' | 'tunnels'> | undefined;
   #text = '';
   #placed: Placed | undefined;
@@ -28,8 +35,10 @@ export class Placer {
     const { ports, tunnels } = desired;
     const same = ports === this.#desired?.ports && tunnels === this.#desired.tunnels;
     const text = same ? this.#text : wantedText(desired);
-    if (!this.#stale && here === this.#here && text === this.#text && this.#placed) {
-      this.#desired = desired;
+    const hereText = here === this.#here ? this.#hereText : chassisText(here);
+    const unmoved = hereText === this.#hereText && text === this.#text;
+    if (!this.#stale && unmoved && this.#placed) {
+      [this.#here, this.#desired] = [here, desired];
       return this.#placed;
     }
     // What happens while this looks is looked at next time.
@@ -40,7 +49,7 @@ export class Placer {
       this.#stale = true;
       throw error;
     }
-    [this.#here, this.#desired, this.#text] = [here, desired, text];
+    [this.#here, this.#hereText, this.#desired, this.#text] = [here, hereText, desired, text];
     return this.#placed;
   }
 }
