@@ -224,7 +224,8 @@ enum op_code {
 	OP_SELECT,		/* w[FW_CHOICE..] = the words of one of args[arg] buckets, which
 				 * stand in the buckets that args[arg + 1] and those after it
 				 * name, BUCKETS in each. mask: HASH_*, or 0: the choice is that
-				 * of the connection, in both directions */
+				 * of the connection, in both directions; and SELECT_* */
+	OP_HAIRPIN,		/* imm, enum hairpin_op */
 	OP_CODES,
 };
 
@@ -254,22 +255,11 @@ enum answer {
 				 * has the address; else they come from `nat_pools` */
 #define CT_NAT_MARKS 0x80u	/* bits args[arg] of ct_mark and args[arg + 1] of the last word
 				 * of ct_label are set */
+#define CT_NAT_STAYS 0x100u	/* the program goes on, all conntrack words are zero */
 
 /* imm of OP_GET_MAC and OP_LOOKUP_MAC. */
 #define MAC_ANY 0x1u		/* any binding of the address will do */
 #define MAC_IP4 0x2u		/* the address is w[dst] alone, an IPv4 address */
-
-/* Flags of OP_SELECT: the fields by which it chooses, in the order in which they are hashed. */
-#define HASH_ETH_SRC 0x001u
-#define HASH_ETH_DST 0x002u
-#define HASH_IP4_SRC 0x004u
-#define HASH_IP4_DST 0x008u
-#define HASH_IP6_SRC 0x010u
-#define HASH_IP6_DST 0x020u
-#define HASH_TCP_SRC 0x040u
-#define HASH_TCP_DST 0x080u
-#define HASH_UDP_SRC 0x100u
-#define HASH_UDP_DST 0x200u
 
 struct op {
 	__u8 code;
@@ -289,16 +279,6 @@ struct op {
 struct program {
 	__u32 nops;
 	struct op ops[PROGRAM_OPS];
-};
-
-/* What OP_SELECT chooses from. Words: of a load balancer as FW_NAT_ADDRESS and FW_NAT_PORTS; of
- * select() the number that is stored; of fwd_group() the port. */
-#define BUCKET_WORDS 5
-struct bucket { __u32 words[BUCKET_WORDS]; };
-#define BUCKETS 32
-struct buckets {
-	__u32 count;		/* of those here: one that is in use is never all zero */
-	struct bucket bucket[BUCKETS];
 };
 
 /* ---- What is not a logical flow ---------------------------------------------- */
@@ -376,6 +356,7 @@ struct tunnel_source_key { __u32 buffer; __u32 family; __u8 remote[16]; __u8 loc
 struct mac_binding_key { __u32 datapath; __u32 port; __u32 ip[4]; /* as FW_IP_SRC */ };
 struct mac_binding { __u32 mac_hi; __u32 mac_lo; };
 
+#include "abi_balance.h"
 #include "abi_conn.h"
 
 /* ---- Control and accounting ---------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "wire.h"
 #include "answer.h"
 #include "select.h"
+#include "hairpin.h"
 #include "ct_foreign.h"
 #include "cache_note.h"
 
@@ -181,6 +182,8 @@ static __always_inline int run_other_op(struct scratch *s, const struct op *op)
 	case OP_CT_CLEAR:
 		ct_clear(s);
 		return 0;
+	case OP_HAIRPIN:
+		return op_hairpin(s, op->imm);
 	case OP_SELECT:
 		return op_select(s, op->arg, op->mask);
 	case OP_ICMP_REST:

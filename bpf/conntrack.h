@@ -357,13 +357,18 @@ static __always_inline void write_marks(struct scratch *s, const __u32 *value)
 		p->flags |= PEND_MARKED;
 }
 
-/* The packet goes on untracked (compose_conntrack_action() of OVS, without a table). */
+/* compose_conntrack_action() of OVS, without a table. */
+static __always_inline void go_on_untracked(struct scratch *s)
+{
+	clear_ct_words(s);
+	s->marks |= MARK_CONTINUE;
+}
+
 static __always_inline void committed(struct scratch *s, const __u32 *value)
 {
 	if (s->ct_at < CT_PENDING && PENDING(s)->flags & PEND_LIVE)
 		write_marks(s, value);
-	clear_ct_words(s);
-	s->marks |= MARK_CONTINUE;
+	go_on_untracked(s);
 }
 
 /* Of track(). */
@@ -396,6 +401,8 @@ static __always_inline int run_ct_op(struct scratch *s)
 		return punt(s, PUNT_CONNTRACK);
 	if (op->code == OP_CT_COMMIT)
 		committed(s, value);
+	else if (op->code == OP_CT_NAT && op->mask & CT_NAT_STAYS)
+		go_on_untracked(s);
 	else
 		s->table = op->imm;
 	return 0;

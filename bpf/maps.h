@@ -108,6 +108,10 @@ TABLE(tunnels, BPF_MAP_TYPE_ARRAY, TUNNELS_MAX, __u32, struct tunnel, READ_ONLY)
 TABLE(mac_bindings, BPF_MAP_TYPE_HASH, 65536, struct mac_binding_key, struct mac_binding,
       SPARSE);
 
+/* Backends of load balancers that may reach themselves; changed in place. Writer: user. Reader:
+ * hairpin.h. Full: no state can be put into force. */
+TABLE(hairpins, BPF_MAP_TYPE_HASH, 262144, struct hairpin_key, struct hairpin, SPARSE);
+
 /* Devices that can take a redirect, by ifindex. Writer: user. Reader: physical.h before
  * it decides, the redirect helper after. Full: output to the device punts. */
 struct {

@@ -145,6 +145,10 @@ static __noinline int op_select(struct scratch *s, __u32 arg, __u32 fields)
 
 	if (!c.count || c.count > BUCKETS_OF_A_RULE)
 		return punt(s, PUNT_INTERNAL);
+	if ((fields & SELECT_IP4 && s->kind != FRAME_IP4) ||
+	    (fields & SELECT_IP6 && s->kind != FRAME_IP6))
+		return punt(s, PUNT_REWRITE);
+	fields &= HASH_ALL;
 	if (!fields) {
 		c.best = (__u64)connection_hash(s) * c.count >> 32;
 	} else if (c.count > 1) {

@@ -8,7 +8,7 @@ import { ethernet, icmp, icmp6, ipPacket, PROTO, tcp, typeOf, udp, type Bytes }
   from '#ts/lab/frames.js';
 import { routerMac, vmIp, vmMac } from '#ts/lab/topology.js';
 import { compileScene, packets, scene, tunnelled } from './harness/scenes.js';
-import { Tables } from './harness/tables.js';
+import { Tables } from '#ts/lab/tables.js';
 
 const seed = Number(process.env['OVN_XDP_SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 console.log(`  seed ${seed}`);

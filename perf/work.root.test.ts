@@ -9,7 +9,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { packageRoot } from '#ts/base/package_root.js';
 import { compileScene, packets } from './harness/scenes.js';
-import { Tables } from './harness/tables.js';
+import { Tables } from '#ts/lab/tables.js';
 import { workOf, type Work } from './harness/work.js';
 
 const file = join(packageRoot, 'perf/baselines/work.json');

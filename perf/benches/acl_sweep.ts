@@ -9,7 +9,7 @@ import { View } from '#ts/southbound/view.js';
 import type { Bench, Context, Measured } from '../harness/bench.js';
 import { inTurn, type Figure, type Target } from '../harness/figure.js';
 import { packets, sceneRows } from '../harness/scenes.js';
-import { Tables } from '../harness/tables.js';
+import { Tables } from '#ts/lab/tables.js';
 
 const target: Target = { of: 'ratio', is: 'at most', value: 1.3 };
 /** Shapes of rules as security groups have them; `n` makes them different. */

@@ -3,7 +3,7 @@ import { puntReasons, verdictKind } from '#ts/abi/generated.js';
 import type { Bench, Context } from '../harness/bench.js';
 import { inTurn, type Figure } from '../harness/figure.js';
 import { compileScene, firstDatagram } from '../harness/scenes.js';
-import { Tables } from '../harness/tables.js';
+import { Tables } from '#ts/lab/tables.js';
 
 /** 200,000 new connections a second on one core. */
 const target = { of: 'ours', is: 'at most', value: 5000 } as const;

@@ -8,7 +8,7 @@ import type { Bench, Context } from '../harness/bench.js';
 import { inTurn, type Figure } from '../harness/figure.js';
 import { compileScene, packets, type Compiled, type Packet, type Phase }
   from '../harness/scenes.js';
-import { Tables } from '../harness/tables.js';
+import { Tables } from '#ts/lab/tables.js';
 import { workOf } from '../harness/work.js';
 
 const verdicts: Readonly<Record<Packet['verdict'], number>> = {

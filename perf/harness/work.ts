@@ -5,7 +5,7 @@
 import { verdictKind, type TraceStep } from '#ts/abi/generated.js';
 import type { Desired, Rule } from '#ts/compile/model.js';
 import type { Compiled, Packet } from './scenes.js';
-import type { Tables } from './tables.js';
+import type { Tables } from '#ts/lab/tables.js';
 
 export interface Work {
   readonly verdict: string;

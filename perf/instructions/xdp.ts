@@ -8,7 +8,7 @@ import { run } from '#ts/lab/exec.js';
 import { BpfLink, inNetns } from '#ts/libbpf/mod.js';
 import { indexOf, LabObject } from '../harness/lab_object.js';
 import { compileScene, datagram, tunnelled } from '../harness/scenes.js';
-import { Tables } from '../harness/tables.js';
+import { Tables } from '#ts/lab/tables.js';
 import { median, slope, type Cost, type Say, type Wanted } from './cost.js';
 
 const few = 50_000, many = 250_000, rounds = 3;

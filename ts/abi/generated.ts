@@ -29,8 +29,12 @@ export const CT_NAT_SRC = 16;
 export const CT_NAT_DST = 32;
 export const CT_NAT_KEEP = 64;
 export const CT_NAT_MARKS = 128;
+export const CT_NAT_STAYS = 256;
 export const MAC_ANY = 1;
 export const MAC_IP4 = 2;
+export const PROGRAM_NEXT = 65280;
+export const PROGRAM_OPS = 32;
+export const DATAPATH_ROUTER = 1;
 export const HASH_ETH_SRC = 1;
 export const HASH_ETH_DST = 2;
 export const HASH_IP4_SRC = 4;
@@ -41,11 +45,11 @@ export const HASH_TCP_SRC = 64;
 export const HASH_TCP_DST = 128;
 export const HASH_UDP_SRC = 256;
 export const HASH_UDP_DST = 512;
-export const PROGRAM_NEXT = 65280;
-export const PROGRAM_OPS = 32;
+export const HASH_ALL = 1023;
+export const SELECT_IP4 = 65536;
+export const SELECT_IP6 = 131072;
 export const BUCKET_WORDS = 5;
 export const BUCKETS = 32;
-export const DATAPATH_ROUTER = 1;
 export const CT_STATE_NEW = 1;
 export const CT_STATE_EST = 2;
 export const CT_STATE_REL = 4;
@@ -103,7 +107,7 @@ export const opCode = Object.freeze({
   OP_END: 0, OP_SET: 1, OP_MOVE: 2, OP_NEXT: 3, OP_OUTPUT: 4, OP_PUNT: 5, OP_DEC_TTL: 6, OP_CALL: 7,
   OP_RETURN: 8, OP_GET_MAC: 9, OP_LOOKUP_MAC: 10, OP_PKT_LARGER: 11, OP_ND_NA: 12, OP_ANSWER: 13,
   OP_ICMP_REST: 14, OP_CT_NEXT: 15, OP_CT_COMMIT: 16, OP_CT_CLEAR: 17, OP_CT_NAT: 18, OP_SELECT: 19,
-  OP_CODES: 20,
+  OP_HAIRPIN: 20, OP_CODES: 21,
 });
 
 export const answer = Object.freeze({
@@ -115,6 +119,8 @@ export const ifaceRole = Object.freeze({ IFACE_VIF: 1, IFACE_UPLINK: 2, IFACE_PR
 export const portKind = Object.freeze({
   PORT_LOCAL: 1, PORT_REMOTE: 2, PORT_PATCH: 3, PORT_PUNT: 4, PORT_LOCALNET: 5, PORT_REDIRECT: 6,
 });
+
+export const hairpinOp = Object.freeze({ HAIRPIN_BEGINS: 1, HAIRPIN_REPLY: 2, HAIRPIN_SNAT: 3 });
 
 export const tcpState = Object.freeze({
   TCPS_CLOSED: 0, TCPS_LISTEN: 1, TCPS_SYN_SENT: 2, TCPS_SYN_RECV: 3, TCPS_ESTABLISHED: 4,
@@ -325,16 +331,6 @@ export const program = struct<Program>('program', 516, {
   nops: { offset: 0, type: 'u32' }, ops: { offset: 4, type: op, length: 32 },
 });
 
-export interface Bucket { readonly words: readonly number[] }
-export const bucket = struct<Bucket>('bucket', 20, {
-  words: { offset: 0, type: 'u32', length: 5 },
-});
-
-export interface Buckets { readonly count: number; readonly bucket: readonly Bucket[] }
-export const buckets = struct<Buckets>('buckets', 644, {
-  count: { offset: 0, type: 'u32' }, bucket: { offset: 4, type: bucket, length: 32 },
-});
-
 export interface IfaceKey { readonly buffer: number; readonly ifindex: number }
 export const ifaceKey = struct<IfaceKey>('iface_key', 8, {
   buffer: { offset: 0, type: 'u32' }, ifindex: { offset: 4, type: 'u32' },
@@ -437,6 +433,31 @@ export const macBindingKey = struct<MacBindingKey>('mac_binding_key', 24, {
 export interface MacBinding { readonly mac_hi: number; readonly mac_lo: number }
 export const macBinding = struct<MacBinding>('mac_binding', 8, {
   mac_hi: { offset: 0, type: 'u32' }, mac_lo: { offset: 4, type: 'u32' },
+});
+
+export interface Bucket { readonly words: readonly number[] }
+export const bucket = struct<Bucket>('bucket', 20, {
+  words: { offset: 0, type: 'u32', length: 5 },
+});
+
+export interface Buckets { readonly count: number; readonly bucket: readonly Bucket[] }
+export const buckets = struct<Buckets>('buckets', 644, {
+  count: { offset: 0, type: 'u32' }, bucket: { offset: 4, type: bucket, length: 32 },
+});
+
+export interface HairpinKey {
+  readonly datapath: number; readonly family: number; readonly ports: number;
+  readonly vip: readonly number[]; readonly backend: readonly number[];
+}
+export const hairpinKey = struct<HairpinKey>('hairpin_key', 44, {
+  datapath: { offset: 0, type: 'u32' }, family: { offset: 4, type: 'u32' },
+  ports: { offset: 8, type: 'u32' }, vip: { offset: 12, type: 'u32', length: 4 },
+  backend: { offset: 28, type: 'u32', length: 4 },
+});
+
+export interface Hairpin { readonly snat: readonly number[] }
+export const hairpin = struct<Hairpin>('hairpin', 16, {
+  snat: { offset: 0, type: 'u32', length: 4 },
 });
 
 export interface ConnKey {
@@ -655,9 +676,9 @@ export const trace = struct<Trace>('trace', 3868, {
 /** All of them, for layoutProblems(). */
 export const structs: readonly Codec<unknown>[] = [
   tuple, stageTuple, stage, node, view, row, dispatchKey, ruleKeyS, ruleKeyM, ruleKeyL, rule, op,
-  program, bucket, buckets, ifaceKey, iface, portKey, port, providerKey, provider, datapathKey,
-  datapath, tunnel, tunnelSourceKey, macBindingKey, macBinding, connKey, conn, natBlock, natPoolKey,
-  natPool, ctControl, foreign, fragmentKey, fragment, ctCollect, ctExpire, cacheKey, outer,
-  cacheDecision, cacheEntry, cacheSet, control, flowUuid, counter, ifaceCounters, ifaceCell,
-  traceStep, trace,
+  program, ifaceKey, iface, portKey, port, providerKey, provider, datapathKey, datapath, tunnel,
+  tunnelSourceKey, macBindingKey, macBinding, bucket, buckets, hairpinKey, hairpin, connKey, conn,
+  natBlock, natPoolKey, natPool, ctControl, foreign, fragmentKey, fragment, ctCollect, ctExpire,
+  cacheKey, outer, cacheDecision, cacheEntry, cacheSet, control, flowUuid, counter, ifaceCounters,
+  ifaceCell, traceStep, trace,
 ];

@@ -8,6 +8,7 @@ import {
   TABLE_GET_FDB, TABLE_IN_PORT_SEC, TABLE_LOOKUP_FDB, TABLE_OUT_PORT_SEC,
 } from '../abi/generated.js';
 import type { Action, Constant, Field } from '../lflow/ast.js';
+import { lbHandlers } from './balance.js';
 import { placeOf } from './fields.js';
 import {
   Builder, place, refuse, Refused, stageZone, standOf, tableNumber, wholeWord, type ActionTarget,
@@ -183,10 +184,7 @@ const handlers: Handlers = {
   ct_next: (b, a) => { track(b, stageZone(b, a.zone)); },
   ct_commit: (b, a) => { commit(b, a.nested ?? refuse('ct_commit in its old form')); },
   ct_commit_nat: (b, a) => { track(b, stageZone(b, a.zone), CT_NAT | CT_RELATED); },
-  // Without an argument these translate what is translated, and track the rest.
-  ct_lb: (b) => { track(b, stageZone(b), CT_NAT); },
-  ct_lb_mark: (b) => { track(b, stageZone(b), CT_NAT); },
-  ...natHandlers,
+  ...natHandlers, ...lbHandlers,
   select, fwd_group: forward,
   get_arp: getMac, get_nd: getMac,
   lookup_arp: lookupMac, lookup_nd: lookupMac,
@@ -210,9 +208,6 @@ const handlers: Handlers = {
 function keyword(action: Action): string {
   return action.name === 'other' ? action.keyword : action.name;
 }
-
-/** NAT to a backend, which is OVS's. */
-const translates = (a: Action): boolean => 'backends' in a && a.backends.length > 0;
 
 /** Whether OVS would send the packet to ovn-controller. */
 export const asksController = (actions: readonly Action[]): boolean =>
@@ -245,7 +240,7 @@ function finish(b: Builder): Program {
  * comes first, so that reasons do not depend on the order of actions.
  */
 function hardest(actions: readonly Action[]): Refusal | undefined {
-  const refused = actions.filter((a) => !handlers[a.name] || translates(a))
+  const refused = actions.filter((a) => !handlers[a.name])
     .map((a) => refuseAction(keyword(a)));
   return refused.find((r) => r.reason === 'CONNTRACK')
     ?? refused.find((r) => r.reason === 'CONTROLLER') ?? refused[0];

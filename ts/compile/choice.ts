@@ -1,4 +1,4 @@
-/** Actions that choose: select for routes and policies, forwarding groups, backends. */
+/** Actions that choose one of several: select for routes and policies, forwarding groups. */
 import {
   BUCKETS, BUCKET_WORDS, flowWord as fw, HASH_ETH_DST, HASH_ETH_SRC, HASH_IP4_DST, HASH_IP4_SRC,
   HASH_IP6_DST, HASH_IP6_SRC, HASH_TCP_DST, HASH_TCP_SRC, HASH_UDP_DST, HASH_UDP_SRC, opCode,

@@ -21,8 +21,7 @@ test('every logical flow of the corpus compiles or abstains for a known reason',
   const desired = new Compiler().compile(new View(rows), localChassis(rows, 'hv1'));
   assert.is(rows.Logical_Flow.size, 626);
   assert.equal(count(desired.unsupported, (u) => `${u.reason}: ${u.detail}`), {
-    'CONNTRACK: chk_lb_hairpin': 1, 'CONNTRACK: ct_lb_mark': 1,
-    'CONNTRACK: ct_snat_to_vip': 1, 'CONTROLLER: arp': 1, 'CONTROLLER: bind_vport': 1,
+    'CONTROLLER: arp': 1, 'CONTROLLER: bind_vport': 1,
     'CONTROLLER: dns_lookup': 1, 'CONTROLLER: handle_dhcpv6_reply': 9,
     'CONTROLLER: handle_svc_check': 1, 'CONTROLLER: log': 16, 'CONTROLLER: nd_ns': 1,
     'CONTROLLER: put_arp': 1, 'CONTROLLER: put_dhcp_opts': 14, 'CONTROLLER: put_dhcpv6_opts': 2,
@@ -47,6 +46,7 @@ function canonical(desired: Desired): unknown {
     views: sorted(desired.views!, (views) => sorted(views, viewText)),
     datapaths: sorted(desired.datapaths), ports: sorted(desired.ports),
     tunnels: sorted(desired.tunnels), macBindings: sorted(desired.macBindings),
+    hairpins: sorted(desired.hairpins),
     unsupported: desired.unsupported.map((u) => Object.values(u).join(' ')).sort(),
   };
 }
@@ -63,6 +63,7 @@ const columns: { readonly [T in TableName]?: readonly (keyof Tables[T] & string)
   SB_Global: ['ipsec', 'options'],
   Datapath_Binding: ['external_ids'], HA_Chassis: ['priority'], HA_Chassis_Group: ['ha_chassis'],
   Chassis_Template_Var: ['variables', 'chassis'],
+  Load_Balancer: ['vips', 'protocol', 'datapaths', 'datapath_group', 'options'],
 };
 const mutableTables = Object.keys(columns) as TableName[];
 
@@ -107,6 +108,18 @@ function enriched(): MutableSouthbound {
     rows.MAC_Binding.set(row._uuid, row);
     rows.Static_MAC_Binding.set(row._uuid, { ...row, override_dynamic_mac: i === 0 });
   }
+  const switches = [...rows.Datapath_Binding.values()]
+    .filter((row) => row.external_ids.has('logical-switch')).map(({ _uuid }) => _uuid);
+  for (const [i, vip] of ['10.9.0.1:80', '10.9.0.2', '10.9.0.1:80'].entries()) {
+    const uuid = `balancer-${i}`;
+    rows.Load_Balancer.set(uuid, { _uuid: uuid, name: uuid, protocol: i ? 'udp' : undefined,
+      vips: new Map([[vip, i === 1 ? '10.9.1.1,10.9.1.2' : '10.9.1.1:80']]),
+      datapaths: i ? [] : switches, datapath_group: i ? `balanced-${i}` : undefined,
+      ls_datapath_group: undefined, options: new Map([['hairpin_orig_tuple', 'true'],
+        ['hairpin_snat_ip', `192.0.2.${i}`]]) });
+    rows.Logical_DP_Group.set(`balanced-${i}`, { _uuid: `balanced-${i}`,
+      datapaths: switches.slice(i) });
+  }
   for (const [i, value] of ['10.0.0.1', '10.0.0.2'].entries()) {
     const uuid = `template-${i}`;
     rows.Chassis_Template_Var.set(uuid, { _uuid: uuid, chassis: i ? 'hv2' : 'hv1',
@@ -122,7 +135,7 @@ function enriched(): MutableSouthbound {
   return rows;
 }
 
-const maps = ['dispatch', 'views', 'ports', 'macBindings'] as const;
+const maps = ['dispatch', 'views', 'ports', 'macBindings', 'hairpins'] as const;
 type Copy = Record<typeof maps[number], Map<string | number, unknown>>
   & Pick<Desired, 'name' | 'datapaths' | 'tunnels'>;
 /** What one has who follows `since` alone, where there is one. */
@@ -174,9 +187,9 @@ test('without changes nothing is new: stages, ports and bindings are the same ob
   const first = compiler.compile(view, here), second = compiler.compile(view, here, []);
   const { from, refused, ...keys } = second.since!;
   assert.is(from, first.name);
-  assert.equal([refused.length, ...Object.values(keys).map(({ size }) => size)], [0, 0, 0, 0, 0]);
-  for (const name of ['dispatch', 'views', 'ports', 'tunnels', 'macBindings',
-    'unsupported'] as const) {
+  assert.equal([refused.length, ...Object.values(keys).map(({ size }) => size)],
+    [0, 0, 0, 0, 0, 0]);
+  for (const name of [...maps, 'tunnels', 'unsupported'] as const) {
     assert.is(second[name], first[name], name);
   }
 });

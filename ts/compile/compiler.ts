@@ -13,12 +13,12 @@ import type {
 } from '../southbound/rows.js';
 import type { View } from '../southbound/view.js';
 import type { LocalChassis } from '../vswitch/local.js';
-import { differing, invisible, localTables, modified, movesEverything, movesMacs,
-  movesResidents, touched } from './changes.js';
+import { invisible, localTables, modified, movesEverything, movesResidents, touched }
+  from './changes.js';
 import { compileFlow, forgetTexts, tableOf, type Dependency, type Scope } from './flow.js';
-import { compileMacs } from './macs.js';
+import { Loose, type LooseChange } from './loose.js';
 import { isDatapathKey, isPortKey, MULTICAST_KEY } from './limits.js';
-import type { Change, Desired, MacBindingEntry, Stage, Unsupported } from './model.js';
+import type { Change, Desired, Stage, Unsupported } from './model.js';
 import { compilePhysical, movePorts, type LocalView, type Moved, type Physical }
   from './physical.js';
 import { ProviderMacs } from './provider.js';
@@ -84,7 +84,7 @@ export class Compiler {
   private name: object | undefined;
   private readonly views = new AllViews();
   private physical: Physical | undefined;
-  private macs: ReadonlyMap<string, MacBindingEntry> | undefined;
+  private readonly loose = new Loose();
   /** How many stages say so, by the entry's text. */
   private readonly refusals = new Map<string, { readonly entry: Unsupported; stages: number }>();
   private unsupported: readonly Unsupported[] | undefined;
@@ -138,22 +138,18 @@ export class Compiler {
     yield* this.build(dirty);
     yield* this.views.look(this.dispatch, this.pending);
     if (!known) forgetTexts(release);
-    const before = known && this.physical && this.macs
-      && { ports: this.physical.ports, macs: this.macs };
     const everywhere = !known || known.some(movesEverything) || here !== this.here
       || this.localChanged;
     const { physical, ports } = everywhere
       ? { physical: compilePhysical(this.at, here), ports: undefined }
       : this.movedPorts(known, here);
     this.physical = physical;
-    if (!known || known.some(movesMacs) || this.localChanged) this.macs = compileMacs(this.at);
     this.here = here;
-    return this.state(before?.macs, ports);
+    return this.state(this.loose.follow(this.at, release, known, this.localChanged), ports);
   }
 
   /** What is in force once all is built; `ports` undefined: any may differ. */
-  private state(macs: ReadonlyMap<string, MacBindingEntry> | undefined,
-    ports: ReadonlySet<string> | undefined): Desired {
+  private state(loose: LooseChange | undefined, ports: ReadonlySet<string> | undefined): Desired {
     for (const [key, stage] of this.pending) {
       if (this.dispatch.get(key) === stage) this.pending.delete(key);
       else if (stage) this.dispatch.set(key, stage);
@@ -162,16 +158,16 @@ export class Compiler {
     const views = this.views.settle();
     const moved = ports && new Set([...this.pending.keys(), ...ports]);
     const same = this.providerMacs.follow(this.physical!, this.dispatch, moved);
-    const since: Change | undefined = same ? this.name && macs && ports && { from: this.name, ports,
-      dispatch: new Set(this.pending.keys()), views,
-      macBindings: differing(macs, this.macs!), refused: this.refused } : undefined;
+    const since: Change | undefined = same && this.name && loose && ports ? { ...loose, views,
+      from: this.name, ports, dispatch: new Set(this.pending.keys()), refused: this.refused }
+      : undefined;
     this.name = {};
     const unsupported = (): readonly Unsupported[] =>
       this.unsupported ??= [...this.refusals.values()].map(({ entry }) => entry);
     const { dispatch, name } = this;
-    return { ...this.physical!, dispatch, views: this.views.now, macBindings: this.macs!,
-      name, since, providerMacs: this.providerMacs.byDatapath,
-      residents: this.residents.now, get unsupported() { return unsupported(); } };
+    return { ...this.physical!, ...this.loose.now, dispatch, views: this.views.now, name, since,
+      providerMacs: this.providerMacs.byDatapath, residents: this.residents.now,
+      get unsupported() { return unsupported(); } };
   }
 
   /** Ports change in their own datapath, and at the other end of a patch. */

@@ -3,7 +3,7 @@
  * that comes to a place. What programs do to it stands in `ops`; an op that is not there makes
  * nothing known, so a new op needs its line before its datapaths have views (views.ts).
  */
-import { flowWord as fw, opCode, packetClass as classes } from '../abi/generated.js';
+import { CT_NAT_STAYS, flowWord as fw, opCode, packetClass as classes } from '../abi/generated.js';
 import { ones } from './fields.js';
 import type { Op, Program } from './model.js';
 
@@ -161,7 +161,15 @@ const ops: ReadonlyMap<number, Step> = new Map<number, Step>([
   [opCode.OP_SELECT, (known) => {
     for (let word = fw.FW_CHOICE; word < fw.FW_WORDS; word++) known.forget(word);
   }],
-  [opCode.OP_CT_NEXT, trackedNext], [opCode.OP_CT_NAT, trackedNext],
+  [opCode.OP_HAIRPIN, (known) => {
+    oneBit(known);
+    for (let word = fw.FW_NAT_ADDRESS; word <= fw.FW_NAT_PORTS; word++) known.forget(word);
+  }],
+  [opCode.OP_CT_NEXT, trackedNext],
+  [opCode.OP_CT_NAT, (known, op, args) => {
+    if (((op.mask ?? 0) & CT_NAT_STAYS) === 0) return trackedNext(known, op, args);
+    return another(known);
+  }],
   [opCode.OP_CT_COMMIT, another], [opCode.OP_ND_NA, another],
   [opCode.OP_CT_CLEAR, (known) => known.clear(fw.FW_CT_STATE, fw.FW_CT_ORIG_PROTO)],
 ]);

@@ -11,10 +11,10 @@ export interface MissingRow {
   readonly row?: { readonly [column: string]: unknown } | undefined;
 }
 
-/** Without these rows packets abstain by themselves: a datapath, chassis or MAC binding that is
- * not known leads to a punt. */
+/** Without these rows packets abstain by themselves: a datapath, chassis, MAC binding or
+ * hairpin that is not known leads to a punt. */
 const harmless: ReadonlySet<string> = new Set<TableName>(
-  ['Datapath_Binding', 'Chassis', 'MAC_Binding', 'Gateway_Chassis']);
+  ['Datapath_Binding', 'Chassis', 'MAC_Binding', 'Gateway_Chassis', 'Load_Balancer']);
 /** Rows that decide within one datapath, and the column that says which. */
 const ofDatapath: ReadonlyMap<string, string> = new Map<TableName, string>(
   [['Multicast_Group', 'datapath'], ['Static_MAC_Binding', 'datapath']]);

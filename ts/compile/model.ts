@@ -88,6 +88,9 @@ export interface MacBindingEntry {
 }
 /** An Ethernet address as the flow vector has it: high 16 bits, low 32. */
 export type MacWords = readonly [number, number];
+/** A backend that may reach itself through a virtual address. `key`: words of struct
+ * hairpin_key; `snat`: its address then, as FW_IP_SRC. */
+export interface Hairpin { readonly key: readonly number[]; readonly snat: readonly number[] }
 /** A logical flow that is not carried out, and why: `ovn-xdp flows --unsupported`. */
 export interface Unsupported {
   readonly flow: string; readonly stage: string; readonly reason: string; readonly detail: string;
@@ -104,6 +107,7 @@ export interface Change {
   readonly views: ReadonlySet<number>;
   readonly ports: ReadonlySet<string>;
   readonly macBindings: ReadonlySet<string>;
+  readonly hairpins: ReadonlySet<string>;
   /** What has come to `unsupported`. */
   readonly refused: readonly Unsupported[];
 }
@@ -128,6 +132,8 @@ export interface Desired {
   readonly providerMacs?: ReadonlyMap<number, readonly MacWords[]>;
   /** chassisredirect ports that this chassis is active for. */
   readonly residents?: ReadonlySet<string>;
+  /** By the words of its key, joined by dots. */
+  readonly hairpins: ReadonlyMap<string, Hairpin>;
   readonly unsupported: readonly Unsupported[];
   /** This state's own; no other has it. */
   readonly name?: object;

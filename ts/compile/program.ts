@@ -35,6 +35,12 @@ export function intern(ops: readonly Op[]): Program {
   return program;
 }
 
+/** An address as FW_IP_SRC holds it. */
+export function addressWords(ip: bigint): readonly [number, number, number, number] {
+  const word = (shift: bigint): number => Number(ip >> shift & 0xffffffffn);
+  return [word(96n), word(64n), word(32n), word(0n)];
+}
+
 const bucketsByText = new Map<string, Buckets>();
 const bucketTexts = new WeakMap<Buckets, string>();
 

@@ -33,7 +33,8 @@ function desired(tables: Readonly<Record<string, readonly Candidate[]>>): Desire
       { datapath: 1, port, logical_port: name, kind: 'local', zone: 0, ...more }];
   };
   return {
-    dispatch, datapaths: new Map(), tunnels: new Map(), unsupported: [],
+    dispatch, datapaths: new Map(), tunnels: new Map(), hairpins: new Map(),
+    unsupported: [],
     ports: new Map([placed('a', {}), placed('b', {}), placed('far', { kind: 'remote' }),
       placed('patch', { kind: 'patch', peerDatapath: 2, peerPort: 9 }),
       placed('odd', { kind: 'punt', reason: 'UNSUPPORTED_PORT' })]),

@@ -3,12 +3,13 @@
  * what tests compare with, and what `explain` prints. Written for reading, not for speed.
  */
 import {
-  answer, flowWord as fw, opCode, packetClass, puntReason, puntReasons, MAC_ANY, MAC_IP4,
-  ROW_TABLES, TABLE_EGRESS,
+  answer, CT_NAT_STAYS, flowWord as fw, opCode, packetClass, puntReason, puntReasons, MAC_ANY,
+  MAC_IP4, ROW_TABLES, TABLE_EGRESS,
 } from '../abi/generated.js';
 import { formatNumber } from '../lflow/literal.js';
 import type { Desired, Op, Port, Program, Rule, Stage } from './model.js';
 import { classOf } from './known.js';
+import { askHairpin } from './reference_hairpin.js';
 import { select } from './reference_select.js';
 import { Connections, Tracking, type IcmpRest } from './reference_ct.js';
 import { lookupView } from './views.js';
@@ -126,15 +127,31 @@ class Walk {
         this.class = packetClass.CLASS_ANY;
         return this.answer(imm, flow);
       case opCode.OP_ICMP_REST: return undefined;
-      case opCode.OP_SELECT: select(this.words, mask, rule.buckets!); return undefined;
+      case opCode.OP_SELECT:
+        return this.left(select(this.words, mask, rule.buckets!) ? undefined : 'REWRITE', flow);
+      case opCode.OP_HAIRPIN:
+        return this.left(this.hairpin(imm) ? undefined : 'CONNTRACK', flow);
       case opCode.OP_CT_CLEAR: this.tracking.clear(); return undefined;
       case opCode.OP_CT_NEXT:
       case opCode.OP_CT_NAT:
-        return this.left(this.tracking.track(op, args), flow) ?? { next: imm };
+        return this.left(this.tracking.track(op, args), flow)
+          ?? (this.stays(op) ? undefined : { next: imm });
       case opCode.OP_CT_COMMIT: return this.left(this.tracking.commit(op, args), flow);
       case opCode.OP_END: return { verdict: { kind: 'drop', reason: 'FLOW', flow } };
       default: throw new Error(`reference: op ${code} is not in abi.h`);
     }
+  }
+
+  /** Whether the program goes on, untracked. */
+  private stays({ code, mask = 0 }: Op): boolean {
+    const stays = code === opCode.OP_CT_NAT && (mask & CT_NAT_STAYS) !== 0;
+    if (stays) this.words.fill(0, fw.FW_CT_STATE, fw.FW_CT_ORIG_PROTO + 1);
+    return stays;
+  }
+
+  private hairpin(what: number): boolean {
+    const zone = this.words[fw.FW_SNAT_ZONE]! & 0xffff;
+    return askHairpin(this.desired, this.words, what, () => this.tracking.isReply(zone));
   }
 
   private left(reason: string | undefined, flow: string): Ended | undefined {

@@ -135,6 +135,13 @@ export class Tracking {
   }
   private written: readonly number[] = [];
 
+  /** Whether the packet is a reply to what was translated in the zone. */
+  isReply(zone: number): boolean {
+    const tuple = this.tuple();
+    return tuple !== undefined && !tuple.related && [...this.all.entries].some((entry) =>
+      entry.zone === zone && translated(entry) && same(entry.reply, tuple));
+  }
+
   clear(): void {
     if (this.words[fw.FW_CT_STATE] !== 0) this.state = 0;
     this.words.fill(0, fw.FW_CT_STATE, fw.FW_CT_ORIG_PROTO + 1);

@@ -1,7 +1,8 @@
 /** OP_SELECT of bpf/select.h, in TypeScript, for reference.ts. */
 import {
-  BUCKET_WORDS, flowWord as fw, HASH_ETH_DST, HASH_ETH_SRC, HASH_IP4_DST, HASH_IP4_SRC,
+  BUCKET_WORDS, flowWord as fw, HASH_ALL, HASH_ETH_DST, HASH_ETH_SRC, HASH_IP4_DST, HASH_IP4_SRC,
   HASH_IP6_DST, HASH_IP6_SRC, HASH_TCP_DST, HASH_TCP_SRC, HASH_UDP_DST, HASH_UDP_SRC,
+  SELECT_IP4, SELECT_IP6,
 } from '../abi/generated.js';
 import type { Buckets } from './model.js';
 
@@ -83,7 +84,12 @@ function byConnection(w: Uint32Array, count: number): number {
 export const chosen = (w: Uint32Array, flags: number, count: number): number =>
   flags === 0 ? byConnection(w, count) : count === 1 ? 0 : byFields(w, flags, count);
 
-export function select(w: Uint32Array, flags: number, { words }: Buckets): void {
-  const bucket = words[chosen(w, flags, words.length)]!;
+/** False: not for packets of this family. */
+export function select(w: Uint32Array, flags: number, { words }: Buckets): boolean {
+  const type = w[fw.FW_ETH_TYPE]! >>> 16;
+  if ((flags & SELECT_IP4) !== 0 && type !== IP4) return false;
+  if ((flags & SELECT_IP6) !== 0 && type !== IP6) return false;
+  const bucket = words[chosen(w, flags & HASH_ALL, words.length)]!;
   for (let i = 0; i < BUCKET_WORDS; i++) w[fw.FW_CHOICE + i] = bucket[i] ?? 0;
+  return true;
 }

@@ -104,7 +104,8 @@ const port = (of: number, number: number, more: Partial<Port>): [string, Port] =
   [`${of}/${number}`, { datapath: of, port: number, kind: 'local', logical_port: 'p', zone: 0,
     ...more }];
 function network(pipelines: readonly ReadonlyMap<number, Stage>[]): Desired {
-  return { datapaths: new Map(), tunnels: new Map(), macBindings: new Map(), unsupported: [],
+  return { datapaths: new Map(), tunnels: new Map(), macBindings: new Map(),
+    hairpins: new Map(), unsupported: [],
     dispatch: new Map(pipelines.flatMap((stages, i) =>
       [...stages].map(([table, stage]): [string, Stage] => [`${i + 1}/${table}`, stage]))),
     views: new Map(pipelines.map((stages, i) => [i + 1, viewsOf(stages)])),

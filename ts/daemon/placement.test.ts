@@ -19,7 +19,7 @@ const port = (kind: Port['kind'], key: number, more: Partial<Port>): [string, Po
 const ports = new Map([port('local', 1, { device: 'tap1' }), port('local', 2, { device: 'tap2' }),
   port('localnet', 3, { bridge: 'br-ex', vlan: 0 })]);
 const desired: Desired = { ports, datapaths: new Map(), dispatch: new Map(), tunnels: new Map(),
-  macBindings: new Map(), unsupported: [],
+  macBindings: new Map(), hairpins: new Map(), unsupported: [],
   localnets: [...ports.values()].filter(({ kind }) => kind === 'localnet') };
 
 function here(datapath_type: string, limit?: string): LocalChassis {

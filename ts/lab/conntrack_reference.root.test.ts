@@ -31,6 +31,7 @@ function desiredOf(lab: TrackingSwitch): Desired {
   const ports = new Map((['a', 'b'] as const).map((side): [string, Port] => [`1/${keys[side]}`,
     { datapath: 1, port: keys[side], kind: 'local', logical_port: side, zone: zones[side] }]));
   return { datapaths: new Map(), dispatch, ports, tunnels: new Map(), macBindings: new Map(),
+    hairpins: new Map(),
     unsupported: [] };
 }
 

@@ -308,7 +308,8 @@ test('the reference walk ends with the same vector', () => {
     plane.table(1, 0, [actions(REJECT)]);
     const { words, verdict } = plane.trace(frame);
     const walked = walk({
-      datapaths: new Map(), tunnels: new Map(), macBindings: new Map(), unsupported: [],
+      datapaths: new Map(), tunnels: new Map(), macBindings: new Map(),
+    hairpins: new Map(), unsupported: [],
       ports: new Map([['1/1', vm]]),
       dispatch: new Map([['1/0', stage(0, actions(REJECT))],
         ['1/69', stage(69, actions('output;'))]]),

@@ -83,7 +83,9 @@ export interface HaChassisGroup { readonly _uuid: Uuid; readonly name: string;
 export interface LoadBalancer { readonly _uuid: Uuid; readonly name: string;
   readonly vips: StringMap;
   readonly protocol: string | undefined; readonly datapaths: readonly Uuid[];
-  readonly datapath_group: Uuid | undefined; readonly options: StringMap }
+  readonly datapath_group: Uuid | undefined;
+  /** Since OVN 24.03, in place of datapath_group. */
+  readonly ls_datapath_group: Uuid | undefined; readonly options: StringMap }
 export interface ChassisTemplateVar { readonly _uuid: Uuid; readonly chassis: string;
   readonly variables: StringMap }
 

@@ -59,7 +59,7 @@ export const tables: Shapes = {
   HA_Chassis_Group: { name: 'string', ha_chassis: 'uuid*', ref_chassis: 'uuid*' },
   Load_Balancer: {
     name: 'string', vips: 'map', protocol: 'string?', datapaths: 'uuid*',
-    datapath_group: 'uuid?', options: 'map',
+    datapath_group: 'uuid?', ls_datapath_group: 'uuid?', options: 'map',
   },
   Chassis_Template_Var: { chassis: 'string', variables: 'map' },
 };

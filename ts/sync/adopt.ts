@@ -6,6 +6,7 @@
 import { NODE_HASH, datapath as datapathCodec, tunnel as tunnelCodec, view as viewCodec }
   from '../abi/generated.js';
 import { bufferedMaps, emptyImage, type Image, type Rows } from './image.js';
+import type { LooseRows } from './loose.js';
 import type { Bytes, HashMap, MapName, MapPort } from './port.js';
 import { ruleMaps, type StageStore } from './stages.js';
 import type { ViewStore } from './views.js';
@@ -18,7 +19,7 @@ export interface Found {
   /** In force; apply.ts changes it. */
   control: Control;
   readonly buffers: readonly [Image, Image];
-  readonly macBindings: Rows;
+  readonly loose: LooseRows;
   readonly devmap: Rows;
   readonly tunnels: Rows;
   /** Rules of the stages in force, by rule map; deleted once they are not. */
@@ -107,7 +108,8 @@ export async function adopt(port: MapPort, store: StageStore, views: ViewStore, 
   await each(port, 'flow_uuids', pause, hold(store.flows, decodeUuid));
   for (const [key, value] of tunnelRows) hold(tunnels, tunnelId)(bytesOf(key), value);
   return { control, buffers, foreignRules, held, tunnels: tunnelRows,
-    macBindings: await readRows(port, 'mac_bindings', pause),
+    loose: { mac_bindings: await readRows(port, 'mac_bindings', pause),
+      hairpins: await readRows(port, 'hairpins', pause) },
     devmap: await readRows(port, 'devmap', pause) };
 }
 

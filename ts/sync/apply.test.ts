@@ -85,6 +85,9 @@ function assertTunnels(port: FakePort, { desired, placement }: State): void {
     `${ip.includes(':') ? 6 : 4}${mac.slice(-2)}`).sort();
   assert.equal(port.entries('mac_bindings').map(([key, value]) =>
     `${toWords(key)[2] ? 6 : 4}0${(toWords(value)[1] ?? 0) & 15}`).sort(), macs);
+  assert.equal(port.entries('hairpins').map(([key, value]) =>
+    `${toWords(key).join('.')} ${toWords(value).join('.')}`).sort(),
+  [...desired.hairpins].map(([key, { snat }]) => `${key} ${snat.join('.')}`).sort());
 }
 
 test('after any sequence of states both buffers hold exactly the last', async () => {
@@ -234,6 +237,7 @@ const stageOf = (rules: Stage['rules'], table = 1): Stage =>
 const simple = (rules: Stage['rules'], table = 1): State => ({
   desired: {
     datapaths: new Map(), ports: new Map(), tunnels: new Map(), macBindings: new Map(),
+    hairpins: new Map(),
     unsupported: [], dispatch: new Map([['1/1', stageOf(rules, table)]]),
   },
   placement: { devices: new Map(), uplinks: [], providers: new Map(), nextHops: new Map() },

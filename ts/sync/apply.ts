@@ -10,7 +10,8 @@ import { adopt, readControl, tunnelId, type Found, type Pause } from './adopt.js
 import { deltasOf, makeEdit, setGeneration, setRow, type Deltas } from './edit.js';
 import { bufferedMaps, diff, makeImage, setGenerations, tunnelValue, type BufferedMap,
   type Delta, type Image, type Indexes, type Rows, type State } from './image.js';
-import { macEdit, macRows } from './macs.js';
+import { looseDiff, looseEdit, looseMaps, looseRows, type LooseDeltas, type LooseMap,
+  type LooseRows } from './loose.js';
 import type { Bytes, HashMap, MapName, MapPort } from './port.js';
 import { Slots } from './slots.js';
 import { barrier, ruleMaps, stageId, StageStore, type Refusal, type Writes } from './stages.js';
@@ -83,7 +84,7 @@ export class Sync {
       ...ruleMaps.map((map, i) => [map, ruleCount[i as 0 | 1 | 2]] as const),
       ...bufferedMaps.map((map) => [map, this.#found ? this.#found.buffers[0][map].size +
         this.#found.buffers[1][map].size : 0] as const),
-      ['mac_bindings', this.#found?.macBindings.size ?? 0],
+      ...looseMaps.map((map) => [map, this.#found?.loose[map].size ?? 0] as const),
       ['devmap', this.#found?.devmap.size ?? 0]]);
   }
 
@@ -144,14 +145,14 @@ export class Sync {
     const tunnels = this.#planTunnels(state);
     this.#updateTunnels(found, tunnels);
     const targets = await this.#createTargets(found, state);
-    const macs = macRows(state.desired);
+    const loose = looseRows(state.desired);
     const indexes: Indexes =
       { stages: placed.slots, rows, tunnels: tunnels.index, targets };
     const image = makeImage(state, indexes);
-    this.#checkCapacity(image, macs);
+    this.#checkCapacity(image, loose);
     const generation = found.control.generation + 1;
     setGenerations(image, found.buffers[found.control.active], generation);
-    const flipped = await this.#change(found, diff(found.macBindings, macs), (buffer) =>
+    const flipped = await this.#change(found, looseDiff(found.loose, loose), (buffer) =>
       Object.fromEntries(bufferedMaps.map((map) =>
         [map, diff(found.buffers[buffer][map], image[map])])) as unknown as Deltas);
     await this.#removeRows('devmap', found.devmap,
@@ -190,7 +191,7 @@ export class Sync {
       setRow(edit, found.buffers[found.control.active], datapath, rows.get(datapath) ?? 0);
     }
     setGeneration(edit, found.buffers[found.control.active], found.control.generation + 1);
-    const flipped = await this.#change(found, macEdit(found.macBindings, desired, since),
+    const flipped = await this.#change(found, looseEdit(found.loose, desired, since),
       (buffer) => deltasOf(found.buffers[buffer], edit));
     this.#views.settle();
     const left = new Set<string>();
@@ -308,21 +309,27 @@ export class Sync {
     return accepted;
   }
 
-  #checkCapacity(image: Image, macs: Rows): void {
+  #checkCapacity(image: Image, loose: LooseRows): void {
     for (const map of bufferedMaps) {
       const need = image[map].size * 2;
       const have = this.#port.capacity(map);
       if (need > have) throw new CapacityError(map, need, have);
     }
-    const have = this.#port.capacity('mac_bindings');
-    if (macs.size > have) throw new CapacityError('mac_bindings', macs.size, have);
+    for (const map of looseMaps) {
+      const need = loose[map].size, have = this.#port.capacity(map);
+      if (need > have) throw new CapacityError(map, need, have);
+    }
   }
 
   /** Brings rows into force that `deltas` has for each buffer: inactive buffer, flip, grace,
-   * other buffer. New MAC bindings are there before, old ones until after. */
-  async #change(found: Found, macs: Delta, deltas: (buffer: 0 | 1) => Deltas): Promise<boolean> {
-    await this.#versions.around(datapathsOf(macs.put.map(([key]) => key)), () =>
-      this.#putRows('mac_bindings', found.macBindings, macs.put));
+   * other buffer. What is changed in place is there before, and until after. */
+  async #change(found: Found, loose: LooseDeltas, deltas: (buffer: 0 | 1) => Deltas):
+    Promise<boolean> {
+    for (const map of looseMaps) {
+      const { put } = loose[map];
+      await this.#versions.around(datapathsOf(put.map(([key]) => key)), () =>
+        this.#putRows(map, found.loose[map], put));
+    }
     await this.#pause();
     const { active, generation, enabled } = found.control;
     const inForce = deltas(active);
@@ -338,8 +345,11 @@ export class Sync {
     // Also when nothing changed: an earlier agent may have died before it did this.
     const other = found.control.active === 0 ? 1 : 0;
     await this.#fill(found, other, deltas(other));
-    await this.#versions.around(datapathsOf(macs.remove), () =>
-      this.#removeRows('mac_bindings', found.macBindings, macs.remove));
+    for (const map of looseMaps) {
+      const { remove } = loose[map];
+      await this.#versions.around(datapathsOf(remove), () =>
+        this.#removeRows(map, found.loose[map], remove));
+    }
     return changed;
   }
 
@@ -410,7 +420,7 @@ export class Sync {
     for (const [key, value] of rows) actual.set(key, value);
   }
 
-  async #putRows(map: BufferedMap | 'mac_bindings', actual: Rows,
+  async #putRows(map: BufferedMap | LooseMap, actual: Rows,
     rows: readonly (readonly [string, Bytes])[], prefix = ''): Promise<void> {
     for (let at = 0; at < rows.length; at += batchEntries) {
       this.#putNow(map, actual, rows.slice(at, at + batchEntries), prefix);

@@ -12,13 +12,14 @@ const valueBytes: { readonly [M in MapName]: number } = {
   single_rules: abi.rule.size, rows: abi.row.size, dispatch: 4, ports: abi.port.size,
   ifaces: abi.iface.size, providers: abi.provider.size,
   datapaths: abi.datapath.size, tunnel_sources: 4, rules_s: abi.rule.size, rules_m: abi.rule.size,
-  rules_l: abi.rule.size, mac_bindings: abi.macBinding.size, devmap: 4,
+  rules_l: abi.rule.size, mac_bindings: abi.macBinding.size, hairpins: abi.hairpin.size, devmap: 4,
 };
 const keyBytes: { readonly [M in HashMap]: number } = {
   dispatch: abi.dispatchKey.size, ports: abi.portKey.size, ifaces: abi.ifaceKey.size,
   datapaths: abi.datapathKey.size, tunnel_sources: abi.tunnelSourceKey.size,
   rules_s: abi.ruleKeyS.size, rules_m: abi.ruleKeyM.size, rules_l: abi.ruleKeyL.size,
-  mac_bindings: abi.macBindingKey.size, providers: abi.providerKey.size, devmap: 4,
+  mac_bindings: abi.macBindingKey.size, hairpins: abi.hairpinKey.size,
+  providers: abi.providerKey.size, devmap: 4,
 };
 const isArray = (map: MapName): boolean => (arrayMaps as readonly string[]).includes(map);
 

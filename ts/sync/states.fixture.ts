@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { BUCKETS, opCode, ROW_TABLES } from '../abi/generated.js';
 import type {
-  Buckets, Change, Datapath, Desired, MacBindingEntry, Port, Program, Rule, Stage, Tunnel,
-  View, ViewNode, Views,
+  Buckets, Change, Datapath, Desired, Hairpin, MacBindingEntry, Port, Program, Rule, Stage,
+  Tunnel, View, ViewNode, Views,
 } from '../compile/model.js';
 import type { Device, NextHop, State } from './image.js';
 
@@ -130,9 +130,11 @@ export const stateArbitrary: fc.Arbitrary<State> = fc.record({
   tunnels: cells(ips, fc.boolean()),
   hops: cells(ips, hop),
   macs: cells(['10.0.0.1', '10.0.0.2', 'fe80::1'], fc.nat(1)),
+  hairpins: cells(['1', '2', '3'], fc.nat(1)),
   devices: cells(['vm1', 'vm2', 'vm3', 'vm4'], fc.constant(true)),
   providers: cells(['br1', 'br2'], fc.nat(1)), own: fc.uniqueArray(fc.nat(3), { maxLength: 2 }),
-}).map(({ dispatch, ports, datapaths, tunnels, hops, macs, devices, providers, own }) => {
+}).map(({ dispatch, ports, datapaths, tunnels, hops, macs, hairpins, devices, providers,
+  own }) => {
   const localnets = [...ports.values()].filter(({ kind }) => kind === 'localnet');
   const desired: Desired = {
     dispatch, ports, unsupported: [], views: viewsOf(dispatch), localnets,
@@ -142,6 +144,10 @@ export const stateArbitrary: fc.Arbitrary<State> = fc.record({
       [Number(key), { key: Number(key), uuid: key, name: key, router, dnatZone: 7, snatZone: 8 }])),
     tunnels: new Map([...tunnels].map(([ip, csum]): [string, Tunnel] =>
       [ip, { chassis: ip, remoteIp: ip, localIp: '192.0.2.100', csum }])),
+    hairpins: new Map([...hairpins].map(([n, snat]): [string, Hairpin] => {
+      const key = [Number(n), 4, 0, 0, 0, 0, 9, 0, 0, 0, 8];
+      return [key.join('.'), { key, snat: [0, 0, 0, snat] }];
+    })),
     macBindings: new Map([...macs].map(([ip, n]): [string, MacBindingEntry] =>
       [`1/1/${ip}`, { datapath: 1, port: 1, ip, mac: `02:00:00:00:00:0${n}` }])),
   };
@@ -160,7 +166,7 @@ export function changed(before: State, state: State): State {
   const differing = <V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): Set<string> =>
     new Set([...a.keys(), ...b.keys()].filter((key) =>
       JSON.stringify(a.get(key)) !== JSON.stringify(b.get(key))));
-  const { dispatch, views, macBindings } = state.desired;
+  const { dispatch, views, macBindings, hairpins } = state.desired;
   const isLocalnet = ([, { kind }]: readonly [string, Port]): boolean => kind === 'localnet';
   const ports = new Map([...[...state.desired.ports].filter((entry) => !isLocalnet(entry)),
     ...[...before.desired.ports].filter(isLocalnet)]);
@@ -168,7 +174,8 @@ export function changed(before: State, state: State): State {
     dispatch: differing(before.desired.dispatch, dispatch),
     views: new Set([...before.desired.views ?? [], ...views ?? []].map(([key]) => key)),
     ports: differing(before.desired.ports, ports),
-    macBindings: differing(before.desired.macBindings, macBindings) };
+    macBindings: differing(before.desired.macBindings, macBindings),
+    hairpins: differing(before.desired.hairpins, hairpins) };
   return { placement: before.placement,
     desired: { ...state.desired, ports, datapaths, tunnels, localnets, providerMacs, name: {},
       since } };

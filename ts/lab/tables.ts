@@ -4,15 +4,15 @@
  */
 import { join } from 'node:path';
 import { cacheState, ctControl, ctMode, iface, ifaceKey, trace, type Trace }
-  from '#ts/abi/generated.js';
-import { packageRoot } from '#ts/base/package_root.js';
-import type { Desired } from '#ts/compile/model.js';
-import { KernelPort } from '#ts/daemon/kernel_port.js';
-import { BpfObject, u32Bytes, type BpfMap, type BpfProgram } from '#ts/libbpf/mod.js';
-import { Sync, type Applied } from '#ts/sync/apply.js';
-import type { Placement } from '#ts/sync/image.js';
-import type { Bytes, MapName } from '#ts/sync/port.js';
-import { decodeUuid } from '#ts/sync/wire.js';
+  from '../abi/generated.js';
+import { packageRoot } from '../base/package_root.js';
+import type { Desired } from '../compile/model.js';
+import { KernelPort } from '../daemon/kernel_port.js';
+import { BpfObject, u32Bytes, type BpfMap, type BpfProgram } from '../libbpf/mod.js';
+import { Sync, type Applied } from '../sync/apply.js';
+import type { Placement } from '../sync/image.js';
+import type { Bytes, MapName } from '../sync/port.js';
+import { decodeUuid } from '../sync/wire.js';
 
 /** ifindex of the loopback device, which all frames of a test run come from. */
 const LO = 1;

@@ -1,0 +1,83 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  CT_NAT_DST, CT_NAT_KEEP, CT_NAT_MARKS, CT_NAT_SRC, CT_NAT_STAYS, flowWord as fw, HASH_IP4_SRC,
+  HASH_TCP_DST, hairpinOp, opCode, SELECT_IP4, SELECT_IP6,
+} from '../abi/generated.js';
+import { parseActions } from '../lflow/action_parse.js';
+import { symbolTable } from '../lflow/fields.js';
+import { compileActions } from './action.js';
+
+function compiled(text: string, router = false) {
+  const context = { pipeline: 'ingress', table: 12, tables: 40, release: '23.03' } as const;
+  const { actions, problems } = parseActions(text, context, symbolTable('23.03'));
+  if (!actions) throw new Error(problems[0]?.message);
+  return compileActions(actions, { port: () => undefined },
+    { pipeline: 'ingress', table: 12, router });
+}
+function whole(text: string, router = false) {
+  const found = compiled(text, router);
+  if ('reason' in found) throw new Error(`${text}: ${found.detail}`);
+  return found;
+}
+const refusal = (text: string, router = false): string => {
+  const found = compiled(text, router);
+  return 'reason' in found ? `${found.reason}: ${found.detail}` : 'compiled';
+};
+
+test('backends: addresses, ports, the mark, the zone', () => {
+  const { program, args, buckets } =
+    whole('reg0[1] = 0; ct_lb_mark(backends=10.0.0.2:80,10.0.0.3:8080);');
+  assert.equal(buckets!.words, [[0, 0, 0, 0x0a000002, 0x500050],
+    [0, 0, 0, 0x0a000003, 0x1f901f90]]);
+  const [, select, nat] = program.ops;
+  assert.equal(select, { code: opCode.OP_SELECT, mask: SELECT_IP4, arg: 1 });
+  assert.equal(nat, { code: opCode.OP_CT_NAT, src: fw.FW_CT_ZONE,
+    mask: CT_NAT_DST | CT_NAT_MARKS, arg: 3, imm: 13 });
+  assert.equal(args, [0, 2, 0, 2, 0], 'bit, count, place, ct_mark, ct_label');
+});
+
+test('IPv6, no port, hashed fields, routers, flags', () => {
+  const six = whole('ct_lb_mark(backends=fd00::2,fd00::3);');
+  assert.equal(six.buckets!.words, [[0xfd000000, 0, 0, 2, 0], [0xfd000000, 0, 0, 3, 0]]);
+  assert.is(six.program.ops[0]!.mask, SELECT_IP6);
+  const hashed = whole('ct_lb_mark(backends=10.0.0.2:80; hash_fields="ip_src,tcp_dst");', true);
+  assert.is(hashed.program.ops[0]!.mask, SELECT_IP4 | HASH_IP4_SRC | HASH_TCP_DST);
+  assert.is(hashed.program.ops[1]!.src, fw.FW_DNAT_ZONE);
+  assert.equal(whole('ct_lb_mark(backends=10.0.0.2:80; skip_snat);').args, [1, 0, 6, 0]);
+  assert.equal(whole('ct_lb_mark(backends=10.0.0.2:80; force_snat);').args, [1, 0, 10, 0]);
+  assert.equal(whole('ct_lb(backends=10.0.0.2:80);').args, [1, 0, 0, 2], 'in ct_label');
+});
+
+test('the same backends are the same program and buckets, whatever the flow', () => {
+  const a = whole('reg1 = 10.0.0.9; ct_lb_mark(backends=10.0.0.2:80);');
+  const b = whole('reg1 = 10.0.0.8; ct_lb_mark(backends=10.0.0.2:80);');
+  assert.is(a.program, b.program);
+  assert.is(a.buckets, b.buckets);
+});
+
+test('what does not fit is left to OVS', () => {
+  const many = Array.from({ length: 500 }, (_, i) => `10.1.${i >> 8}.${i & 255}:80`);
+  assert.is(refusal(`ct_lb_mark(backends=${many.slice(0, 384).join()});`), 'compiled');
+  assert.is(refusal(`ct_lb_mark(backends=${many.join()});`),
+    'UNSUPPORTED_ACTION: choice from 500');
+  assert.is(refusal('ct_lb_mark(backends=10.0.0.2:80,[fd00::1]:80);'),
+    'UNSUPPORTED_ACTION: backends of two families');
+  assert.is(refusal('ct_lb_mark(backends=10.0.0.2:80; hash_fields="sctp_src");'),
+    'UNSUPPORTED_ACTION: hash of sctp_src');
+  assert.is(refusal('ct_snat_to_vip; next;', true), 'UNSUPPORTED_ACTION: hairpin on a router');
+});
+
+test('hairpins', () => {
+  const { program } = whole('reg0[6] = chk_lb_hairpin(); reg0[12] = chk_lb_hairpin_reply(); next;');
+  assert.equal(program.ops.map(({ code, imm }) => [code, imm]), [
+    [opCode.OP_HAIRPIN, hairpinOp.HAIRPIN_BEGINS], [opCode.OP_MOVE, undefined],
+    [opCode.OP_HAIRPIN, hairpinOp.HAIRPIN_REPLY], [opCode.OP_MOVE, undefined],
+    [opCode.OP_NEXT, 13]]);
+  const snat = whole('ct_snat_to_vip; next;').program.ops;
+  assert.equal(snat[0], { code: opCode.OP_HAIRPIN, imm: hairpinOp.HAIRPIN_SNAT });
+  assert.equal(snat[1], { code: opCode.OP_CT_NAT, src: fw.FW_SNAT_ZONE,
+    mask: CT_NAT_SRC | CT_NAT_KEEP | CT_NAT_STAYS });
+});
+
+test.run();

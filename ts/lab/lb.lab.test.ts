@@ -1,0 +1,128 @@
+/**
+ * Load balancers of switches and routers: real connections over OVS alone and with ovn-xdp.
+ * Which backend a new connection gets is free, unless fields are hashed; as what a backend sees
+ * the client is not, nor are errors.
+ */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Agent } from './agent.js';
+import { sleep } from './exec.js';
+import { Lab } from './lab.js';
+import { addBalancers, addGateway, balancers, clients, grouped, hashed, north, outside, topology,
+  vms, type Balancer } from './balancers.js';
+import { ask, Services, type Probe } from './services.js';
+import { applyTopology, type Topology } from './topology.js';
+
+interface Cast { readonly who: readonly string[]; readonly what: readonly Balancer[] }
+/** By client and balancer, what came of each connection. */
+type Seen = ReadonlyMap<string, readonly string[]>;
+async function askAll(lab: Lab, { who, what }: Cast, count: number): Promise<Seen> {
+  const all = await Promise.all(who.map(async (client) => {
+    const probes = what.map(({ kind, vip, port, by }): Probe =>
+      ({ kind, to: vip, port, count: by.length === 0 ? 1 : count }));
+    const answers = await ask(lab.vm(client), probes);
+    return what.map(({ name }, i) => [`${client} ${name}`, answers[i] ?? []] as const);
+  }));
+  return new Map(all.flat());
+}
+const isAnswer = (text: string): boolean => /^[ab]\d /.test(text);
+const namesIn = (answers: readonly string[]): string[] =>
+  [...new Set(answers.filter(isAnswer).map((text) => text.slice(0, 2)))].sort();
+
+/** Errors that only one has seen, and backends that both have seen, but not alike. */
+function differences(alone: Seen, seen: Seen): string[] {
+  return [...seen].flatMap(([key, all]) => {
+    // While OVS learns whose backend is whose, it loses a packet now and then.
+    const known = (list: readonly string[]) => list.filter((text) =>
+      !(text === 'timeout' && key.endsWith(' affine')));
+    const answers = known(all);
+    const parts = (list: readonly string[], other: readonly string[]): string =>
+      [...new Set(list.filter((text) => !isAnswer(text)
+        || namesIn(other).includes(text.slice(0, 2))))].sort().join(', ');
+    const before = known(alone.get(key) ?? []), names = namesIn(before);
+    const a = parts(before, answers), b = parts(answers, before);
+    return a === b && (names.length === 0) === (namesIn(answers).length === 0) ? []
+      : [`${key}: ${a} with OVS, ${b} with ovn-xdp`];
+  });
+}
+
+/** Every balancer is answered by all that it should be answered by, and by nobody else; if
+ * fields are hashed, by some. */
+function assertServed(seen: Seen, { who, what }: Cast): void {
+  for (const { name, by } of what) {
+    const all = who.flatMap((client) => seen.get(`${client} ${name}`) ?? []);
+    const names = namesIn(all), wanted = hashed.includes(name)
+      ? names.filter((each) => by.includes(each)) : [...by].sort();
+    assert.equal(names, wanted, `${name}: ${all.join(', ')}`);
+    assert.is(names.length > 0, by.length > 0, name);
+  }
+}
+
+async function attach(lab: Lab): Promise<Agent[]> {
+  const agents = [...lab.chassis.values()].map((chassis) => new Agent(lab.id, chassis));
+  for (const agent of agents) agent.start();
+  for (const agent of agents) await agent.ready();
+  for (const agent of agents) {
+    for (let i = 0; i < 100 && !/"mode": *"on"/.test(agent.cli('ct', 'stats', '-o', 'json')); i++) {
+      await sleep(200);
+    }
+  }
+  return agents;
+}
+const totals = (agents: readonly Agent[]) => {
+  const all = agents.map((agent) => agent.status());
+  const sum = (what: 'forwarded' | 'dropped' | 'punted'): number =>
+    all.reduce((n, one) => n + (one?.counters[what] ?? 0), 0);
+  return { carried: sum('forwarded') + sum('dropped'), left: sum('punted'),
+    reasons: all.map((one) => JSON.stringify(one?.punted_by_reason)).join(' ') };
+};
+
+interface Scene { readonly name: string; readonly topology: Topology; readonly cast: Cast;
+  readonly prepare: (lab: Lab) => void }
+const scenes: readonly Scene[] = [
+  ...([['no ACLs', topology], ['stateful ACLs', grouped]] as const).map(([name, wanted]): Scene =>
+    ({ name: `switches, ${name}`, topology: wanted, cast: { who: clients, what: balancers },
+      prepare: addBalancers })),
+  { name: 'a gateway router', topology, prepare: addGateway,
+    cast: { who: outside.map(([name]) => name), what: north } },
+];
+
+for (const { name: what, topology: wanted, cast, prepare } of scenes) {
+  const test = suite(`load balancers of ${what}`);
+  let lab: Lab, alone: Seen;
+  let agents: Agent[] = [];
+  const services = new Services();
+
+  test.before(async () => {
+    lab = await Lab.start({ chassis: ['c1', 'c2'] });
+    applyTopology(lab, wanted);
+    prepare(lab);
+    lab.sync();
+    for (const { port } of vms) {
+      await services.serve(lab.vm(port), port, ['tcp/8080', 'udp/5353']);
+    }
+    alone = await askAll(lab, cast, 10);
+  });
+  test.after(async () => {
+    services.close();
+    for (const agent of agents) await agent.remove();
+    lab.close();
+  });
+
+  test('clients and servers see what they see with OVS alone', async () => {
+    assertServed(alone, cast);
+    agents = await attach(lab);
+    const seen = await askAll(lab, cast, 12);
+    const { carried, left, reasons } = totals(agents);
+    console.log(`# ${carried} packets carried, ${left} left to OVS: ${reasons}`);
+    assert.is(differences(alone, seen).join('\n'), '');
+    assertServed(seen, cast);
+    const keys = [...seen.keys()].filter((key) => hashed.includes(key.split(' ')[1] ?? ''));
+    for (const key of keys) {
+      const both = [...alone.get(key)!, ...seen.get(key)!];
+      assert.is(new Set(both).size, 1, `${key}: ${both.join(', ')}`);
+    }
+    assert.ok(carried > 9 * left, `${carried} carried, ${left} left`);
+  });
+  test.run();
+}
