@@ -66,7 +66,8 @@ export function applyOpenstackShape(lab: Lab, shape: OpenstackShape): void {
   transact(lab, [...cloud.sharedOperations(), ...cloud.operationsOf({ networks: [provider] })]);
   for (const one of projects) transact(lab, cloud.operationsOf(one));
   run([...northd, 'resume']);
-  lab.nb([['sync']], '--wait=sb', '--timeout=300');
+  run(['ovn-nbctl', `--db=${lab.northbound}`, '--wait=sb', '--timeout=300', 'sync'],
+    { timeoutMs: 310_000 });
 }
 
 /** A Southbound table's rows as ovsdb-server sends them: JSON text of an array of objects. */
