@@ -58,6 +58,7 @@ static __always_inline int ctx_tagged(const ctx_t *ctx)
 /* The frame's 802.1Q tag without its priority, and bit 12; 0: none. It never stands in the
  * frame itself here (net/core/dev.c, __netif_receive_skb_core). */
 #define CTX_TAG_LEN 0
+#define CTX_RELAYS 0	/* not so: the skb would still describe what came */
 static __always_inline __u32 ctx_tag(const ctx_t *ctx)
 {
 	if (!ctx->vlan_present || ctx->vlan_proto != bpf_htons(ETH_P_8021Q))

@@ -49,6 +49,7 @@ static __always_inline int ctx_tagged(const ctx_t *ctx __attribute__((unused)))
 
 /* The frame's 802.1Q tag without its priority, and bit 12; 0: none. It stands in the frame. */
 #define CTX_TAG_LEN 4
+#define CTX_RELAYS 1	/* what came out of a tunnel can go into one */
 static __always_inline __u32 ctx_tag(const ctx_t *ctx)
 {
 	struct ethhdr *eth = ctx_data(ctx);

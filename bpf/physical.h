@@ -103,12 +103,13 @@ static __always_inline int tunnel_takes(const struct tunnel *t, __u32 len)
 }
 
 /* Table 39: everything encapsulation needs is checked here, and again for each packet that
- * the cache sends there. What came out of a tunnel does not go into one. */
+ * the cache sends there. What came out of a tunnel goes into one when in_port is forgotten, as
+ * routing has it; else OVS lets it go to other chassis only, which is not told apart here. */
 static __always_inline int to_tunnel(struct scratch *s, __u32 index)
 {
 	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
 
-	if (s->marks & MARK_TUNNEL_RX)
+	if (s->marks & MARK_TUNNEL_RX && !(CTX_RELAYS && s->marks & MARK_NO_IN_PORT))
 		return punt(s, PUNT_UNSUPPORTED_PORT);
 	if (!t || !t->ready || !ctx_reachable(t->ifindex))
 		return punt_now(s, PUNT_NO_NEXT_HOP);
