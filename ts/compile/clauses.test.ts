@@ -12,7 +12,7 @@ import { compileMatch, termText, type MatchContext, type Operand } from './match
 import { corpusFile, readDatabase } from './testing.js';
 
 const release = '23.03', table = symbolTable(release), language = { table, release };
-const seed = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
+const seed = Number(process.env['OVN_XDP_SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 console.log(`  seed ${seed}`);
 
 const context: MatchContext = { port: (name) => name.length, resident: (name) => name === 'lsp1' };

@@ -158,8 +158,8 @@ function follow(copy: Copy | undefined, desired: Desired): Copy {
 
 test('following changes comes to the same as compiling anew', () => {
   const original = enriched();
-  const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
-  console.log(`seed ${seed} (SEED=${seed} repeats it)`);
+  const seed = Number(process.env['OVN_XDP_SEED'] ?? Date.now() % 1e9);
+  console.log(`seed ${seed} (OVN_XDP_SEED=${seed} repeats it)`);
   const steps = fc.array(fc.array(mutation, { minLength: 1, maxLength: 3 }),
     { minLength: 1, maxLength: 8 });
   fc.assert(fc.property(steps, (batches) => {

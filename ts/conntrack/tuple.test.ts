@@ -6,7 +6,7 @@ import { parseAddress, addressWords } from '../sync/addresses.js';
 import { canonical, formatAddress, inPrefix, keyBytes, parsePrefix, parseProto, protoName, reverse,
   tupleOf, type Tuple } from './tuple.js';
 
-const seed = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
+const seed = Number(process.env['OVN_XDP_SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 console.log(`seed ${seed}`);
 const word = fc.oneof(fc.constantFrom(0, 1, 0xffff, 0x10000, 0xffffffff), fc.nat(0xffffffff));
 const words = fc.array(word, { minLength: 4, maxLength: 4 });

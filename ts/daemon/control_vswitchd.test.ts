@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { listen } from './control_socket.js';
 import { askVswitchd, dumpConntrack, findVswitchd, ReplyScanner } from './control_vswitchd.js';
 
-const seed = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
+const seed = Number(process.env['OVN_XDP_SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 console.log(`seed ${seed}`);
 const dir = mkdtempSync(join(tmpdir(), 'ovn-xdp-vswitchd-'));
 test.after(() => { rmSync(dir, { recursive: true }); });

@@ -19,7 +19,7 @@ import type { NetDevice, Plan } from './devices.js';
 import { KernelPort } from './kernel_port.js';
 
 setLogSink(() => {});
-const seed = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
+const seed = Number(process.env['OVN_XDP_SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 console.log(`  seed ${seed}`);
 
 async function withPinDir(use: (dir: string) => void | Promise<void>): Promise<void> {

@@ -11,7 +11,7 @@ import { abi, decTtl, hook, ip4Word, macWords, move, next, output, patch, set, U
   type Dataplane, type TestOp, type TestRule } from './dataplane.fixture.js';
 import { eth, hex, ip4, ip6, tcp, udp, type Bytes } from './packet.js';
 
-const seed = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
+const seed = Number(process.env['OVN_XDP_SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 console.log(`seed ${seed}`);
 
 const macs = ['02:00:00:00:00:0a', '02:00:00:00:00:0b', '02:00:00:00:00:0c'] as const;

@@ -1,6 +1,6 @@
 /**
  * Random sequences of packets: the dataplane and the reference in TypeScript agree.
- * OVN_XDP_RUNS sequences; SEED repeats one run.
+ * OVN_XDP_RUNS sequences; OVN_XDP_SEED repeats one run.
  */
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -68,8 +68,8 @@ const sent: fc.Arbitrary<Sent> = fc.record({
 const commit: readonly TestOp[] = [set(abi.FW_CT_MARK, 0, 0xff00), ctCommit(0xff00)];
 
 test('the same verdict, states and mark for every packet of a sequence', () => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
-  console.log(`seed ${seed} (SEED=${seed} repeats it)`);
+  const seed = Number(process.env['OVN_XDP_SEED'] ?? Date.now() % 1e9);
+  console.log(`seed ${seed} (OVN_XDP_SEED=${seed} repeats it)`);
   const lab = new TrackingSwitch(commit, [0x4200]);
   const desired = desiredOf(lab);
   let established = 0;

@@ -1,7 +1,7 @@
 /**
  * Random conversations through a router with NAT: the dataplane and the reference in TypeScript
  * agree about every packet. Ports that the dataplane chose are taken over, if they are free.
- * OVN_XDP_RUNS sequences; SEED repeats one run.
+ * OVN_XDP_RUNS sequences; OVN_XDP_SEED repeats one run.
  */
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -116,8 +116,8 @@ function frameOf(e: Event, sent: readonly Sent[]): { into: number; frame: Bytes 
 }
 
 test('the same verdict, states and translation for every packet of a sequence', () => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
-  console.log(`seed ${seed} (SEED=${seed} repeats it)`);
+  const seed = Number(process.env['OVN_XDP_SEED'] ?? Date.now() % 1e9);
+  console.log(`seed ${seed} (OVN_XDP_SEED=${seed} repeats it)`);
   const lab = new NatRouter();
   const desired = desiredOf(lab);
   const seen = new Map<string, number>();

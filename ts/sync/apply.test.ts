@@ -12,7 +12,7 @@ import { changed, sequenceArbitrary, stateArbitrary } from './states.fixture.js'
 import { kernelText, stateText } from './texts.fixture.js';
 import { decodeUuid, toWords, words } from './wire.js';
 
-const seed = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
+const seed = Number(process.env['OVN_XDP_SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 console.log(`  seed ${seed}`);
 const runs = (numRuns: number) => ({ numRuns, seed });
 const sequence = sequenceArbitrary(4);

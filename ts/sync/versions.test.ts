@@ -7,7 +7,7 @@ import { FakePort } from './fake_port.js';
 import { sequenceArbitrary, stateArbitrary } from './states.fixture.js';
 import { toWords, words } from './wire.js';
 
-const seed = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
+const seed = Number(process.env['OVN_XDP_SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 console.log(`  seed ${seed}`);
 
 const version = (port: FakePort, slot: number): number =>
