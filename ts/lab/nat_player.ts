@@ -173,7 +173,11 @@ export class NatPlayer implements Player {
     const servers = sequence.backends.length > 0 ? sequence.backends
       : 'instance' in this.server ? [this.server.instance] : [];
     const keys = servers.map((name) => addressKey(cloud.ipOf(name, family) ?? ''));
-    const macs = sequence.backends.map((name) => cloud.macOf(name).replaceAll(':', ''));
+    // A backend and the router before it, which has another MAC in each network.
+    const macsOf = (name: string): readonly string[] => [cloud.macOf(name), cloud.routerMac(
+      world.routerOf(name)?.name ?? '', cloud.instance(name).network)];
+    const macs = new Map(sequence.backends.flatMap((name) => macsOf(name).map((one, i) =>
+      [one.replaceAll(':', ''), macsOf(sequence.backends[0] ?? '')[i]] as const)));
     return {
       tag: this.key,
       port: (address, value) => {
@@ -191,7 +195,7 @@ export class NatPlayer implements Player {
         value === port || value === port + 1 ? value : this.choice('id', value, port),
       address: (address) => sequence.backends.length > 1 && keys.includes(address)
         ? addressBytes(cloud.ipOf(sequence.backends[0] ?? '', family) ?? '') : undefined,
-      mac: (one) => macs.includes(one) ? cloud.macOf(sequence.backends[0] ?? '') : undefined,
+      mac: (one) => macs.get(one),
     };
   }
 
