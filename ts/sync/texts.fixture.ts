@@ -92,8 +92,8 @@ function portText({ desired, placement }: State): string[] {
 
 function providerText({ desired, placement }: State): string[] {
   return [...desired.providerMacs ?? []].flatMap(([datapath, macs]) => {
-    const port = [...desired.ports.values()].find((each) =>
-      each.kind === 'localnet' && each.datapath === datapath);
+    // Of several in one switch, the first that the state names.
+    const port = desired.localnets?.find((each) => each.datapath === datapath);
     const nic = placement.providers.get(port?.bridge ?? '');
     return !nic || !port ? [] : macs.map(([high, low]) =>
       `provider ${nic.ifindex} ${port.vlan}/${high}/${low} ${datapath} ${port.port} ${port.zone}`);
