@@ -121,11 +121,9 @@ static __always_inline int to_tunnel(struct scratch *s, __u32 index)
 	return 1;
 }
 
-/* Table 65 of a VIF. OVS does not send a packet out of its in_port, and says nothing. */
-static __always_inline int deliver(struct scratch *s, const struct port *port)
+/* Out of the port's device, if the frame fits and the device takes it. */
+static __always_inline int leave_by(struct scratch *s, const struct port *port)
 {
-	if (port->ifindex == s->ingress && !(s->marks & (MARK_NO_IN_PORT | MARK_TUNNEL_RX)))
-		return drop(s, DROP_LOOPBACK, FLOW_NONE);
 	if (port->mtu && longer_than(s, port->mtu + ETH_HLEN))
 		return punt(s, PUNT_MTU);
 	if (!ctx_reachable(port->ifindex))
@@ -133,6 +131,14 @@ static __always_inline int deliver(struct scratch *s, const struct port *port)
 	s->verdict = VERDICT_OUTPUT;
 	s->ifindex = port->ifindex;
 	return 1;
+}
+
+/* Table 65 of a VIF. OVS does not send a packet out of its in_port, and says nothing. */
+static __always_inline int deliver(struct scratch *s, const struct port *port)
+{
+	if (port->ifindex == s->ingress && !(s->marks & (MARK_NO_IN_PORT | MARK_TUNNEL_RX)))
+		return drop(s, DROP_LOOPBACK, FLOW_NONE);
+	return leave_by(s, port);
 }
 
 /* Table 65 of a localnet port: the frame leaves by the bridge's NIC, as OVS's NORMAL has it
@@ -145,14 +151,8 @@ static __always_inline int to_localnet(struct scratch *s, const struct port *por
 		return punt(s, PUNT_UNKNOWN_PORT);
 	if (s->w[FW_ETH_DST] & ETH_GROUP)
 		return punt(s, PUNT_MULTICAST);
-	if (port->mtu && longer_than(s, port->mtu + ETH_HLEN))
-		return punt(s, PUNT_MTU);
-	if (!ctx_reachable(port->ifindex))
-		return punt_now(s, PUNT_UNKNOWN_PORT);
-	s->verdict = VERDICT_OUTPUT;
-	s->ifindex = port->ifindex;
 	s->vlan = port->vlan;
-	return 1;
+	return leave_by(s, port);
 }
 
 static __always_inline int output_ingress(struct scratch *s, const struct port *port)

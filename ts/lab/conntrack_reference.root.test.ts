@@ -5,35 +5,17 @@
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { puntReasons } from '../abi/generated.js';
-import type { Desired, Port, Rule, Stage } from '../compile/model.js';
 import { walk } from '../compile/reference.js';
 import { Connections } from '../compile/reference_ct.js';
 import { packet as wordsOf } from '../compile/testing.js';
-import { abi, set, type TestOp, type TestRule } from './dataplane.fixture.js';
+import { abi, set, type TestOp } from './dataplane.fixture.js';
 import {
   ctCommit, keys, pingOf, stateText, tcpOf, TrackingSwitch, udpOf, zones, type Side,
 } from './conntrack.fixture.js';
+import { desiredOf, nameOf } from './reference.fixture.js';
 
 const test = suite('conntrack: reference');
 const RUNS = Number(process.env['OVN_XDP_RUNS'] ?? 1500);
-const ALL = 0xffffffff;
-
-/** The switch of the fixture as the compiler would describe it. */
-function desiredOf(lab: TrackingSwitch): Desired {
-  const rule = ({ match = [], priority = 100, ops, args = [] }: TestRule): Rule => ({
-    shape: { words: match.map(([word]) => word), masks: match.map(([, , mask]) => mask ?? ALL) },
-    key: match.map(([, value, mask]) => (value & (mask ?? ALL)) >>> 0),
-    priority, program: { ops }, args, flow: '' });
-  const dispatch = new Map([...lab.tables].map(([table, rules]): [string, Stage] => [
-    `1/${table}`, { digest: '', table, rules: rules.map(rule)
-      .sort((x, y) => y.priority - x.priority) }]));
-  const ports = new Map((['a', 'b'] as const).map((side): [string, Port] => [`1/${keys[side]}`,
-    { datapath: 1, port: keys[side], kind: 'local', logical_port: side, zone: zones[side] }]));
-  return { datapaths: new Map(), dispatch, ports, tunnels: new Map(), macBindings: new Map(),
-    hairpins: new Map(),
-    unsupported: [] };
-}
 
 interface Sent { readonly from: Side; readonly kind: 'tcp' | 'udp' | 'ping'; readonly n: number;
   readonly flags: number }
@@ -71,7 +53,8 @@ test('the same verdict, states and mark for every packet of a sequence', () => {
   const seed = Number(process.env['OVN_XDP_SEED'] ?? Date.now() % 1e9);
   console.log(`seed ${seed} (OVN_XDP_SEED=${seed} repeats it)`);
   const lab = new TrackingSwitch(commit, [0x4200]);
-  const desired = desiredOf(lab);
+  const desired = desiredOf(lab.tables, (['a', 'b'] as const).map((side) =>
+    ({ port: keys[side], logical_port: side, zone: zones[side] })));
   let established = 0;
   fc.assert(fc.property(fc.array(sent, { minLength: 1, maxLength: 24 }), (packets) => {
     lab.clear();
@@ -80,11 +63,8 @@ test('the same verdict, states and mark for every packet of a sequence', () => {
       const seen = lab.send(one.from, frameOf(one));
       const { verdict, words } = walk(desired, vectorOf(one), 0, connections, { id: one.n });
       const flags = words[abi.FW_FLAGS]!;
-      const wanted = verdict.kind === 'output' ? 'sent' : verdict.kind === 'drop' ? 'drop'
-        : `punt ${typeof verdict.reason === 'string' ? verdict.reason
-          : puntReasons[verdict.reason]?.name}`;
       assert.equal([seen.verdict, seen.sender, seen.receiver, seen.words[abi.FW_PKT_MARK]],
-        [wanted, stateText(flags >>> 8 & 0xff), stateText(flags >>> 16 & 0xff),
+        [nameOf(verdict), stateText(flags >>> 8 & 0xff), stateText(flags >>> 16 & 0xff),
           words[abi.FW_PKT_MARK]], JSON.stringify(one));
       if (/est/.test(seen.receiver)) established++;
     }

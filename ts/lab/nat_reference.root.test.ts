@@ -6,35 +6,20 @@
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { CONN_ALIAS, CONN_TWIN, puntReasons } from '../abi/generated.js';
-import type { Desired, Port, Rule, Stage } from '../compile/model.js';
-import { walk, type Verdict } from '../compile/reference.js';
+import { CONN_ALIAS, CONN_TWIN } from '../abi/generated.js';
+import { walk } from '../compile/reference.js';
 import { Connections, type IcmpRest } from '../compile/reference_ct.js';
-import { abi, ip4Word, type TestRule } from './dataplane.fixture.js';
+import { abi, ip4Word } from './dataplane.fixture.js';
 import { F, stateText } from './conntrack.fixture.js';
 import {
   answer, errorAbout, hosts, inside, isError, NatRouter, of, outside, parse, parseIp, show,
   type Host, type Parsed,
 } from './nat.fixture.js';
 import { icmp, PROTO, tcp, udp, type Bytes, type Layer4 } from './packet.js';
+import { desiredOf, nameOf } from './reference.fixture.js';
 
 const test = suite('nat: reference');
 const RUNS = Number(process.env['OVN_XDP_RUNS'] ?? 150);
-const ALL = 0xffffffff;
-
-function desiredOf(lab: NatRouter): Desired {
-  const rule = ({ match = [], priority = 100, ops, args = [] }: TestRule): Rule => ({
-    shape: { words: match.map(([word]) => word), masks: match.map(([, , mask]) => mask ?? ALL) },
-    key: match.map(([, value, mask]) => (value & (mask ?? ALL)) >>> 0),
-    priority, program: { ops }, args, flow: '' });
-  const dispatch = new Map([...lab.tables].map(([table, rules]): [string, Stage] => [
-    `1/${table}`, { digest: '', table, rules: rules.map(rule)
-      .sort((x, y) => y.priority - x.priority) }]));
-  const ports = new Map([inside, outside].map((port): [string, Port] => [`1/${port}`,
-    { datapath: 1, port, kind: 'local', logical_port: String(port), zone: 0 }]));
-  return { datapaths: new Map(), dispatch, ports, tunnels: new Map(), macBindings: new Map(),
-    unsupported: [] } as unknown as Desired;
-}
 
 // ---- Packets as the reference wants them ------------------------------------------------------
 
@@ -58,13 +43,6 @@ function vectorOf(frame: Bytes, port: number): { words: Uint32Array; rest: IcmpR
   const q = parseIp(p.layer4.slice(8), 4);
   return { words, rest: { quote: { src: address(q.src), dst: address(q.dst), proto: q.proto,
     l4: l4Of(q), id: q.id } } };
-}
-
-function nameOf(verdict: Verdict): string {
-  if (verdict.kind === 'output') return 'sent';
-  if (verdict.kind === 'drop') return 'drop';
-  const { reason } = verdict;
-  return `punt ${typeof reason === 'string' ? reason : puntReasons[reason]?.name}`;
 }
 
 // ---- What happens -----------------------------------------------------------------------------
@@ -119,7 +97,8 @@ test('the same verdict, states and translation for every packet of a sequence', 
   const seed = Number(process.env['OVN_XDP_SEED'] ?? Date.now() % 1e9);
   console.log(`seed ${seed} (OVN_XDP_SEED=${seed} repeats it)`);
   const lab = new NatRouter();
-  const desired = desiredOf(lab);
+  const desired = desiredOf(lab.tables,
+    [inside, outside].map((port) => ({ port, logical_port: String(port), zone: 0 })));
   const seen = new Map<string, number>();
   fc.assert(fc.property(fc.array(event, { minLength: 4, maxLength: 30 }), (events) => {
     lab.clear();
