@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { ethernet, icmp, icmp6, ipPacket, PROTO, tcp, typeOf, udp, type Bytes }
   from '#ts/lab/frames.js';
 import { routerMac, vmIp, vmMac } from '#ts/lab/topology.js';
-import { compileScene, packets, scene, tunnelled } from './harness/scenes.js';
+import { compileScene, deviceOf, packets, scene, tunnelled } from './harness/scenes.js';
 import { Tables } from '#ts/lab/tables.js';
 
 const seed = Number(process.env['OVN_XDP_SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
@@ -73,8 +73,7 @@ test('frames take the same way by views and by stages', async () => {
     };
     for (const packet of packets) {
       for (const phase of ['first', 'later'] as const) {
-        compare(packet.from === 'uplink' ? 'uplink' : `tap${packet.from}`,
-          packet.frame(phase, rows));
+        compare(deviceOf(packet.from), packet.frame(phase, rows));
       }
     }
     const local = vms.filter(({ chassis }) => chassis === 'c1');

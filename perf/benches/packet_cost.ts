@@ -1,71 +1,83 @@
 /**
  * What one packet costs in the program alone: a test run of the dataplane with the tables of
- * the recorded network, against an empty program in the same harness. Both restore the frame
- * first, so both figures contain that.
+ * the recorded networks, against an empty program in the same harness, at both hooks. Both
+ * restore the frame first, so both figures contain that.
  */
 import { puntReasons, verdictKind } from '#ts/abi/generated.js';
-import type { Bench, Context } from '../harness/bench.js';
+import { Bed } from '../harness/bed.js';
+import type { Bench, Context, Measured } from '../harness/bench.js';
 import { inTurn, type Figure } from '../harness/figure.js';
+import { compileGateway, gatewayPackets } from '../harness/gateway_scene.js';
+import type { Hook } from '../harness/lab_object.js';
 import { compileScene, packets, type Compiled, type Packet, type Phase }
   from '../harness/scenes.js';
-import { Tables } from '#ts/lab/tables.js';
 import { workOf } from '../harness/work.js';
 
 const verdicts: Readonly<Record<Packet['verdict'], number>> = {
   output: verdictKind.VERDICT_OUTPUT, tunnel: verdictKind.VERDICT_TUNNEL,
   drop: verdictKind.VERDICT_DROP, punt: verdictKind.VERDICT_PUNT,
 };
-/** Issue 6: of a connection that the cache knows, with the floor of the test run. */
+/** Issue 6: of a connection that the cache knows, with the floor of the test run, at XDP. */
 const cachedTarget = { of: 'ours', is: 'at most', value: 150 } as const;
 const walkTarget = { of: 'ours', is: 'at most', value: 2500 } as const;
 
-interface Setup { readonly context: Context; readonly tables: Tables; readonly scene: Compiled }
+const pathOf = (packet: Packet, phase: Phase): 'cached' | 'punt' | 'walk' =>
+  phase === 'later' ? 'cached' : packet.verdict === 'punt' ? 'punt' : 'walk';
 
-async function measure(setup: Setup, packet: Packet, phase: Phase, repeat: number):
+async function measure(context: Context, bed: Bed, packet: Packet, phase: Phase):
   Promise<Figure> {
-  const { context: { programs, rounds, progress }, tables, scene } = setup;
-  const frame = packet.frame(phase, scene.rows);
-  const path = phase === 'later' ? 'cached' : packet.verdict === 'punt' ? 'punt' : 'walk';
-  progress(`${packet.name}, ${path}`);
-  const target = path === 'cached' ? cachedTarget
+  const { rounds, progress, quick } = context, repeat = quick ? 2000 : 20_000;
+  const path = pathOf(packet, phase), hook = bed.hook.toUpperCase();
+  const name = bed.hook === 'xdp' ? packet.name : `${hook}: ${packet.name}`;
+  progress(`${name}, ${path}`);
+  const target = bed.hook !== 'xdp' ? undefined : path === 'cached' ? cachedTarget
     : path === 'walk' && packet.name.startsWith('routed') ? walkTarget : undefined;
   return {
-    name: `${packet.name}: ${path}`, ours: path, base: 'empty program', unit: 'ns',
-    series: path, ...target === undefined ? {} : { target },
-    pairs: await inTurn(rounds, () => programs.cost(tables.forward, frame, repeat),
-      () => programs.cost(programs.program('floor_pass'), frame, repeat)),
+    name: `${name}: ${path}`, ours: path, base: 'empty program', unit: 'ns',
+    series: `${hook}, ${path}`, ...target === undefined ? {} : { target },
+    pairs: await inTurn(rounds, () => bed.cost(packet, phase, repeat),
+      () => bed.cost(packet, phase, repeat, 'floor')),
   };
 }
 
-async function run(context: Context): Promise<{ figures: Figure[]; notes: string[] }> {
-  const tables = Tables.load();
-  const notes: string[] = [];
-  const figures: Figure[] = [];
-  try {
-    const scene = compileScene();
-    await tables.apply(scene.desired);
-    tables.trackConnections();
-    for (const packet of packets) {
-      tables.enter(packet.from === 'uplink' ? 'uplink' : `tap${packet.from}`);
-      const traced = tables.trace(packet.frame('first', scene.rows));
-      if (traced.verdict !== verdicts[packet.verdict]) {
-        const reason = puntReasons[traced.reason]?.text ?? `${traced.reason}`;
-        notes.push(`${packet.name} is not measured: it is left to OVS (${reason}).`);
-        continue;
-      }
-      const { steps, tests, lookups, ops } = workOf(tables, scene, packet);
-      notes.push(`${packet.name}: ${steps} steps, ${tests} comparisons, `
-        + `${lookups} tuples looked up, ${ops} ops.`);
-      const cached = tables.caches(packet.frame('later', scene.rows));
-      for (const phase of cached ? ['first', 'later'] as const : ['first'] as const) {
-        figures.push(await measure({ context, tables, scene }, packet, phase,
-          context.quick ? 2000 : 50_000));
+/** Of one packet: its figures, or why there are none. */
+async function packetFigures(context: Context, bed: Bed, packet: Packet): Promise<Measured> {
+  bed.prepare(packet, 'first');
+  const { verdict, reason } = bed.trace(packet, 'first');
+  if (verdict !== verdicts[packet.verdict]) {
+    const why = puntReasons[reason]?.text ?? `${reason}`;
+    return { figures: [],
+      notes: [`${bed.hook}: ${packet.name} is not measured: it is left to OVS (${why}).`] };
+  }
+  const { steps, tests, lookups, ops } = workOf(bed.tables, bed.scene, bed.trace(packet, 'first'));
+  const notes = bed.hook !== 'xdp' ? [] : [`${packet.name}: ${steps} steps, ${tests} comparisons, `
+    + `${lookups} tuples looked up, ${ops} ops.`];
+  const figures = [await measure(context, bed, packet, 'first')];
+  bed.prepare(packet, 'later');
+  if (bed.caches(packet)) figures.push(await measure(context, bed, packet, 'later'));
+  return { figures, notes };
+}
+
+const scenes: readonly { readonly compile: () => Compiled; readonly packets: readonly Packet[] }[] =
+  [{ compile: compileScene, packets }, { compile: compileGateway, packets: gatewayPackets }];
+
+async function run(context: Context): Promise<Measured> {
+  const [figures, notes]: [Figure[], string[]] = [[], []];
+  for (const hook of ['xdp', 'tc'] as const satisfies readonly Hook[]) {
+    for (const scene of scenes) {
+      const bed = await Bed.make(context.programs, scene.compile(), hook);
+      try {
+        for (const packet of scene.packets) {
+          const measured = await packetFigures(context, bed, packet);
+          figures.push(...measured.figures);
+          notes.push(...measured.notes);
+        }
+      } finally {
+        bed.close();
       }
     }
-  } finally {
-    tables.close();
   }
-  if (!figures.some(({ series }) => series === 'cached')) {
+  if (!figures.some(({ ours }) => ours === 'cached')) {
     notes.push('The connection cache decided about no packet: all of them walked.');
   }
   return { figures, notes };

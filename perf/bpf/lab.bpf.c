@@ -8,6 +8,7 @@
  * not.
  */
 #include <linux/bpf.h>
+#include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 
 #define FRAME_WORDS 32		/* of eight bytes: the longest template is 256 bytes */
@@ -59,17 +60,16 @@ int null_redirect(struct xdp_md *ctx)
 	return bpf_redirect_map(&wires, ctx->ingress_ifindex, XDP_PASS);
 }
 
-/* The program that `measure` runs. */
+/* The program that `measure` runs, and that `measure_tc` runs. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u32);
-} subject SEC(".maps");
+} subject SEC(".maps"), subject_tc SEC(".maps");
 
-static __always_inline void write_frame(struct xdp_md *ctx)
+static __always_inline void write_frame(__u8 *data, __u8 *end)
 {
-	__u8 *data = (__u8 *)(long)ctx->data, *end = (__u8 *)(long)ctx->data_end;
 	__u32 last = frame_len - 8;
 
 	for (int i = 0; i < FRAME_WORDS; i++) {
@@ -96,9 +96,8 @@ static __always_inline void set_flow(__u16 *ports, __u32 flow)
 }
 
 /* The frame becomes one of the next flow. */
-static __always_inline int vary(struct xdp_md *ctx)
+static __always_inline int vary(__u8 *data, __u8 *end)
 {
-	__u8 *data = (__u8 *)(long)ctx->data, *end = (__u8 *)(long)ctx->data_end;
 	__u32 at = sport_at, flow = next_flow;
 
 	if (at > 200 || data + at + 10 > end)
@@ -114,14 +113,51 @@ SEC("xdp")
 int measure(struct xdp_md *ctx)
 {
 	__u32 len = ctx->data_end - ctx->data;
+	__u8 *data, *end;
 
 	if (len != frame_len && bpf_xdp_adjust_head(ctx, (int)(len - frame_len)))
 		return XDP_ABORTED;
-	write_frame(ctx);
-	if (flows > 1 && vary(ctx))
+	data = (__u8 *)(long)ctx->data;
+	end = (__u8 *)(long)ctx->data_end;
+	write_frame(data, end);
+	if (flows > 1 && vary(data, end))
 		return XDP_ABORTED;
 	bpf_tail_call(ctx, &subject, 0);
 	return XDP_ABORTED;
+}
+
+SEC("tc")
+int floor_tc(struct __sk_buff *ctx __attribute__((unused)))
+{
+	return TC_ACT_UNSPEC;
+}
+
+/* What the geneve device says of a frame that it has taken out; tunnelled 0: it has not. */
+struct bpf_tunnel_key tunnel_key = {};
+__u8 tunnel_option[8] = {};
+__u32 tunnelled = 0;
+
+/* As `measure`, at TC. */
+SEC("tc")
+int measure_tc(struct __sk_buff *ctx)
+{
+	__u8 *data, *end;
+
+	if (ctx->len != frame_len && bpf_skb_change_tail(ctx, frame_len, 0))
+		return TC_ACT_SHOT;
+	if (bpf_skb_pull_data(ctx, frame_len))
+		return TC_ACT_SHOT;
+	if (tunnelled &&
+	    (bpf_skb_set_tunnel_key(ctx, &tunnel_key, sizeof(tunnel_key), 0) ||
+	     bpf_skb_set_tunnel_opt(ctx, tunnel_option, sizeof(tunnel_option))))
+		return TC_ACT_SHOT;
+	data = (__u8 *)(long)ctx->data;
+	end = (__u8 *)(long)ctx->data_end;
+	write_frame(data, end);
+	if (flows > 1 && vary(data, end))
+		return TC_ACT_SHOT;
+	bpf_tail_call(ctx, &subject_tc, 0);
+	return TC_ACT_SHOT;
 }
 
 /* For live test runs. The kernel hands the same page out again as its last user left it. */
@@ -132,9 +168,9 @@ int generate(struct xdp_md *ctx)
 	__u32 tail_at = frame_len - TAIL;
 	struct tail *t;
 
-	write_frame(ctx);
+	write_frame(data, end);
 	barrier_var(tail_at);
-	if (tail_at > FRAME_WORDS * 8 || vary(ctx))
+	if (tail_at > FRAME_WORDS * 8 || vary(data, end))
 		return XDP_ABORTED;
 	t = (struct tail *)(data + tail_at);
 	if ((void *)(t + 1) > (void *)end)

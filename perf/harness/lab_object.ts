@@ -5,35 +5,53 @@ import { packageRoot } from '#ts/base/package_root.js';
 import { run } from '#ts/lab/exec.js';
 import {
   BpfLink, BpfObject, ifNameToIndex, inNetns, u32Bytes, type BpfMap, type BpfProgram,
+  type TestRunResult,
 } from '#ts/libbpf/mod.js';
 
 const programNames = ['floor_pass', 'null_redirect', 'generate', 'receive',
-  'measure'] as const;
+  'measure', 'floor_tc', 'measure_tc'] as const;
 export type LabProgram = (typeof programNames)[number];
 
-/** As CMakeLists.txt builds the product's objects. */
-function compile(): string {
-  const out = join(packageRoot, 'perf/out/lab.bpf.o');
-  mkdirSync(dirname(out), { recursive: true });
+export type Hook = 'xdp' | 'tc';
+/** What a program that does nothing is called at each hook, and what runs the measured one. */
+export const floors = { xdp: 'floor_pass', tc: 'floor_tc' } as const;
+const runners = { xdp: 'measure', tc: 'measure_tc' } as const;
+const subjects = { xdp: 'subject', tc: 'subject_tc' } as const;
+
+/** How a test run is made. */
+export interface Shot {
+  readonly hook?: Hook;
+  /** More than one: each run is the next flow's. */
+  readonly flows?: number;
+  /** Offset of the UDP source port that makes flows differ. */
+  readonly sportAt?: number;
+  /** TC: struct bpf_tunnel_key and geneve option of a frame that came by a tunnel. */
+  readonly tunnel?: { readonly key: Uint8Array; readonly option: Uint8Array } | undefined;
+}
+
+/** As CMakeLists.txt builds the product's objects; `source` and `out` below the package. */
+export function compileBpf(source: string, out: string, ...more: readonly string[]): string {
+  const object = join(packageRoot, out);
+  mkdirSync(dirname(object), { recursive: true });
   run(['clang-19', '-g', '-O2', '-target', 'bpf', '-mcpu=v3', '-Wall', '-Wextra', '-Werror',
-    '-idirafter', '/usr/include/x86_64-linux-gnu',
-    '-c', join(packageRoot, 'perf/bpf/lab.bpf.c'), '-o', out]);
-  return out;
+    '-idirafter', '/usr/include/x86_64-linux-gnu', ...more,
+    '-c', join(packageRoot, source), '-o', object]);
+  return object;
 }
 
 export class LabObject {
   private constructor(private readonly object: BpfObject,
     private readonly programs: ReadonlyMap<string, BpfProgram>,
     private readonly maps: { readonly wires: BpfMap; readonly samples: BpfMap;
-      readonly subject: BpfMap }) {}
+      readonly subject: BpfMap; readonly subject_tc: BpfMap }) {}
 
   static load(): LabObject {
-    const object = BpfObject.open(compile());
+    const object = BpfObject.open(compileBpf('perf/bpf/lab.bpf.c', 'perf/out/lab.bpf.o'));
     object.load();
     const programs = new Map(programNames.map((name) => [name, object.program(name)] as const));
     return new LabObject(object, programs,
       { wires: object.map('wires'), samples: object.map('samples'),
-        subject: object.map('subject') });
+        subject: object.map('subject'), subject_tc: object.map('subject_tc') });
   }
 
   program(name: LabProgram): BpfProgram {
@@ -47,6 +65,7 @@ export class LabObject {
     this.maps.wires.close();
     this.maps.samples.close();
     this.maps.subject.close();
+    this.maps.subject_tc.close();
     this.object.close();
   }
 
@@ -67,14 +86,24 @@ export class LabObject {
   }
 
   /** Nanoseconds of one run of `subject` on the frame, restoring it included: the mean of
-   * `repeat` in a row. With more than one flow each run is the next one's. */
-  cost(subject: BpfProgram, frame: Uint8Array, repeat: number,
-    vary: { readonly flows: number; readonly sportAt: number } = { flows: 1, sportAt: 0 }): number {
+   * `repeat` in a row. */
+  cost(subject: BpfProgram, frame: Uint8Array, repeat: number, shot: Shot = {}): number {
+    return this.shoot(subject, frame, repeat, shot).durationNs;
+  }
+
+  /** The same, and how the last run left the frame. */
+  shoot(subject: BpfProgram, frame: Uint8Array, repeat: number,
+    { hook = 'xdp', flows = 1, sportAt = 0, tunnel }: Shot = {}): TestRunResult {
     this.template(frame);
-    this.set('flows', vary.flows);
-    this.set('sport_at', vary.sportAt);
-    this.maps.subject.update(u32Bytes(0), u32Bytes(subject.fd));
-    return this.program('measure').testRun({ data: frame, repeat }).durationNs;
+    this.set('flows', flows);
+    this.set('sport_at', sportAt);
+    this.set('tunnelled', tunnel === undefined ? 0 : 1);
+    if (tunnel !== undefined) {
+      this.set('tunnel_key', tunnel.key);
+      this.set('tunnel_option', tunnel.option);
+    }
+    this.maps[subjects[hook]].update(u32Bytes(0), u32Bytes(subject.fd));
+    return this.program(runners[hook]).testRun({ data: frame, repeat });
   }
 
   get received(): number {

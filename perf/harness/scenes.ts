@@ -8,6 +8,7 @@ import {
   arp, concat, ethernet, geneve, ipPacket, mac, nd, PROTO, solicitedNode, tcp, typeOf, udp,
   type Bytes,
 } from '#ts/lab/frames.js';
+import type { Tables } from '#ts/lab/tables.js';
 import { routerMac, vmIp, vmMac, type Topology, type TopologyVm } from '#ts/lab/topology.js';
 import { View } from '#ts/southbound/view.js';
 
@@ -61,13 +62,35 @@ const SYN = 0x02, ACK = 0x10;
 /** `first`: a TCP SYN, which walks always. `later`: one that a cache may carry. */
 export type Phase = 'first' | 'later';
 
+export type Entrance = Name | 'uplink' | 'provider';
+export interface Sent {
+  readonly from: Entrance;
+  readonly frame: () => Bytes;
+  /** Told as what the frame has left. */
+  readonly left?: (frame: Bytes) => void;
+}
 export interface Packet {
   readonly name: string;
-  /** Local port of chassis c1, or `uplink`. */
-  readonly from: Name | 'uplink';
+  /** Local port of chassis c1, or which NIC. */
+  readonly from: Entrance;
   readonly frame: (phase: Phase, rows: MutableSouthbound) => Bytes;
+  /** What has to have come before it. */
+  readonly before?: (phase: Phase, rows: MutableSouthbound) => readonly Sent[];
   /** What must become of it: a verdict that is another is no measurement of this. */
   readonly verdict: 'output' | 'tunnel' | 'drop' | 'punt';
+}
+
+/** Its device in `Tables`. */
+export const deviceOf = (from: Entrance): string =>
+  from === 'uplink' || from === 'provider' ? from : `tap${from}`;
+
+/** The packet of this phase is the next to come. */
+export function comeTo(tables: Tables, { rows }: Compiled, packet: Packet, phase: Phase): void {
+  for (const { from, frame, left } of packet.before?.(phase, rows) ?? []) {
+    tables.enter(deviceOf(from));
+    left?.(tables.forward.testRun({ data: frame() }).dataOut);
+  }
+  tables.enter(deviceOf(packet.from));
 }
 
 function connection(from: Name, to: Name, family: 4 | 6, phase: Phase, dport = 80): Bytes {

@@ -2,9 +2,9 @@
  * What the dataplane does for a packet, counted: figures that are the same on every machine
  * and at every load, so that a regression can be told from noise.
  */
-import { verdictKind, type TraceStep } from '#ts/abi/generated.js';
+import { verdictKind, type Trace, type TraceStep } from '#ts/abi/generated.js';
 import type { Desired, Rule } from '#ts/compile/model.js';
-import type { Compiled, Packet } from './scenes.js';
+import type { Compiled } from './scenes.js';
 import type { Tables } from '#ts/lab/tables.js';
 
 export interface Work {
@@ -28,9 +28,9 @@ function ruleOf(desired: Desired, tables: Tables, step: TraceStep): Rule | undef
 
 const FLOW_NONE = 0xffffffff;
 
-export function workOf(tables: Tables, { desired, rows }: Compiled, packet: Packet): Work {
-  tables.enter(packet.from === 'uplink' ? 'uplink' : `tap${packet.from}`);
-  const { verdict, nsteps, steps } = tables.trace(packet.frame('first', rows));
+/** Of a walk that was traced in these tables. */
+export function workOf(tables: Tables, { desired }: Compiled, traced: Trace): Work {
+  const { verdict, nsteps, steps } = traced;
   const name = Object.entries(verdictKind).find(([, number]) => number === verdict)?.[0] ?? '';
   let [tests, lookups, ops] = [0, 0, 0];
   for (const step of steps.slice(0, nsteps)) {

@@ -40,7 +40,7 @@ const isProgram = (name: string): boolean => ctPrograms.some((program) => progra
   programKinds.some((kind) => name === forwardProgram(kind) || name === traceProgram(kind));
 
 /** Maps that hold nothing beyond one packet. */
-const isPinned = (map: string): boolean => map !== 'scratch' && !map.startsWith('.');
+export const isPinned = (map: string): boolean => map !== 'scratch' && !map.startsWith('.');
 
 /** Bumped when these maps mean something else in the same shape. */
 const connectionsVersion = 1;

@@ -52,7 +52,8 @@ const vif = (on: string, port: string, addresses: string): Command[] => [
   ['lsp-set-port-security', port, addresses],
 ];
 
-function commands(shape: GatewayShape): readonly Command[] {
+/** What makes the network in an empty Northbound database. */
+export function gatewayCommands(shape: GatewayShape): readonly Command[] {
   const highest = shape.gateways.length * 10;
   return [
     ['lr-add', 'r'], ...tenant(1), ...tenant(2), ['ls-add', 'pub'],
@@ -97,7 +98,7 @@ export async function gatewayLab(shape: GatewayShape): Promise<Built> {
       mac: raw ? '02:00:00:00:ee:65' : outsideMac, routes: raw ? [] : routes,
       ips: raw ? ['172.24.4.101/24'] : [`${outsideIp(4)}/24`, `${outsideIp(6)}/64`],
       ...shape.vlan === undefined ? {} : { vlan: shape.vlan } });
-    lab.nb(commands(shape));
+    lab.nb(gatewayCommands(shape));
     if (raw) {
       for (const family of [4, 6] as const) {
         lab.nb([['static-mac-binding-add', 'r-pub', outsideIp(family), outsideMac]]);

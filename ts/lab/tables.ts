@@ -3,12 +3,14 @@
  * go through BPF_PROG_TEST_RUN as if they came from the device that is chosen.
  */
 import { join } from 'node:path';
-import { cacheState, ctControl, ctMode, iface, ifaceKey, trace, type Trace }
+import { cacheState, ctControl, ctMode, iface, ifaceKey, providerKey, trace, type Trace }
   from '../abi/generated.js';
-import { packageRoot } from '../base/package_root.js';
 import type { Desired } from '../compile/model.js';
+import {
+  forwardProgram, isPinned, objectDir, traceProgram, type ProgramKind,
+} from '../daemon/dataplane.js';
 import { KernelPort } from '../daemon/kernel_port.js';
-import { BpfObject, u32Bytes, type BpfMap, type BpfProgram } from '../libbpf/mod.js';
+import { BpfObject, u32Bytes, type BpfMap, type BpfProgram, type Variable } from '../libbpf/mod.js';
 import { Sync, type Applied } from '../sync/apply.js';
 import type { Placement } from '../sync/image.js';
 import type { Bytes, MapName } from '../sync/port.js';
@@ -16,8 +18,9 @@ import { decodeUuid } from '../sync/wire.js';
 
 /** ifindex of the loopback device, which all frames of a test run come from. */
 const LO = 1;
-export const UPLINK = 1000;
-const FIRST_VIF = 1001;
+export const UPLINK = 1000, PROVIDER = 1001;
+const FIRST_VIF = 1002;
+const nics: Readonly<Record<string, number>> = { uplink: UPLINK, provider: PROVIDER };
 const MTU = 1500, UPLINK_MTU = 1700;
 
 /** Targets of redirects must be devices that exist: all are the loopback device. */
@@ -27,14 +30,17 @@ class PortOnLo extends KernelPort {
   }
 }
 
-/** Every local port has a device, every remote chassis answers on the underlay. */
+/** Every local port has a device, every remote chassis answers on the underlay, every provider
+ * bridge has the one NIC. */
 function placementOf(desired: Desired): Placement {
   const vifs = [...desired.ports.values()].flatMap(({ device }) =>
     device === undefined ? [] : [device]);
   return {
     devices: new Map(vifs.map((name, i) =>
       [name, { ifindex: FIRST_VIF + i, mtu: MTU, target: true }])),
-    uplinks: [{ ifindex: UPLINK, mtu: UPLINK_MTU, target: true }], providers: new Map(),
+    uplinks: [{ ifindex: UPLINK, mtu: UPLINK_MTU, target: true }],
+    providers: new Map([...desired.ports.values()].flatMap(({ bridge }) => bridge === undefined ? []
+      : [[bridge, { ifindex: PROVIDER, mtu: MTU, target: true, bridgeMac: [0, 0] }] as const])),
     nextHops: new Map([...desired.tunnels.keys()].map((ip) => [ip, {
       ifindex: UPLINK, mtu: UPLINK_MTU, ethDst: Uint8Array.of(2, 0, 0, 0, 9, 2),
       ethSrc: Uint8Array.of(2, 0, 0, 0, 9, 1) }])),
@@ -45,20 +51,29 @@ export class Tables {
   private placement: Placement | undefined;
   private readonly sync: Sync;
 
-  private constructor(private readonly object: BpfObject,
+  private constructor(private readonly objects: readonly BpfObject[],
     private readonly maps: ReadonlyMap<string, BpfMap>, private readonly port: KernelPort,
     readonly forward: BpfProgram, readonly tracer: BpfProgram) {
     this.sync = new Sync(port);
   }
 
-  /** Loads build/bpf/xdp.bpf.o, or the one in the folder that OVN_XDP_BPF names. */
-  static load(): Tables {
-    const folder = process.env['OVN_XDP_BPF'] ?? join(packageRoot, 'build/bpf');
-    const object = BpfObject.open(join(folder, 'xdp.bpf.o'));
-    object.load();
-    const maps = new Map(object.maps.map(({ name }) => [name, object.map(name)]));
-    return new Tables(object, maps, new PortOnLo(maps), object.program('xdp_forward'),
-      object.program('xdp_trace'));
+  /** Loads the programs of one hook: from build/bpf, or the folder that OVN_XDP_BPF names. */
+  static load(kind: ProgramKind = 'xdp', folder = objectDir): Tables {
+    const objects = (kind === 'xdp' ? ['xdp'] as const : ['xdp', kind] as const).map((name) =>
+      BpfObject.open(join(folder, `${name}.bpf.o`)));
+    const maps = new Map<string, BpfMap>();
+    for (const object of objects) {
+      const shared = object.maps.filter(({ name }) => isPinned(name));
+      for (const { name } of shared) {
+        const reuse = maps.get(name);
+        if (reuse) object.changeMap(name, { reuse });
+      }
+      object.load();
+      for (const { name } of shared) if (!maps.has(name)) maps.set(name, object.map(name));
+    }
+    const programs = objects.at(-1)!;
+    return new Tables(objects, maps, new PortOnLo(maps), programs.program(forwardProgram(kind)),
+      programs.program(traceProgram(kind)));
   }
 
   close(): void {
@@ -66,8 +81,11 @@ export class Tables {
     for (const map of this.maps.values()) map.close();
     this.forward.close();
     this.tracer.close();
-    this.object.close();
+    for (const object of this.objects) object.close();
   }
+
+  /** A global variable of the programs. */
+  variable(name: string): Variable | undefined { return this.objects.at(-1)?.variable(name); }
 
   map(name: string): BpfMap | undefined { return this.maps.get(name); }
 
@@ -93,9 +111,9 @@ export class Tables {
     return this.sync.apply({ desired, placement: this.placement });
   }
 
-  /** From now on frames of `by` (test runs: the loopback device) are this local port's, or the
-   * uplink's. */
-  enter(device: string | 'uplink', by = LO): void {
+  /** From now on frames of `by` (test runs: the loopback device) are this local port's, the
+   * uplink's, or the provider NIC's. */
+  enter(device: string, by = LO): void {
     const ifindex = this.indexOf(device);
     for (const buffer of [0, 1]) {
       const value = this.maps.get('ifaces')?.lookup(ifaceKey.toBytes({ buffer, ifindex }));
@@ -103,15 +121,22 @@ export class Tables {
       this.maps.get('ifaces')?.update(ifaceKey.toBytes({ buffer, ifindex: by }),
         iface.toBytes(iface.fromBytes(value)));
     }
+    // Which addresses of its network are OVN's goes by the device, too.
+    const providers = this.maps.get('providers');
+    for (const [key, value] of [...providers?.entries() ?? []]) {
+      const at = providerKey.fromBytes(key);
+      if (at.ifindex !== ifindex) continue;
+      providers?.update(providerKey.toBytes({ ...at, ifindex: by }), value);
+    }
   }
 
   /** From now on frames to this local port, or to the uplink, really leave by `by`. */
-  leave(device: string | 'uplink', by: number): void {
+  leave(device: string, by: number): void {
     this.maps.get('devmap')?.update(u32Bytes(this.indexOf(device)), u32Bytes(by));
   }
 
-  private indexOf(device: string | 'uplink'): number {
-    const ifindex = device === 'uplink' ? UPLINK : this.placement?.devices.get(device)?.ifindex;
+  private indexOf(device: string): number {
+    const ifindex = nics[device] ?? this.placement?.devices.get(device)?.ifindex;
     if (ifindex === undefined) throw new Error(`no device ${device} in these tables`);
     return ifindex;
   }
@@ -123,6 +148,11 @@ export class Tables {
 
   trace(frame: Bytes): Trace {
     this.tracer.testRun({ data: frame });
+    return this.traced();
+  }
+
+  /** What `tracer` has seen last. */
+  traced(): Trace {
     const out = this.maps.get('trace_out')?.lookup(u32Bytes(0));
     if (out === undefined) throw new Error('the dataplane has no trace_out');
     return trace.fromBytes(out);

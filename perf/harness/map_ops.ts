@@ -1,0 +1,61 @@
+/** Operations on maps that the dataplane asks the kernel for, counted by programs that do so. */
+import { Tables } from '#ts/lab/tables.js';
+import { dirname, join } from 'node:path';
+import { packageRoot } from '#ts/base/package_root.js';
+import { compileBpf, type Hook } from './lab_object.js';
+import { comeTo, type Compiled, type Packet, type Phase } from './scenes.js';
+
+/** Lookups, updates, deletions: only an update can allocate. */
+export type MapOps = readonly [number, number, number];
+export interface PacketOps {
+  /** The first packet of its connection, in tables that have seen nothing. */
+  readonly first: MapOps;
+  /** The same packet again, if that walks, too. */
+  readonly walk: MapOps;
+  /** One that the cache decides about. */
+  readonly cached?: MapOps;
+}
+
+/** The dataplane with counting programs (perf/bpf/count_ops.h). */
+function countingTables(hook: Hook): Tables {
+  const include = ['-include', join(packageRoot, 'perf/bpf/count_ops.h')];
+  const [folder] = [hook, 'xdp' as const].map((kind) => dirname(
+    compileBpf(`bpf/${kind}.bpf.c`, `perf/out/counting/${kind}.bpf.o`, ...include)));
+  return Tables.load(hook, folder);
+}
+
+/** Runs the frame once. */
+function opsOf(tables: Tables, frame: Uint8Array): MapOps {
+  const counted = tables.variable('map_ops');
+  if (counted === undefined) throw new Error('these programs do not count');
+  counted.set(new Uint8Array(24));
+  tables.forward.testRun({ data: frame });
+  const bytes = Buffer.from(counted.get());
+  return [0, 8, 16].map((at) => Number(bytes.readBigUInt64LE(at))) as unknown as MapOps;
+}
+
+const sum = (ops: MapOps): number => ops[0] + ops[1] + ops[2];
+/** A packet may meet another CPU, whose cache does not know it: the least of some counts. */
+const least = (tables: Tables, frame: Uint8Array): MapOps =>
+  Array.from({ length: 8 }, () => opsOf(tables, frame)).reduce((best, one) =>
+    sum(one) < sum(best) ? one : best);
+
+export async function packetOps(scene: Compiled, packets: readonly Packet[], hook: Hook = 'xdp'):
+  Promise<Map<string, PacketOps>> {
+  const tables = countingTables(hook);
+  try {
+    await tables.apply(scene.desired);
+    tables.trackConnections();
+    return new Map(packets.map((packet) => {
+      const frame = (phase: Phase): Uint8Array => {
+        comeTo(tables, scene, packet, phase);
+        return packet.frame(phase, scene.rows);
+      };
+      const syn = frame('first'), first = opsOf(tables, syn), walk = opsOf(tables, syn);
+      const later = frame('later'), cached = tables.caches(later);
+      return [packet.name, { first, walk, ...cached ? { cached: least(tables, later) } : {} }];
+    }));
+  } finally {
+    tables.close();
+  }
+}
