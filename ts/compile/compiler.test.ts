@@ -226,14 +226,8 @@ class Counted<V> extends Map<string, V> {
   }
 }
 
-/** The work of one change of an ACL, when there are so many switches like it. */
-function oneChange(switches: number, edit: (rows: MutableSouthbound) => RowChange): number[] {
-  const rows = emptySouthbound();
-  const counted = Object.entries(rows).map(([name]) => {
-    const table = new Counted<never>();
-    (rows as unknown as Record<string, Map<string, never>>)[name] = table;
-    return table;
-  });
+/** So many switches alike on chassis hv1, each with a VIF and ten flows. */
+function addSwitches(rows: MutableSouthbound, switches: number): void {
   const map = new Map<string, string>();
   rows.Chassis.set('hv1', { _uuid: 'hv1', name: 'hv1', hostname: '', encaps: [], external_ids: map,
     other_config: map, transport_zones: [] });
@@ -245,7 +239,7 @@ function oneChange(switches: number, edit: (rows: MutableSouthbound) => RowChang
     rows.Datapath_Binding.set(`dp${n}`, { _uuid: `dp${n}`, tunnel_key: n, load_balancers: [],
       external_ids: new Map([['logical-switch', '']]) });
     rows.Port_Binding.set(`port${n}`, { ...port, _uuid: `port${n}`, logical_port: `vm${n}`,
-      datapath: `dp${n}`, tunnel_key: 1, chassis: 'hv1' });
+      datapath: `dp${n}`, tunnel_key: 1, chassis: 'hv1', parent_port: undefined });
     for (let i = 0; i < 10; i++) {
       const uuid = `flow${n}-${i}`;
       rows.Logical_Flow.set(uuid, { ...flow, _uuid: uuid, logical_datapath: `dp${n}`,
@@ -254,6 +248,35 @@ function oneChange(switches: number, edit: (rows: MutableSouthbound) => RowChang
           : `inport == "vm${n}" && ip4.src == 10.${i}.0.0/16`, actions: 'next;' });
     }
   }
+}
+
+test('of a VIF that is not here no rule is made, on another chassis or on none yet', () => {
+  for (const [chassis, rules] of [['hv1', 2], ['hv2', 0], [undefined, 0]] as const) {
+    const rows = emptySouthbound();
+    addSwitches(rows, 1);
+    const view = new View(rows), here = localChassis(rows, 'hv1'), compiler = new Compiler();
+    // Another VIF keeps the switch local.
+    rows.Port_Binding.set('two', { ...rows.Port_Binding.get('port1')!, _uuid: 'two',
+      logical_port: 'vm', tunnel_key: 2 });
+    view.apply([{ table: 'Port_Binding', uuid: 'two', old: undefined,
+      new: rows.Port_Binding.get('two') }]);
+    const first = compiler.compile(view, here);
+    assert.is(first.dispatch.get('1/0')?.rules.length, 2);
+    const change = replaced(rows, 'Port_Binding', 'port1', { chassis });
+    view.apply([change]);
+    assert.is(compiler.compile(view, here, [change]).dispatch.get('1/0')?.rules.length ?? 0, rules);
+  }
+});
+
+/** The work of one change of an ACL, when there are so many switches like it. */
+function oneChange(switches: number, edit: (rows: MutableSouthbound) => RowChange): number[] {
+  const rows = emptySouthbound();
+  const counted = Object.entries(rows).map(([name]) => {
+    const table = new Counted<never>();
+    (rows as unknown as Record<string, Map<string, never>>)[name] = table;
+    return table;
+  });
+  addSwitches(rows, switches);
   const view = new View(rows), compiler = new Compiler(), here = localChassis(rows, 'hv1');
   assert.is(compiler.compile(view, here).datapaths.size, switches);
   const before = { ...compiler.work };

@@ -449,7 +449,7 @@ export class Compiler {
       elsewhere: (name) => {
         const row = router ? undefined : view.portByName(name);
         return row !== undefined && row.datapath === datapath && row.type === ''
-          && !row.parent_port && row.chassis !== undefined && row.chassis !== chassis?._uuid
+          && !row.parent_port && chassis !== undefined && row.chassis !== chassis._uuid
           && row.additional_chassis.length === 0;
       },
       resident: (name) => {

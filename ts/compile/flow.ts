@@ -41,9 +41,9 @@ export interface Scope {
   portKey(name: string): number | undefined;
   multicastKey(name: string): number | undefined;
   /**
-   * Whether the port is a VIF of this switch on another chassis. No packet here comes into
-   * the ingress pipeline from it or into the egress pipeline to it, so what matches that is
-   * left out, as ovn-controller does (v23.03.1, controller/lflow.c, related_lport_ids).
+   * Whether the port is a VIF of this switch on another chassis, or on none yet. No packet here
+   * comes into the ingress pipeline from it or into the egress pipeline to it, so what matches
+   * that is left out, as ovn-controller does (v23.03.1, controller/lflow.c, related_lport_ids).
    */
   elsewhere?(port: string): boolean;
   resident(port: string): boolean;
