@@ -181,6 +181,34 @@ test('following changes comes to the same as compiling anew', () => {
   }), { seed, numRuns: Number(process.env['RUNS'] ?? 15) });
 });
 
+test('a first state does not wait for views: they come with later ones, and are the same', () => {
+  const rows = corpus(), here = localChassis(rows, 'hv1'), view = new View(rows);
+  const compiler = new Compiler(2);
+  let desired = compiler.compile(view, here), copy = follow(undefined, desired);
+  const datapaths = desired.datapaths.size;
+  assert.ok(datapaths > 4);
+  assert.equal([desired.views!.size, desired.complete], [0, false]);
+  // One that has none yet changes meanwhile, and one that has.
+  const changed = (flow: Uuid): RowChange => {
+    const { priority } = rows.Logical_Flow.get(flow)!;
+    return replaced(rows, 'Logical_Flow', flow, { priority: priority + 1 });
+  };
+  const [flow] = [...rows.Logical_Flow.values()].filter((row) => row.logical_datapath !== undefined
+    && row.match.startsWith('ip4.dst == 10.10.1.0/24'));
+  const sizes: number[] = [];
+  for (const change of [[], [changed(flow!._uuid)], [], [changed(flow!._uuid)], [], [], []]) {
+    view.apply(change);
+    desired = compiler.compile(view, here, change);
+    copy = follow(copy, desired);
+    assert.equal(copy.views, desired.views);
+    sizes.push(desired.views!.size);
+  }
+  assert.equal([sizes[0], sizes.at(-1), desired.complete], [2, datapaths, true]);
+  assert.equal(canonical(desired), canonical(new Compiler().compile(view, here)));
+  const all = new Compiler(datapaths).compile(view, here);
+  assert.equal([all.views!.size, all.complete], [datapaths, true]);
+});
+
 test('without changes nothing is new: stages, ports and bindings are the same objects', () => {
   const rows = corpus(), here = localChassis(rows, 'hv1');
   const view = new View(rows), compiler = new Compiler();

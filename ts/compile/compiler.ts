@@ -82,7 +82,7 @@ export class Compiler {
   private readonly pending = new Map<string, Stage | undefined>();
   private refused: Unsupported[] = [];
   private name: object | undefined;
-  private readonly views = new AllViews();
+  private readonly views: AllViews;
   private physical: Physical | undefined;
   private readonly loose = new Loose();
   /** How many stages say so, by the entry's text. */
@@ -97,6 +97,10 @@ export class Compiler {
   private at!: LocalView;
   /** How often a flow was compiled, and a stage put together. */
   readonly work = { flows: 0, stages: 0 };
+
+  /** `viewsAtOnce`: of more datapaths than that no state waits for views. They come with the
+   * states after it, compiled without changes as long as one is not `complete`. */
+  constructor(viewsAtOnce = Infinity) { this.views = new AllViews(viewsAtOnce); }
 
   /**
    * The desired state of `view` for this chassis. `changes` are all rows that differ from
@@ -167,6 +171,7 @@ export class Compiler {
     const { dispatch, name } = this;
     return { ...this.physical!, ...this.loose.now, dispatch, views: this.views.now, name, since,
       providerMacs: this.providerMacs.byDatapath, residents: this.residents.now,
+      complete: this.views.complete,
       get unsupported() { return unsupported(); } };
   }
 
@@ -225,7 +230,7 @@ export class Compiler {
     for (const map of [this.flows, this.members, this.users, this.groupUsers, this.stages,
       this.keys, this.kinds, this.refusals]) map.clear();
     this.dispatch = new Map();
-    this.views.now.clear();
+    this.views.clear();
     this.unsupported = undefined;
     let n = 0;
     for (const row of this.at.view.southbound.Logical_Flow.values()) {

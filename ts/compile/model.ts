@@ -120,6 +120,8 @@ export interface Desired {
   readonly dispatch: ReadonlyMap<string, Stage>;
   /** By datapath; absent: packets go by the stages themselves. */
   readonly views?: ReadonlyMap<number, Views>;
+  /** False: views of some datapaths are yet to be made. */
+  readonly complete?: boolean;
   /** `${datapath}/${port}` */
   readonly ports: ReadonlyMap<string, Port>;
   /** Keyed by remote IP. */

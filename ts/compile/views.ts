@@ -259,26 +259,59 @@ export class AllViews {
   readonly now = new Map<number, Views>();
   /** Those that will differ. */
   private readonly pending = new Map<number, Views | undefined>();
+  /** Datapaths whose views are yet to be made: packets go by the stages meanwhile. */
+  private waiting = new Set<number>();
+  /** How many datapaths' views were made. */
+  made = 0;
+
+  /** `limit`: of so many datapaths at most are views made for one state. */
+  constructor(private readonly limit: number) {}
+
+  get complete(): boolean { return this.waiting.size === 0; }
 
   begin(): void { this.pending.clear(); }
+  clear(): void {
+    this.now.clear();
+    this.waiting.clear();
+  }
 
-  /** Of the datapaths whose tables differ once `changes` of `dispatch` are made. */
+  /** Of the datapaths whose tables differ once `changes` of `dispatch` are made, and of those that
+   * wait. */
   *look(dispatch: ReadonlyMap<string, Stage>, changes: ReadonlyMap<string, Stage | undefined>):
     Steps<void> {
     const datapaths = new Set<number>();
     for (const [key, stage] of changes) {
       if (dispatch.get(key) !== stage) datapaths.add(parseInt(key, 10));
     }
+    const changed = datapaths.size;
+    for (const datapath of this.waiting) datapaths.add(datapath);
+    // The first state is not kept waiting for views, unless they are few.
+    let left = datapaths.size > this.limit && changed === datapaths.size ? 0 : this.limit;
+    const later = new Set<number>();
     for (const datapath of datapaths) {
-      const stages = new Map<number, Stage>();
-      for (let table = 0; table < ROW_TABLES; table++) {
-        const key = `${datapath}/${table}`;
-        const stage = changes.has(key) ? changes.get(key) : dispatch.get(key);
-        if (stage) stages.set(table, stage);
+      if (left === 0) {
+        later.add(datapath);
+        if (this.now.has(datapath)) this.pending.set(datapath, undefined);
+        continue;
       }
-      this.pending.set(datapath, stages.size > 0 ? viewsOf(stages) : undefined);
+      left -= 1;
+      this.pending.set(datapath, this.of(datapath, dispatch, changes));
       yield;
     }
+    this.waiting = later;
+  }
+
+  private of(datapath: number, dispatch: ReadonlyMap<string, Stage>,
+    changes: ReadonlyMap<string, Stage | undefined>): Views | undefined {
+    const stages = new Map<number, Stage>();
+    for (let table = 0; table < ROW_TABLES; table++) {
+      const key = `${datapath}/${table}`;
+      const stage = changes.has(key) ? changes.get(key) : dispatch.get(key);
+      if (stage) stages.set(table, stage);
+    }
+    if (stages.size === 0) return undefined;
+    this.made += 1;
+    return viewsOf(stages);
   }
 
   /** Makes the changes, and says whose views they are. */

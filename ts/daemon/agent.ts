@@ -57,6 +57,8 @@ const settleMs = 50;
 /** Devices can change in ways that no event tells, such as XDP features of a veth's peer. */
 const lookMs = 5000;
 const retryMs = 2000;
+/** A change that comes meanwhile waits no longer than for so many. */
+const viewsAtOnce = 16;
 
 export class Agent {
   readonly #options: AgentOptions;
@@ -68,7 +70,7 @@ export class Agent {
   readonly conntrack: Conntrack;
   readonly #feed: Feed;
   readonly #watcher: Watcher;
-  readonly #compiler = new Compiler();
+  readonly #compiler = new Compiler(viewsAtOnce);
   readonly #ticker: NodeJS.Timeout;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
@@ -231,6 +233,7 @@ export class Agent {
       this.#alone = true;
     }
     this.#failure = '';
+    if (!this.#desired!.complete) this.wake();
     this.#options.onPass?.({ compile: compiled ? (done - began) / 1000 : undefined,
       apply: applied ? (performance.now() - done) / 1000 : undefined });
   }
@@ -272,7 +275,7 @@ export class Agent {
     const lost = [...excluded].join();
     const inputs = [view, here, lost];
     const same = inputs.every((input, i) => input === this.#compiledFor[i]);
-    if (same && changes?.length === 0 && this.#desired) return false;
+    if (same && changes?.length === 0 && this.#desired?.complete) return false;
     const known = this.#compiledFor[0] === view ? changes : undefined;
     this.#compiledFor = [];
     this.#desired = await inSlices(this.#compiler.steps(view, here, known, excluded));
