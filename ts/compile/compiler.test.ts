@@ -338,6 +338,27 @@ test('the work of one change of policy does not depend on how much else there is
   }
 });
 
+test('flows alike but for names and addresses are not parsed one by one', () => {
+  const workOf = (rows: MutableSouthbound): Compiler['work'] => {
+    const compiler = new Compiler();
+    compiler.compile(new View(rows), localChassis(rows, 'hv1'));
+    return compiler.work;
+  };
+  const [few, many] = [5, 200].map((switches) => {
+    const rows = emptySouthbound();
+    addSwitches(rows, switches);
+    // Ten shapes, learned when they are seen again; and the flow with an address set.
+    workOf(rows);
+    const { flows, parsed } = workOf(rows);
+    assert.is(flows, 10 * switches);
+    return parsed;
+  });
+  assert.equal([few, many], [1, 1]);
+  const rows = corpus();
+  const [, , work] = [1, 2, 3].map(() => workOf(rows));
+  assert.equal(work, { flows: 664, parsed: 112, stages: 271 });
+});
+
 test('a node that is no chassis yet has nothing', () => {
   const rows = corpus();
   const desired = new Compiler().compile(new View(rows), localChassis(rows, 'nobody'));

@@ -95,8 +95,9 @@ export class Compiler {
   private readonly residents = new Residents();
   private readonly providerMacs = new ProviderMacs();
   private at!: LocalView;
-  /** How often a flow was compiled, and a stage put together. */
-  readonly work = { flows: 0, stages: 0 };
+  /** How often a flow was compiled, for how many of them its text was parsed, and how often a
+   * stage was put together. */
+  readonly work = { flows: 0, parsed: 0, stages: 0 };
 
   /** `viewsAtOnce`: of more datapaths than that no state waits for views. They come with the
    * states after it, compiled without changes as long as one is not `complete`. */
@@ -412,8 +413,9 @@ export class Compiler {
     const known = useOf(flow, shared) ?? useOf(flow, scope.datapath);
     if (known) return known;
     this.work.flows += 1;
-    const { candidates, refusal, dependencies, perDatapath } =
+    const { candidates, refusal, dependencies, perDatapath, parsed } =
       compileFlow(flow.row, scope, this.release);
+    if (parsed) this.work.parsed += 1;
     const among: Set<Use>[] = [];
     for (const name of dependencies) {
       let uses = this.users.get(name);

@@ -18,6 +18,8 @@ import { compileMatch, everything, type MatchContext, type Matched, type Term }
   from './match.js';
 import { oneSource } from './nat.js';
 import { lean, punt } from './program.js';
+import { cutActions, cutMatch, filledIn, learnShape, termOf, valueOf, type Cut, type Language,
+  type Shape } from './shapes.js';
 import { candidate, type Candidate } from './stage.js';
 
 /** A name that a flow's text refers to: what kind, and in which datapath if it matters. */
@@ -55,6 +57,8 @@ export interface FlowResult {
   readonly dependencies: ReadonlySet<Dependency>;
   /** The result holds for one datapath only: the text names ports or port groups. */
   readonly perDatapath: boolean;
+  /** The text was parsed: it is of no known shape. */
+  readonly parsed: boolean;
 }
 
 const independent: ReadonlySet<Dependency> = new Set();
@@ -177,28 +181,133 @@ interface Meaning {
   readonly widened: boolean;
   readonly dependencies: ReadonlySet<Dependency>;
   readonly perDatapath: boolean;
+  readonly parsed: boolean;
 }
 
 /**
  * A mistake of ours, or a text too deep for the stack, costs this flow: whatever it could
  * match at its priority is left to OVS. What it asked for until then is what it depends on.
  */
-function meaningOf(row: FlowText, scope: Scope, release: string): Meaning {
+function meaningOf(row: FlowText, scope: Scope, release: string, parse: boolean): Meaning {
   const recorder = new Recorder(scope, row.pipeline);
   try {
     // northd names the port that the match begins with.
     const port = row.tags.get('in_out_port');
     if (port !== undefined && recorder.elsewhere(recorder.own, port)) {
       return { terms: [], effect: { reason: 'UNSUPPORTED_MATCH', detail: port }, widened: false,
-        dependencies: recorder.dependencies, perDatapath: true };
+        dependencies: recorder.dependencies, perDatapath: true, parsed: false };
     }
-    return understood(row, release, recorder);
+    return (parse ? undefined : shaped(row, release, recorder))
+      ?? understood(row, release, recorder);
   } catch (error) {
     const detail = `${INTERNAL}${error instanceof Error ? error.message : String(error)}`;
     const { dependencies } = recorder;
     return { terms: [everything], effect: { reason: 'UNSUPPORTED_MATCH', detail }, widened: true,
-      dependencies, perDatapath: true };
+      dependencies, perDatapath: true, parsed: true };
   }
+}
+
+/** Shapes by release, place and kind of datapath, match and actions. Learning one costs as much as
+ * some flows: a text that was seen once may have no like. */
+type Shapes = Map<string, Map<string, Map<string, Shape | 'once' | 'none'>>>;
+const shapes: Shapes = new Map();
+const cuts = new Map<string, Cut | undefined>();
+/** More than any northd has; then anew. */
+const MATCHES = 10_000, TEXTS = 100_000;
+
+/** Asks `scope` for nothing but what datapaths may differ in. */
+function languageOf(row: FlowText, scope: Scope, release: string): Language {
+  const { pipeline, table_id: table } = row, { router } = scope;
+  const language = { table: symbolTable(release), release };
+  const termsOf = (parts: Parameters<typeof compileMatch>[0], port: MatchContext['port']) => {
+    const { terms, widened } = compileMatch(parts, { port, resident: () => false });
+    return widened === undefined ? terms : undefined;
+  };
+  return {
+    clause: (text, port) => {
+      const parts = operandsOf(text, language, new Recorder(scope, pipeline));
+      return parts && termsOf(parts, port);
+    },
+    actions: (text, port, terms) => {
+      if (/[@$^]/.test(text)) return undefined;
+      const recorder = new Recorder(scope, pipeline);
+      const { actions, prereqs } = actionsOf({ ...row, actions: text }, release, recorder);
+      const requires = prereqs && prerequisite(prereqs, language);
+      const required = !prereqs ? [everything] : requires && termsOf([requires], port);
+      if (!actions || !required) return undefined;
+      const oneOnly = actions.some((action) => 'nat' in action) && oneSource(terms(required));
+      const effect = compileActions(actions, { port, agesMacs: () => recorder.agesMacs(),
+        snatZoneGiven: () => recorder.snatZoneGiven() },
+      { pipeline, table, router, oneSource: oneOnly });
+      return { effect, required, perDatapath: recorder.perDatapath };
+    },
+  };
+}
+
+function shapeFor(row: FlowText, match: string, actions: string, scope: Scope, release: string):
+  Shape | undefined {
+  const { router, agesMacs = false, snatZoneGiven = false } = scope;
+  const place = `${release} ${row.pipeline} ${row.table_id} ${router} ${agesMacs} ${snatZoneGiven}`;
+  let matches = shapes.get(place);
+  if (!matches || matches.size > MATCHES) shapes.set(place, matches = new Map());
+  let known = matches.get(match);
+  if (!known || known.size > MATCHES) matches.set(match, known = new Map());
+  const before = known.get(actions);
+  if (typeof before === 'object') return before;
+  if (before === 'none') return undefined;
+  const shape = before ? learnShape(match, actions, languageOf(row, scope, release))
+    : undefined;
+  known.set(actions, shape ?? (before ? 'none' : 'once'));
+  return shape;
+}
+
+/** By its shape; undefined when the text has to be parsed. */
+function shaped(row: FlowText, release: string, recorder: Recorder): Meaning | undefined {
+  if (row.controller_meter !== undefined || row.tags.has('acl_ct_translation')) return undefined;
+  const match = cutMatch(row.match);
+  let actions = cuts.get(row.actions);
+  if (!actions) {
+    if (cuts.size > TEXTS) cuts.clear();
+    cuts.set(row.actions, actions = cutActions(row.actions));
+  }
+  if (!match || !actions) return undefined;
+  const shape = shapeFor(row, match.text, actions.text, recorder.scope, release);
+  return shape && instance(shape, [...match.literals, ...actions.literals], recorder);
+}
+
+/** What a shape comes to with these literals; undefined when they are nothing that it knows. */
+function instance(shape: Shape, literals: readonly string[], recorder: Recorder):
+  Meaning | undefined {
+  const meaning = (terms: readonly Term[], effect: Meaning['effect']): Meaning => {
+    const { dependencies, perDatapath } = recorder;
+    return { terms, effect, widened: false, dependencies, parsed: false,
+      perDatapath: perDatapath || shape.perDatapath };
+  };
+  const values: number[] = [];
+  for (const literal of literals) {
+    const value = literal.startsWith('"') ? 0 : valueOf(literal);
+    if (value === undefined) return undefined;
+    values.push(value);
+  }
+  const nameAt = (hole: number): string => literals[hole]!.slice(1, -1);
+  for (const { hole, symbol, not } of shape.names) {
+    const name = nameAt(hole);
+    if (symbol === undefined) {
+      if (recorder.resident(name) === not) return meaning([], shape.effect);
+      continue;
+    }
+    const key = recorder.elsewhere(symbol, name) ? undefined : recorder.port(name);
+    if (key === undefined) return meaning([], shape.effect);
+    values[hole] = key;
+  }
+  for (const hole of shape.ports) {
+    const key = recorder.port(nameAt(hole));
+    if (key === undefined) return undefined;
+    values[hole] = key;
+  }
+  const effect = 'reason' in shape.effect || shape.args.puts.length === 0 ? shape.effect
+    : { ...shape.effect, args: filledIn(shape.args, values) };
+  return meaning(shape.terms.map((pattern) => termOf(pattern, values)), effect);
 }
 
 function understood(row: FlowText, release: string, recorder: Recorder): Meaning {
@@ -206,7 +315,7 @@ function understood(row: FlowText, release: string, recorder: Recorder): Meaning
     terms: readonly Term[], effect: Compiled | Refusal, widened = false,
   ): Meaning => {
     const { dependencies, perDatapath } = recorder;
-    return { terms, effect, widened, dependencies, perDatapath };
+    return { terms, effect, widened, dependencies, perDatapath, parsed: true };
   };
   const unknown = (terms: readonly Term[], detail: string): Meaning =>
     meaning(terms, { reason: 'UNSUPPORTED_MATCH', detail }, true);
@@ -249,21 +358,25 @@ function effectOf(
 
 /** Forgets texts that were parsed. */
 export function forgetTexts(release: string): void {
+  cuts.clear();
   forgetActions(symbolTable(release));
   for (const translation of [false, true]) forgetClauses(symbolTable(release, translation));
 }
 
-/** Compiles `row` for the datapath of `scope`. `release` is the one that wrote the text. */
-export function compileFlow(row: FlowText, scope: Scope, release: string): FlowResult {
-  const { terms, effect: meant, widened: wide, dependencies, perDatapath } =
-    meaningOf(row, scope, release);
+/** Compiles `row` for the datapath of `scope`. `release` is the one that wrote the text. `parse`:
+ * from its text, whatever is known of its shape; the result is the same. */
+export function compileFlow(row: FlowText, scope: Scope, release: string, parse = false):
+  FlowResult {
+  const { terms, effect: meant, widened: wide, dependencies, perDatapath, parsed } =
+    meaningOf(row, scope, release, parse);
   const outside = outsideOf(row);
   const effect: Compiled | Refusal =
     outside === undefined ? meant : { reason: 'UNSUPPORTED_MATCH', detail: outside };
   const list = candidates(row, terms, effect, wide || outside !== undefined);
   // What matches nothing on this chassis keeps no packet from the fast path.
   const refused = 'reason' in effect && list.length > 0;
-  return { candidates: list, dependencies, perDatapath, refusal: refused ? effect : undefined };
+  return { candidates: list, dependencies, perDatapath, parsed,
+    refusal: refused ? effect : undefined };
 }
 
 /** What is outside of what every schema so far allows; such a flow is a barrier. */
