@@ -66,46 +66,94 @@ function inForce(map: BpfMap): { readonly enabled: boolean; readonly generation:
   return { enabled: enabled === 1, generation };
 }
 
-/** Milliseconds from the start of the process to tables in force. */
-async function startUntilEnforcing(agent: Agent): Promise<number> {
+/** Milliseconds of one start. `whole`: from the process to tables in force; the others are what
+ * the agent says of the time since it is connected. */
+interface Times { readonly whole: number; readonly connected: number; readonly rows: number;
+  readonly compiled: number; readonly applied: number }
+const told = new RegExp('in force (\\d+) ms after .*: '
+  + 'rows (\\d+), compiled (\\d+), applied (\\d+)', 'g');
+
+async function startUntilEnforcing(agent: Agent): Promise<Times> {
   const began = performance.now();
   agent.start();
   for (let map: BpfMap | undefined; performance.now() - began < PATIENCE_MS;) {
     await sleep(5);
     map ??= openControl(agent);
     if (map === undefined || !inForce(map).enabled) continue;
+    const whole = performance.now() - began;
     map.close();
-    return performance.now() - began;
+    await settled(agent);
+    const [, connected = NaN, rows = NaN, compiled = NaN, applied = NaN] =
+      [...agent.logTail(100).matchAll(told)].at(-1)?.map(Number) ?? [];
+    return { whole, connected, rows, compiled, applied };
   }
   throw new Error(`nothing is in force; the agent says:\n${agent.logTail(10)}`);
 }
 
-interface Start { readonly times: Pair[]; readonly memory: Pair[] }
+/** Returns when no new state has come for a second: views come after the first one. */
+async function settled(agent: Agent): Promise<void> {
+  const map = openControl(agent);
+  if (map === undefined) throw new Error('the agent has pinned nothing');
+  for (let quiet = 0, last = -1; quiet < 20;) {
+    await sleep(50);
+    const { generation } = inForce(map);
+    quiet = generation === last ? quiet + 1 : 0;
+    last = generation;
+  }
+  map.close();
+}
+
+interface Start { readonly times: Pair[]; readonly memory: Pair[]; readonly notes: string[] }
 
 async function starts(context: Context, cloud: Cloud, agent: Agent): Promise<Start> {
-  const [times, memory]: [Pair[], Pair[]] = [[], []];
+  const [times, memory]: [Pair[], Pair[]] = [[], []], notes: string[] = [];
   const rounds = Math.min(context.rounds, 3);
   for (let round = 0; round < rounds; round += 1) {
     context.progress(`start ${round + 1} of ${rounds}`);
     const base = await recompute(cloud);
     const ours = await startUntilEnforcing(agent);
-    times.push({ ours, base });
+    times.push({ ours: ours.connected, base });
+    const before = ours.whole - ours.connected;
+    notes.push(`Start ${round + 1}: ${before.toFixed(0)} ms until the Southbound database answers `
+      + `(programs loaded), then rows ${ours.rows} ms, compiled ${ours.compiled}, applied `
+      + `${ours.applied}; ovn-controller's recompute ${base.toFixed(0)}.`);
     memory.push({ ours: peakMemory(agent.pid ?? 0), base: peakMemory(controllerPid(cloud)) });
     if (round + 1 < rounds) await agent.remove();
   }
-  return { times, memory };
+  return { times, memory, notes };
 }
 
 // ---- One change -----------------------------------------------------------------------------
 
 interface Row { readonly _uuid: readonly ['uuid', string]; readonly [column: string]: unknown }
 
-async function rowOf(sb: Transactor, table: string, where: readonly unknown[]): Promise<Row> {
+async function rowsOf(sb: Transactor, table: string, where: readonly unknown[],
+  fits: (row: Row) => boolean = () => true): Promise<Row> {
   const [{ rows }] = await sb.transact({ op: 'select', table, where }) as
     [{ rows: readonly Row[] }];
-  const row = rows[Math.floor(rows.length / 2)];
-  if (row === undefined) throw new Error(`the cloud has no ${table}`);
+  const found = rows.filter(fits);
+  const row = found[Math.floor(found.length / 2)];
+  if (row === undefined) throw new Error(`the cloud has no such ${table}`);
   return row;
+}
+const stage = (name: string) => ['external_ids', 'includes', ['map', [['stage-name', name]]]];
+
+/** Puts one VM of the cloud on the gateway, and waits until its ACLs are the agent's business. */
+async function addVif(cloud: Cloud, sb: Transactor, agent: Agent): Promise<Row> {
+  const group = await rowsOf(sb, 'Port_Group', [], ({ ports }) =>
+    Array.isArray(ports) && ports[0] === 'set' && (ports[1] as unknown[]).length === 20);
+  const [lport] = (group['ports'] as [string, string[]])[1];
+  const chassis = cloud.lab.chassis.get(gateway)!;
+  chassis.addVif('vif', lport!);
+  chassis.vsctl('set', 'Interface', 'vif', 'type=internal');
+  for (const end = Date.now() + PATIENCE_MS; Date.now() < end;) {
+    await sleep(200);
+    const port = await rowsOf(sb, 'Port_Binding', [['logical_port', '==', lport]]);
+    if (!Array.isArray(port['chassis']) || port['chassis'][0] !== 'uuid') continue;
+    await settled(agent);
+    return port;
+  }
+  throw new Error(`ovn-controller does not bind ${lport}`);
 }
 
 /** Milliseconds from the database's answer to the new state in force. */
@@ -123,16 +171,23 @@ async function enforced(map: BpfMap, change: () => Promise<unknown>): Promise<nu
   return ms;
 }
 
-type Changes = Readonly<Record<string, (sb: Transactor) => Promise<(n: number) => unknown>>>;
-/** An operation for the n-th change of each kind. The gateway has no VIF, so ACLs and their
- * address sets are not its business: a route is. */
+type Changes = Readonly<Record<string,
+  (sb: Transactor, port: Row) => Promise<(n: number) => unknown>>>;
+const priorities = ({ _uuid, priority }: Row) => (n: number): unknown => ({ op: 'update',
+  table: 'Logical_Flow', where: [['_uuid', '==', _uuid]],
+  row: { priority: Number(priority) + (n % 2 === 0 ? 1 : 0) } });
+/** Of the security group of the VM, what lets its members in. */
+const acl = (sb: Transactor, port: Row): Promise<Row> => rowsOf(sb, 'Logical_Flow',
+  [['logical_datapath', '==', port['datapath']], stage('ls_out_acl')],
+  ({ match }) => /outport == @.*ip4\.src == \$/.test(String(match)));
+/** An operation for the n-th change of each kind. */
 const changes: Changes = {
-  'route': async (sb) => {
-    const flow = await rowOf(sb, 'Logical_Flow', [
-      ['external_ids', 'includes', ['map', [['stage-name', 'lr_in_ip_routing']]]]]);
-    const priority = Number(flow['priority']);
-    return (n) => ({ op: 'update', table: 'Logical_Flow', where: [['_uuid', '==', flow._uuid]],
-      row: { priority: n % 2 === 0 ? priority + 1 : priority } });
+  'route': async (sb) => priorities(await rowsOf(sb, 'Logical_Flow', [stage('lr_in_ip_routing')])),
+  'ACL': async (sb, port) => priorities(await acl(sb, port)),
+  'address set': async (sb, port) => {
+    const [, name] = /ip4\.src == \$(\w+)/.exec(String((await acl(sb, port))['match'])) ?? [];
+    return (n) => ({ op: 'mutate', table: 'Address_Set', where: [['name', '==', name]],
+      mutations: [['addresses', n % 2 === 0 ? 'insert' : 'delete', '10.99.0.1']] });
   },
 };
 
@@ -143,10 +198,10 @@ async function changeFigures(context: Context, cloud: Cloud, agent: Agent): Prom
   // northd would take back what it did not write.
   runCommand([...northd, 'pause']);
   try {
-    const figures: Figure[] = [];
+    const figures: Figure[] = [], port = await addVif(cloud, sb, agent);
     for (const [kind, make] of Object.entries(changes)) {
       context.progress(`changes: ${kind}`);
-      const operation = await make(sb), times: number[] = [];
+      const operation = await make(sb, port), times: number[] = [];
       for (let n = 0; n < (context.quick ? 4 : 50); n += 1) {
         times.push(await enforced(map, () => sb.transact(operation(n))));
       }
@@ -170,15 +225,15 @@ async function run(context: Context): Promise<{ figures: Figure[]; notes: string
   if (chassis === undefined) throw new Error('no gateway in the cloud');
   const agent = new Agent(cloud.lab.id, chassis);
   try {
-    const { times, memory } = await starts(context, cloud, agent);
+    const { times, memory, notes } = await starts(context, cloud, agent);
     const figures: Figure[] = [
-      { name: `start to enforcing, ${cloud.flows} logical flows`, ours: 'ovn-xdp', unit: 'ms',
+      { name: `connected to enforcing, ${cloud.flows} logical flows`, ours: 'ovn-xdp', unit: 'ms',
         base: 'full recompute of ovn-controller', pairs: times, target: readyTarget },
       { name: `peak memory, ${cloud.flows} logical flows`, ours: 'ovn-xdp', unit: 'MiB',
         base: 'ovn-controller', pairs: memory, target: memoryTarget },
     ];
-    const notes = ['Ours begins with the start of the process and contains the load of the '
-      + "programs and the first copy of the database; ovn-controller's is its computation alone."];
+    notes.push('Ours contains the first copy of the database; ovn-controller\'s is its computation '
+      + 'alone. Memory is the most until views of all datapaths are in force.');
     try {
       figures.push(...await changeFigures(context, cloud, agent));
     } catch (error) {

@@ -224,7 +224,9 @@ export class Agent {
     const placed = await this.#placer.place(this.#desired!, here);
     this.#placed = placed;
     this.#left.tell(placed.plans);
+    const first = this.#applied === undefined;
     const applied = await this.#attach(placed);
+    if (first) this.#tellStart(began, done);
     this.#failover.enforced(this.#desired!.ports, this.#arrived ?? began);
     this.#arrived = undefined;
     await this.#endStaleZones();
@@ -236,6 +238,14 @@ export class Agent {
     if (!this.#desired!.complete) this.wake();
     this.#options.onPass?.({ compile: compiled ? (done - began) / 1000 : undefined,
       apply: applied ? (performance.now() - done) / 1000 : undefined });
+  }
+
+  /** How long the first state took: what an operator waits for. */
+  #tellStart(began: number, compiled: number): void {
+    const now = performance.now(), from = this.#feed.connectedAt ?? began;
+    const ms = (a: number, b: number): string => (b - a).toFixed(0);
+    log('agent', 'INFO', `in force ${ms(from, now)} ms after the Southbound database answered: `
+      + `rows ${ms(from, began)}, compiled ${ms(began, compiled)}, applied ${ms(compiled, now)}`);
   }
 
   #limitCache(settings: LocalChassis['settings']): void {

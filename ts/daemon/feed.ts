@@ -60,6 +60,8 @@ export class Feed {
   #problems = '';
   #arrived: number | undefined;
   here: LocalChassis | undefined;
+  /** When the Southbound database was first connected to (performance.now()). */
+  connectedAt: number | undefined;
   /** Reconnects of earlier Southbound clients. */
   readonly #reconnects = new Map<string, number>();
 
@@ -172,7 +174,10 @@ export class Feed {
       remotes, conditions: firstConditions(here.monitor_all), ...here.ssl ? { tls: here.ssl } : {},
       ...here.remote_probe_interval_ms === undefined ? {}
         : { probeIntervalMs: here.remote_probe_interval_ms },
-      onStatus: () => { this.#changed(); },
+      onStatus: ({ connected }) => {
+        if (connected) this.connectedAt ??= performance.now();
+        this.#changed();
+      },
       onChanges: ({ changes }) => {
         for (const change of changes) opened.changes.push(change);
         this.#arrived ??= performance.now();
