@@ -65,6 +65,8 @@ enum flow_word {
 
 /* Bits of FW_FLAGS that the dataplane itself reads (OVN's MLF_*). */
 #define FLAG_LOOPBACK 0x1u	/* MLF_ALLOW_LOOPBACK */
+#define FLAG_NESTED 0x20u	/* MLF_NESTED_CONTAINER: it came from a nested port */
+#define FLAG_LOCALPORT 0x400u	/* MLF_LOCALPORT: it came from a localport */
 
 /* ---- Stages ---------------------------------------------------------------
  *
@@ -294,6 +296,7 @@ struct iface {
 	__u32 port;
 	__u32 mtu;		/* of the device */
 	__u32 zone;		/* conntrack zone of the port: loaded into FW_CT_ZONE */
+	__u32 flags;		/* FW_FLAGS that frames of a VIF enter with */
 };
 
 enum port_kind {
@@ -303,6 +306,7 @@ enum port_kind {
 	PORT_PUNT = 4,		/* known, but left to OVS: `reason` */
 	PORT_LOCALNET = 5,	/* deliver to `ifindex`, on VLAN `vlan` */
 	PORT_REDIRECT = 6,	/* `peer_port` of the same datapath takes its place */
+	PORT_BRIDGED = 7,	/* by localnet port `peer_port` of `peer_datapath`, from `mac` */
 };
 struct port_key { __u32 buffer; __u32 datapath; __u32 port; };
 struct port {
@@ -315,17 +319,11 @@ struct port {
 	__u32 reason;		/* enum punt_reason */
 	__u32 mtu;		/* of the local device */
 	__u32 vlan;		/* tag that frames leave with, and bit 12; 0: untagged */
-	__u32 bridge_mac[2];	/* the provider bridge's own: frames to it are the host's */
+	__u32 mac[2];		/* of a provider bridge itself: frames to it are the host's */
+	__u32 hides;		/* `net_macs` has sources that do not leave as they are */
 };
 
-/* providers: (device, VLAN, destination) -> the localnet port where such a frame enters. */
-struct provider_key {
-	__u32 buffer;
-	__u32 ifindex;
-	__u32 vlan_mac_hi;	/* VLAN (0: untagged) << 16 | high 16 bits of the address */
-	__u32 mac_lo;
-};
-struct provider { __u32 datapath; __u32 port; __u32 zone; };
+#include "abi_network.h"
 
 #define DATAPATH_ROUTER 0x1u
 struct datapath_key { __u32 buffer; __u32 datapath; };

@@ -63,7 +63,7 @@ static __always_inline __u32 ctx_tag(const ctx_t *ctx)
 {
 	if (!ctx->vlan_present || ctx->vlan_proto != bpf_htons(ETH_P_8021Q))
 		return 0;
-	return (ctx->vlan_tci & 0xfff) | 0x1000;
+	return (ctx->vlan_tci & 0xfff) | TAG_PRESENT;
 }
 
 /* < 0: nothing has changed; > 0: it could not be taken back. */

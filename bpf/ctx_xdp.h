@@ -57,7 +57,7 @@ static __always_inline __u32 ctx_tag(const ctx_t *ctx)
 
 	if ((void *)(tci + 1) > ctx_end(ctx) || eth->h_proto != bpf_htons(ETH_P_8021Q))
 		return 0;
-	return (bpf_ntohs(*tci) & 0xfff) | 0x1000;
+	return (bpf_ntohs(*tci) & 0xfff) | TAG_PRESENT;
 }
 
 /* The tag comes and goes with the room in front of the frame. */

@@ -52,9 +52,14 @@ TABLE(ifaces, BPF_MAP_TYPE_HASH, 4096, struct iface_key, struct iface, SPARSE);
  * 65536 ports of local datapaths. Full: output to the port punts. */
 TABLE(ports, BPF_MAP_TYPE_HASH, 131072, struct port_key, struct port, SPARSE);
 
-/* Addresses of OVN on physical networks. Writer: user. Reader: pipeline.h, per frame of a
- * provider device. Two buffers of 32768. Full: the rest's frames punt. */
+/* Addresses of OVN on physical networks, and ports nested in VIFs. Writer: user. Reader:
+ * pipeline.h, per frame of a provider device and per tagged frame of a VIF. Two buffers of 32768.
+ * Full: no state can be put into force. */
 TABLE(providers, BPF_MAP_TYPE_HASH, 65536, struct provider_key, struct provider, SPARSE);
+
+/* Sources that chassis hide (ovn-chassis-mac-mappings). Writer: user. Reader: pipeline.h and
+ * physical.h, where the network has such. Two buffers of 16384. Full: as `providers`. */
+TABLE(net_macs, BPF_MAP_TYPE_HASH, 32768, struct net_mac_key, struct net_mac, SPARSE);
 
 /* Datapaths local to this chassis. Writer: user. Reader: physical.h, per crossing and
  * per decapsulation. Two buffers of 16384. Full: traffic into the datapath punts. */

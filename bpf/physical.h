@@ -121,7 +121,7 @@ static __always_inline int to_tunnel(struct scratch *s, __u32 index)
 	return 1;
 }
 
-/* Out of the port's device, if the frame fits and the device takes it. */
+/* Out of the port's device, with its tag, if the frame fits and the device takes it. */
 static __always_inline int leave_by(struct scratch *s, const struct port *port)
 {
 	if (port->mtu && longer_than(s, port->mtu + ETH_HLEN))
@@ -130,35 +130,80 @@ static __always_inline int leave_by(struct scratch *s, const struct port *port)
 		return punt_now(s, PUNT_UNKNOWN_PORT);
 	s->verdict = VERDICT_OUTPUT;
 	s->ifindex = port->ifindex;
+	s->vlan = port->vlan;
 	return 1;
 }
 
-/* Table 65 of a VIF. OVS does not send a packet out of its in_port, and says nothing. */
+/* Tables 64 and 65 of a VIF. OVS does not send a packet out of its in_port, and says nothing; it
+ * forgets that for a nested port, and for its VIF what came from one. */
 static __always_inline int deliver(struct scratch *s, const struct port *port)
 {
-	if (port->ifindex == s->ingress && !(s->marks & (MARK_NO_IN_PORT | MARK_TUNNEL_RX)))
+	if (port->ifindex == s->ingress && !(s->marks & (MARK_NO_IN_PORT | MARK_TUNNEL_RX)) &&
+	    !port->vlan && !(s->w[FW_FLAGS] & FLAG_NESTED))
 		return drop(s, DROP_LOOPBACK, FLOW_NONE);
 	return leave_by(s, port);
+}
+
+/* The packet's source, as `net_macs` has it for the datapath; 0: it has not. */
+static __always_inline struct net_mac *find_net_mac(struct scratch *s, __u32 datapath)
+{
+	struct net_mac_key key = { .buffer = s->buffer, .datapath = datapath,
+				   .mac_hi = s->w[FW_ETH_SRC], .mac_lo = s->w[FW_ETH_SRC + 1] };
+
+	return bpf_map_lookup_elem(&net_macs, &key);
 }
 
 /* Table 65 of a localnet port: the frame leaves by the bridge's NIC, as OVS's NORMAL has it
  * for every address behind that. */
 static __always_inline int to_localnet(struct scratch *s, const struct port *port)
 {
+	struct net_mac *hidden = port->hides ? find_net_mac(s, s->w[FW_DATAPATH]) : 0;
+
 	if (s->localnet == s->w[FW_DATAPATH] && !(s->marks & MARK_NO_IN_PORT))
 		return drop(s, DROP_LOOPBACK, FLOW_NONE);
-	if (s->w[FW_ETH_DST] == port->bridge_mac[0] && s->w[FW_ETH_DST + 1] == port->bridge_mac[1])
+	if (s->w[FW_ETH_DST] == port->mac[0] && s->w[FW_ETH_DST + 1] == port->mac[1])
 		return punt(s, PUNT_UNKNOWN_PORT);
 	if (s->w[FW_ETH_DST] & ETH_GROUP)
 		return punt(s, PUNT_MULTICAST);
-	s->vlan = port->vlan;
+	if (hidden) {
+		s->w[FW_ETH_SRC] = hidden->mac_hi;
+		s->w[FW_ETH_SRC + 1] = hidden->mac_lo;
+	}
 	return leave_by(s, port);
 }
 
+/* Table 40 of a gateway port with redirect-type=bridged: from there straight to table 65 of its
+ * network's localnet port. An address that is behind that very port would come back, if OVS's
+ * bridge did not know it. */
+static __always_inline int to_bridged(struct scratch *s, const struct port *port)
+{
+	struct provider_key key = { .buffer = s->buffer, .mac_lo = s->w[FW_ETH_DST + 1] };
+	struct port *localnet;
+
+	s->w[FW_ETH_SRC] = port->mac[0];
+	s->w[FW_ETH_SRC + 1] = port->mac[1];
+	s->w[FW_DATAPATH] = port->peer_datapath;
+	note_datapath(s, port->peer_datapath);
+	localnet = find_port(s, port->peer_port);
+	if (!localnet || localnet->kind != PORT_LOCALNET)
+		return punt(s, PUNT_UNSUPPORTED_PORT);
+	key.ifindex = localnet->ifindex;
+	key.vlan_mac_hi = (localnet->vlan & 0xfff) << 16 | s->w[FW_ETH_DST];
+	if (bpf_map_lookup_elem(&providers, &key))
+		return punt(s, PUNT_UNSUPPORTED_PORT);
+	return to_localnet(s, localnet);
+}
+
+/* Table 39. What came from a localport stays on the chassis, but for a case that OVS knows. */
 static __always_inline int output_ingress(struct scratch *s, const struct port *port)
 {
+	if (s->w[FW_FLAGS] & FLAG_LOCALPORT &&
+	    (port->kind == PORT_REMOTE || port->kind == PORT_LOCALNET))
+		return punt(s, PUNT_UNSUPPORTED_PORT);
 	if (port->kind == PORT_REMOTE)
 		return to_tunnel(s, port->tunnel);
+	if (port->kind == PORT_BRIDGED)
+		return to_bridged(s, port);
 	return enter_egress(s, port);
 }
 
@@ -197,7 +242,7 @@ static __noinline int physical_output(struct scratch *s)
 		return punt(s, PUNT_UNKNOWN_PORT);
 	if (port->kind == PORT_PUNT)
 		return punt(s, port->reason);
-	if (port->kind < PORT_LOCAL || port->kind > PORT_LOCALNET)
+	if (port->kind < PORT_LOCAL || port->kind > PORT_BRIDGED || port->kind == PORT_REDIRECT)
 		return punt(s, PUNT_INTERNAL);
 	if (s->table < TABLE_EGRESS)
 		return output_ingress(s, port);

@@ -25,12 +25,47 @@ static __always_inline int inherit_ecn(struct scratch *s)
 	return PUNT_NONE;
 }
 
-static __always_inline int from_vif(ctx_t *ctx, struct scratch *s, const struct iface *in)
+/* Table 0 by `providers`, for the frame's tag. `missing`: why it goes on to OVS without a row. */
+static __noinline int enter_tagged(ctx_t *ctx, struct scratch *s, __u32 mac_hi, __u32 mac_lo,
+				   __u32 missing)
 {
-	int reason = parse(ctx, s);
+	struct provider_key key = { .buffer = s->buffer, .ifindex = s->ingress,
+				    .vlan_mac_hi = (s->tag & 0xfff) << 16 | mac_hi,
+				    .mac_lo = mac_lo };
+	struct provider *at = bpf_map_lookup_elem(&providers, &key);
+	int reason;
 
+	if (!at)
+		return punt_now(s, missing);
+	s->pull = s->tag ? CTX_TAG_LEN : 0;
+	reason = parse(ctx, s);
 	if (reason)
 		return punt(s, reason);
+	s->w[FW_FLAGS] = at->flags;
+	/* A tag of priority alone is no tag of the network. */
+	if ((at->router_mac[0] | at->router_mac[1]) && s->tag != TAG_PRESENT &&
+	    find_net_mac(s, 0)) {
+		if (at->router_mac[0] > 0xffff)
+			return punt(s, PUNT_UNSUPPORTED_PORT);
+		s->w[FW_ETH_SRC] = at->router_mac[0];
+		s->w[FW_ETH_SRC + 1] = at->router_mac[1];
+	}
+	return enter_ingress(s, at->datapath, at->port, at->zone);
+}
+
+/* What has a VLAN is a nested port's, which nobody else takes; all else the VIF's. */
+static __always_inline int from_vif(ctx_t *ctx, struct scratch *s, const struct iface *in)
+{
+	int reason;
+
+	s->tag = ctx_tag(ctx);
+	if (s->tag & 0xfff)
+		return enter_tagged(ctx, s, 0, 0, PUNT_VLAN);
+	s->tag = 0;
+	reason = parse(ctx, s);
+	if (reason)
+		return punt(s, reason);
+	s->w[FW_FLAGS] = in->flags;
 	return enter_ingress(s, in->datapath, in->port, in->zone);
 }
 
@@ -50,29 +85,19 @@ static __always_inline int from_uplink(ctx_t *ctx, struct scratch *s)
 
 /* Only what is addressed to OVN, which has the address nowhere else: all other frames of the
  * network are the host's or OVS's, and pass as they are. */
-static __noinline int from_provider(ctx_t *ctx, struct scratch *s)
+static __always_inline int from_provider(ctx_t *ctx, struct scratch *s)
 {
-	struct provider_key key = { .buffer = s->buffer, .ifindex = s->ingress };
 	struct ethhdr *eth = ctx_data(ctx);
-	struct provider *at;
 	__u32 mac[2];
-	int reason;
 
 	if ((void *)(eth + 1) > ctx_end(ctx))
 		return punt_now(s, PUNT_MALFORMED);
 	s->tag = ctx_tag(ctx);
-	s->pull = s->tag ? CTX_TAG_LEN : 0;
 	load_mac(mac, eth->h_dest);
-	key.vlan_mac_hi = (s->tag & 0xfff) << 16 | mac[0];
-	key.mac_lo = mac[1];
-	at = bpf_map_lookup_elem(&providers, &key);
-	if (!at)
-		return punt_now(s, PUNT_NOT_OVN);
-	reason = parse(ctx, s);
-	if (reason)
-		return punt(s, reason);
-	s->localnet = at->datapath;
-	return enter_ingress(s, at->datapath, at->port, at->zone);
+	if (enter_tagged(ctx, s, mac[0], mac[1], PUNT_NOT_OVN))
+		return 1;
+	s->localnet = s->w[FW_DATAPATH];
+	return 0;
 }
 
 static __always_inline int receive(ctx_t *ctx, struct scratch *s)

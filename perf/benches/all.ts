@@ -4,6 +4,7 @@ import { aclSweep } from './acl_sweep.js';
 import { chassisThroughput } from './chassis_throughput.js';
 import { churn } from './churn.js';
 import { controlPlane } from './control_plane.js';
+import { failover } from './failover.js';
 import { flowSweep } from './flow_sweep.js';
 import { latency } from './latency.js';
 import { lflowParse } from './lflow_parse.js';
@@ -13,5 +14,5 @@ import { walkShape } from './walk_shape.js';
 
 export const benches: readonly Bench[] = [
   packetCost, walkShape, aclSweep, chassisThroughput, flowSweep, churn, newConnections, latency,
-  lflowParse, controlPlane,
+  failover, lflowParse, controlPlane,
 ];

@@ -3,6 +3,8 @@ import { struct, type Codec } from './codec.js';
 
 export const ABI_VERSION = 2;
 export const FLAG_LOOPBACK = 1;
+export const FLAG_NESTED = 32;
+export const FLAG_LOCALPORT = 1024;
 export const TABLE_EGRESS = 64;
 export const TABLE_SUB = 128;
 export const TABLE_IN_PORT_SEC = 128;
@@ -34,6 +36,7 @@ export const MAC_ANY = 1;
 export const MAC_IP4 = 2;
 export const PROGRAM_NEXT = 65280;
 export const PROGRAM_OPS = 32;
+export const TAG_PRESENT = 4096;
 export const DATAPATH_ROUTER = 1;
 export const HASH_ETH_SRC = 1;
 export const HASH_ETH_DST = 2;
@@ -118,6 +121,7 @@ export const ifaceRole = Object.freeze({ IFACE_VIF: 1, IFACE_UPLINK: 2, IFACE_PR
 
 export const portKind = Object.freeze({
   PORT_LOCAL: 1, PORT_REMOTE: 2, PORT_PATCH: 3, PORT_PUNT: 4, PORT_LOCALNET: 5, PORT_REDIRECT: 6,
+  PORT_BRIDGED: 7,
 });
 
 export const hairpinOp = Object.freeze({ HAIRPIN_BEGINS: 1, HAIRPIN_REPLY: 2, HAIRPIN_SNAT: 3 });
@@ -338,12 +342,12 @@ export const ifaceKey = struct<IfaceKey>('iface_key', 8, {
 
 export interface Iface {
   readonly role: number; readonly datapath: number; readonly port: number; readonly mtu: number;
-  readonly zone: number;
+  readonly zone: number; readonly flags: number;
 }
-export const iface = struct<Iface>('iface', 20, {
+export const iface = struct<Iface>('iface', 24, {
   role: { offset: 0, type: 'u32' }, datapath: { offset: 4, type: 'u32' },
   port: { offset: 8, type: 'u32' }, mtu: { offset: 12, type: 'u32' },
-  zone: { offset: 16, type: 'u32' },
+  zone: { offset: 16, type: 'u32' }, flags: { offset: 20, type: 'u32' },
 });
 
 export interface PortKey {
@@ -358,14 +362,15 @@ export interface Port {
   readonly kind: number; readonly ifindex: number; readonly tunnel: number;
   readonly peer_datapath: number; readonly peer_port: number; readonly zone: number;
   readonly reason: number; readonly mtu: number; readonly vlan: number;
-  readonly bridge_mac: readonly number[];
+  readonly mac: readonly number[]; readonly hides: number;
 }
-export const port = struct<Port>('port', 44, {
+export const port = struct<Port>('port', 48, {
   kind: { offset: 0, type: 'u32' }, ifindex: { offset: 4, type: 'u32' },
   tunnel: { offset: 8, type: 'u32' }, peer_datapath: { offset: 12, type: 'u32' },
   peer_port: { offset: 16, type: 'u32' }, zone: { offset: 20, type: 'u32' },
   reason: { offset: 24, type: 'u32' }, mtu: { offset: 28, type: 'u32' },
-  vlan: { offset: 32, type: 'u32' }, bridge_mac: { offset: 36, type: 'u32', length: 2 },
+  vlan: { offset: 32, type: 'u32' }, mac: { offset: 36, type: 'u32', length: 2 },
+  hides: { offset: 44, type: 'u32' },
 });
 
 export interface ProviderKey {
@@ -378,11 +383,27 @@ export const providerKey = struct<ProviderKey>('provider_key', 16, {
 });
 
 export interface Provider {
-  readonly datapath: number; readonly port: number; readonly zone: number;
+  readonly datapath: number; readonly port: number; readonly zone: number; readonly flags: number;
+  readonly router_mac: readonly number[];
 }
-export const provider = struct<Provider>('provider', 12, {
+export const provider = struct<Provider>('provider', 24, {
   datapath: { offset: 0, type: 'u32' }, port: { offset: 4, type: 'u32' },
-  zone: { offset: 8, type: 'u32' },
+  zone: { offset: 8, type: 'u32' }, flags: { offset: 12, type: 'u32' },
+  router_mac: { offset: 16, type: 'u32', length: 2 },
+});
+
+export interface NetMacKey {
+  readonly buffer: number; readonly datapath: number; readonly mac_hi: number;
+  readonly mac_lo: number;
+}
+export const netMacKey = struct<NetMacKey>('net_mac_key', 16, {
+  buffer: { offset: 0, type: 'u32' }, datapath: { offset: 4, type: 'u32' },
+  mac_hi: { offset: 8, type: 'u32' }, mac_lo: { offset: 12, type: 'u32' },
+});
+
+export interface NetMac { readonly mac_hi: number; readonly mac_lo: number }
+export const netMac = struct<NetMac>('net_mac', 8, {
+  mac_hi: { offset: 0, type: 'u32' }, mac_lo: { offset: 4, type: 'u32' },
 });
 
 export interface DatapathKey { readonly buffer: number; readonly datapath: number }
@@ -676,9 +697,9 @@ export const trace = struct<Trace>('trace', 3868, {
 /** All of them, for layoutProblems(). */
 export const structs: readonly Codec<unknown>[] = [
   tuple, stageTuple, stage, node, view, row, dispatchKey, ruleKeyS, ruleKeyM, ruleKeyL, rule, op,
-  program, ifaceKey, iface, portKey, port, providerKey, provider, datapathKey, datapath, tunnel,
-  tunnelSourceKey, macBindingKey, macBinding, bucket, buckets, hairpinKey, hairpin, connKey, conn,
-  natBlock, natPoolKey, natPool, ctControl, foreign, fragmentKey, fragment, ctCollect, ctExpire,
-  cacheKey, outer, cacheDecision, cacheEntry, cacheSet, control, flowUuid, counter, ifaceCounters,
-  ifaceCell, traceStep, trace,
+  program, ifaceKey, iface, portKey, port, providerKey, provider, netMacKey, netMac, datapathKey,
+  datapath, tunnel, tunnelSourceKey, macBindingKey, macBinding, bucket, buckets, hairpinKey,
+  hairpin, connKey, conn, natBlock, natPoolKey, natPool, ctControl, foreign, fragmentKey, fragment,
+  ctCollect, ctExpire, cacheKey, outer, cacheDecision, cacheEntry, cacheSet, control, flowUuid,
+  counter, ifaceCounters, ifaceCell, traceStep, trace,
 ];

@@ -1,5 +1,6 @@
 /** What a changed row may change: where things are, what names mean. */
-import type { RowChange, TableName, Tables } from '../southbound/rows.js';
+import type { PortBinding, RowChange, TableName, Tables } from '../southbound/rows.js';
+import type { View } from '../southbound/view.js';
 import type { Dependency } from './flow.js';
 
 /** Tables that say which datapaths are local. */
@@ -35,6 +36,12 @@ export function movesResidents({ table, old, new: row }: RowChange): boolean {
   if (table !== 'Port_Binding') return residencyTables.has(table);
   return [old, row].some((port) => (port as Tables['Port_Binding'] | undefined)?.type
     === 'chassisredirect');
+}
+
+/** Ports nested in this one, or beside it in the same. */
+export function nestedWith(row: PortBinding, view: View): readonly PortBinding[] {
+  return [row.logical_port, row.parent_port || row.logical_port].flatMap((name) =>
+    [...view.all('portsByParent', name).values()]);
 }
 
 export function movesMacs(change: RowChange): boolean {

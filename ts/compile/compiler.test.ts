@@ -3,8 +3,10 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { RowChange, TableName, Tables, Uuid } from '../southbound/rows.js';
 import { View } from '../southbound/view.js';
+import type { LocalChassis } from '../vswitch/local.js';
 import { Compiler } from './compiler.js';
 import type { Desired, View as StageView } from './model.js';
+import { netMacsText } from './net_macs.js';
 import { shapeText } from './program.js';
 import { corpusFile, emptySouthbound, localChassis, readDatabase, type MutableSouthbound }
   from './testing.js';
@@ -30,7 +32,7 @@ test('every logical flow of the corpus compiles or abstains for a known reason',
   });
   assert.ok(desired.unsupported.every((u) => /^l[sr]_(in|out)_/.test(u.stage)), 'stage names');
   assert.equal(count(desired.ports.values(), (p) => p.reason ?? p.kind), {
-    local: 5, remote: 5, patch: 14, redirect: 1, UNSUPPORTED_PORT: 9, UNKNOWN_PORT: 2,
+    local: 6, remote: 5, patch: 14, redirect: 1, UNSUPPORTED_PORT: 3, UNKNOWN_PORT: 7,
   });
 });
 
@@ -46,7 +48,7 @@ function canonical(desired: Desired): unknown {
     views: sorted(desired.views!, (views) => sorted(views, viewText)),
     datapaths: sorted(desired.datapaths), ports: sorted(desired.ports),
     tunnels: sorted(desired.tunnels), macBindings: sorted(desired.macBindings),
-    hairpins: sorted(desired.hairpins),
+    hairpins: sorted(desired.hairpins), netMacs: netMacsText(desired.netMacs),
     unsupported: desired.unsupported.map((u) => Object.values(u).join(' ')).sort(),
   };
 }
@@ -54,10 +56,11 @@ function canonical(desired: Desired): unknown {
 /** Columns that take another row's value, or values of their own, without breaking an index. */
 const columns: { readonly [T in TableName]?: readonly (keyof Tables[T] & string)[] } = {
   Logical_Flow: ['priority', 'match', 'actions', 'table_id', 'pipeline', 'logical_dp_group'],
-  Port_Binding: ['chassis', 'port_security', 'type', 'options', 'encap', 'parent_port'],
+  Port_Binding: ['chassis', 'port_security', 'type', 'options', 'encap', 'parent_port', 'tag',
+    'mac'],
   Address_Set: ['addresses', 'name'], Port_Group: ['ports', 'name'],
   Multicast_Group: ['tunnel_key', 'name', 'datapath'], Logical_DP_Group: ['datapaths'],
-  MAC_Binding: ['ip', 'mac', 'logical_port', 'datapath'], Chassis: ['encaps'],
+  MAC_Binding: ['ip', 'mac', 'logical_port', 'datapath'], Chassis: ['encaps', 'other_config'],
   Static_MAC_Binding: ['ip', 'mac', 'logical_port', 'override_dynamic_mac', 'datapath'],
   FDB: ['mac', 'port_key', 'dp_key'], Encap: ['ip', 'type', 'options'],
   SB_Global: ['ipsec', 'options'],
@@ -137,16 +140,17 @@ function enriched(): MutableSouthbound {
 
 const maps = ['dispatch', 'views', 'ports', 'macBindings', 'hairpins'] as const;
 type Copy = Record<typeof maps[number], Map<string | number, unknown>>
-  & Pick<Desired, 'name' | 'datapaths' | 'tunnels'>;
+  & Pick<Desired, 'name' | 'datapaths' | 'tunnels' | 'netMacs'>;
 /** What one has who follows `since` alone, where there is one. */
 function follow(copy: Copy | undefined, desired: Desired): Copy {
-  const { since, name, datapaths, tunnels } = desired;
-  const result = { name, datapaths, tunnels } as Copy;
+  const { since, name, datapaths, tunnels, netMacs } = desired;
+  const result = { name, datapaths, tunnels, netMacs } as Copy;
   const now = desired as Record<typeof maps[number], ReadonlyMap<string | number, unknown>>;
   for (const map of maps) result[map] = new Map(copy && since ? copy[map] : now[map]);
   if (!copy || !since) return result;
   assert.is(since.from, copy.name);
   assert.ok(datapaths === copy.datapaths && tunnels === copy.tunnels);
+  assert.is(netMacsText(netMacs), netMacsText(copy.netMacs));
   for (const map of maps) {
     for (const key of since[map]) {
       const value = now[map].get(key);
@@ -155,6 +159,14 @@ function follow(copy: Copy | undefined, desired: Desired): Copy {
   }
   return result;
 }
+
+/** The corpus' provider network has a bridge here. */
+const plugged: Partial<LocalChassis> = {
+  bridge_mappings: new Map([['provider', 'br-ex']]),
+  bridges: new Map([['br-ex', { name: 'br-ex', datapath_type: 'netdev', ports: [] }]]),
+  localnets: new Map([['provnet-91a7270e-eeda-4ba9-a56f-da4a24a5ae1c', 'patch-a'],
+    ['provnet-ebd17d65-63fc-4ed8-af66-4645aa5d94fd', 'patch-b']]),
+};
 
 test('following changes comes to the same as compiling anew', () => {
   const original = enriched();
@@ -166,7 +178,7 @@ test('following changes comes to the same as compiling anew', () => {
     const rows = Object.fromEntries(Object.entries(original).map(([name, table]) =>
       [name, new Map(table as Map<string, never>)])) as unknown as MutableSouthbound;
     rows.SB_Global.delete('second');
-    const here = localChassis(rows, 'hv1');
+    const here = { ...localChassis(rows, 'hv1'), ...plugged };
     const view = new View(rows);
     const compiler = new Compiler();
     let copy = follow(undefined, compiler.compile(view, here));

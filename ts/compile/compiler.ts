@@ -13,8 +13,9 @@ import type {
 } from '../southbound/rows.js';
 import type { View } from '../southbound/view.js';
 import type { LocalChassis } from '../vswitch/local.js';
-import { invisible, localTables, modified, movesEverything, movesResidents, touched }
+import { invisible, localTables, modified, movesEverything, movesResidents, nestedWith, touched }
   from './changes.js';
+import { netMacsText } from './net_macs.js';
 import { compileFlow, forgetTexts, tableOf, type Dependency, type Scope } from './flow.js';
 import { Loose, type LooseChange } from './loose.js';
 import { isDatapathKey, isPortKey, MULTICAST_KEY } from './limits.js';
@@ -148,9 +149,11 @@ export class Compiler {
     const { physical, ports } = everywhere
       ? { physical: compilePhysical(this.at, here), ports: undefined }
       : this.movedPorts(known, here);
+    const hidden = netMacsText(this.physical?.netMacs) === netMacsText(physical.netMacs);
     this.physical = physical;
     this.here = here;
-    return this.state(this.loose.follow(this.at, release, known, this.localChanged), ports);
+    return this.state(this.loose.follow(this.at, release, known, this.localChanged),
+      hidden ? ports : undefined);
   }
 
   /** What is in force once all is built; `ports` undefined: any may differ. */
@@ -195,9 +198,9 @@ export class Compiler {
         const peer = row && view.portByName(row.options.get('peer') ?? '');
         const namesakes = row ? view.all('portByName', row.logical_port).values() : [];
         for (const port of [row, peer, ...namesakes]) if (port) datapaths.add(port.datapath);
-        for (const at of row ? view.all('crossingsByPeer', row.logical_port).values() : []) {
-          datapaths.add(at.datapath);
-        }
+        if (!row) continue;
+        for (const { datapath } of [...view.all('crossingsByPeer', row.logical_port).values(),
+          ...nestedWith(row, view)]) datapaths.add(datapath);
       }
     }
     if (datapaths.size === 0) return { physical: this.physical!, ports: new Set() };

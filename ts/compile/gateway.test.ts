@@ -126,10 +126,6 @@ test('a chassisredirect port that is not plain is OVS\'s', () => {
   assert.is(change({ 'distributed-port': 'lrp' }), 'redirect 3');
   assert.is(change({ 'distributed-port': 'gone' }), 'punt no distributed port behind it');
   assert.is(change({}), 'punt no distributed port behind it');
-  const bridged = rows({ g1: 20, g2: 10 });
-  bridged.Port_Binding.set('cr', { ...bridged.Port_Binding.get('cr')!,
-    options: map({ 'distributed-port': 'lrp', 'redirect-type': 'bridged' }) });
-  assert.is(placed(bridged, 'cr', { bfd: bfdOf(['g1']) }), 'punt redirect-type=bridged');
 });
 
 const localnet = (name: string, key: number, more: Partial<PortBinding> = {}): PortBinding =>
@@ -178,20 +174,9 @@ for (const [name, ports, which, expected, here = {}] of localnets) {
   });
 }
 
-test('addresses that chassis hide, and always_tunnel, leave provider networks to OVS', () => {
-  const routed = [port('p', 6, { type: 'patch', options: map({ peer: 'lrp' }) }),
-    localnet('ln', 2)];
+test('always_tunnel leaves provider networks to OVS', () => {
   const all = rows({});
-  for (const row of routed) all.Port_Binding.set(row._uuid, row);
-  assert.is(placed(all, 'ln', plugged), 'localnet br-ex 0');
-  const g1 = all.Chassis.get('g1')!;
-  all.Chassis.set('g1', { ...g1,
-    other_config: map({ 'ovn-chassis-mac-mappings': 'other:aa:aa:aa:aa:aa:aa' }) });
-  assert.is(placed(all, 'ln', plugged), 'localnet br-ex 0', 'of another network');
-  all.Chassis.set('g1', { ...g1,
-    other_config: map({ 'ovn-chassis-mac-mappings': 'x:1,phys:aa:aa:aa:aa:aa:aa' }) });
-  assert.is(placed(all, 'ln', plugged), 'punt ovn-chassis-mac-mappings');
-  all.Chassis.set('g1', g1);
+  all.Port_Binding.set('ln', localnet('ln', 2));
   all.SB_Global.set('g', { _uuid: 'g', nb_cfg: 0, external_ids: none,
     options: map({ always_tunnel: 'true' }) });
   assert.is(placed(all, 'ln', plugged), 'punt several ways to provider networks');

@@ -45,12 +45,13 @@ export function refuseAction(keyword: string): Refusal {
 /** What is left to OVS about ports: the reason that is counted, and what people read. */
 export const refusedPorts = {
   type: { reason: 'UNSUPPORTED_PORT', detail: 'port type' },
-  container: { reason: 'UNSUPPORTED_PORT', detail: 'container behind another port' },
+  requested: { reason: 'UNSUPPORTED_PORT', detail: 'localport for one chassis' },
+  container: { reason: 'UNSUPPORTED_PORT', detail: 'nested port without its VIF or tag' },
   migrating: { reason: 'UNSUPPORTED_PORT', detail: 'bound to several chassis' },
   provider: { reason: 'UNSUPPORTED_PORT', detail: 'several ways to provider networks' },
-  chassisMac: { reason: 'UNSUPPORTED_PORT', detail: 'ovn-chassis-mac-mappings' },
+  chassisMac: { reason: 'UNSUPPORTED_PORT', detail: 'ovn-chassis-mac-mappings that do not parse' },
   ethertype: { reason: 'UNSUPPORTED_PORT', detail: 'VLAN tags of another ethertype' },
-  bridged: { reason: 'UNSUPPORTED_PORT', detail: 'redirect-type=bridged' },
+  bridged: { reason: 'UNSUPPORTED_PORT', detail: 'redirect-type=bridged without its network' },
   unplugged: { reason: 'UNKNOWN_PORT', detail: 'no provider bridge for its network' },
   distributed: { reason: 'UNKNOWN_PORT', detail: 'no distributed port behind it' },
   leaving: { reason: 'UNSUPPORTED_PORT', detail: 'bound here, active elsewhere' },

@@ -5,6 +5,7 @@
 import type { PortBinding } from '../southbound/rows.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { isPortKey, type RefusedPort } from './limits.js';
+import { HiddenMacs } from './net_macs.js';
 import type { LocalView } from './physical.js';
 
 /** The localnet port of a switch whose network is plugged in here, if there is one. */
@@ -12,11 +13,14 @@ export type Localnet = PortBinding | 'several' | undefined;
 
 const networkOf = (row: PortBinding): string => row.options.get('network_name') ?? '';
 
+/** Whether tags of the network are of 802.1Q; `row`: the localnet port, if it has one here. */
+export const isPlainTag = (vlan: number, row: PortBinding | undefined): boolean =>
+  vlan > 0 && vlan <= 4094 && row?.options.get('ethtype')?.toLowerCase() !== '802.11ad';
+
 export class Localnets {
   /** `${bridge}/${vlan}` -> local ports there. */
   private readonly sharers = new Map<string, number>();
-  /** Networks on which chassis hide router addresses behind their own. */
-  private readonly hiding: ReadonlySet<string>;
+  readonly hidden: HiddenMacs;
   private readonly tunnelled: boolean;
 
   constructor(private readonly at: LocalView, private readonly here: LocalChassis) {
@@ -27,10 +31,7 @@ export class Localnets {
       const name = `${bridge}/${row.tag ?? 0}`;
       this.sharers.set(name, (this.sharers.get(name) ?? 0) + 1);
     }
-    this.hiding = new Set([...view.southbound.Chassis.values()].flatMap((row) =>
-      [row.other_config, row.external_ids].flatMap((ids) =>
-        (ids.get('ovn-chassis-mac-mappings') ?? '').split(',')
-          .map((part) => part.split(':')[0]!.trim()).filter((name) => name !== ''))));
+    this.hidden = new HiddenMacs(at, here.bfd);
     this.tunnelled = [...view.southbound.SB_Global.values()].some(({ options }) =>
       options.get('always_tunnel')?.toLowerCase() === 'true');
   }
@@ -57,10 +58,7 @@ export class Localnets {
     // Frames between two switches on one VLAN would not leave the bridge by its NIC.
     if (this.sharers.get(`${bridge}/${vlan}`) !== 1) return 'provider';
     if (this.of(this.at.view.portsOf(row.datapath).values()) !== row) return 'provider';
-    const routed = this.at.view.crossingsOf(row.datapath).size > 0;
-    if (routed && this.hiding.has(networkOf(row))) return 'chassisMac';
-    const ethertype = row.options.get('ethtype')?.toLowerCase() ?? '802.1q';
-    if (vlan > 0 && (ethertype === '802.11ad' || vlan > 4094)) return 'ethertype';
-    return { bridge, vlan };
+    if (this.hidden.refuses(row)) return 'chassisMac';
+    return vlan > 0 && !isPlainTag(vlan, row) ? 'ethertype' : { bridge, vlan };
   }
 }

@@ -59,16 +59,20 @@ export type Views = ReadonlyMap<number, View>;
 
 export interface Port {
   readonly datapath: number; readonly port: number;
-  readonly kind: 'local' | 'remote' | 'patch' | 'localnet' | 'redirect' | 'punt';
+  readonly kind: 'local' | 'remote' | 'patch' | 'localnet' | 'redirect' | 'bridged' | 'punt';
   readonly logical_port: string;
   /** local: the OVS interface's name. */
   readonly device?: string;
   /** remote: name of the chassis and the encap that reaches it. */
   readonly chassis?: string; readonly encapIp?: string;
-  /** patch; redirect: the port of the same datapath that takes its place. */
-  readonly peerDatapath?: number; readonly peerPort?: number;
-  /** localnet: the provider bridge, and the VLAN (0: untagged) that its frames are on there. */
+  /** patch; redirect: the port of the same datapath that takes its place; bridged: the localnet
+   * port that packets leave by, from this address. */
+  readonly peerDatapath?: number; readonly peerPort?: number; readonly mac?: MacWords;
+  /** localnet: the provider bridge, and the VLAN (0: untagged) that its frames are on there;
+   * local: the VLAN of a port nested in the VIF whose `device` it is. */
   readonly bridge?: string; readonly vlan?: number;
+  /** local: a localport. */
+  readonly localport?: boolean;
   readonly zone: number;
   /** A chassisredirect port. */
   readonly gateway?: boolean;
@@ -88,6 +92,16 @@ export interface MacBindingEntry {
 }
 /** An Ethernet address as the flow vector has it: high 16 bits, low 32. */
 export type MacWords = readonly [number, number];
+/** What `ovn-chassis-mac-mappings` makes of the sources of routed frames; keys are datapaths of
+ * switches with a localnet port. */
+export interface NetMacs {
+  /** Addresses that other chassis send routed frames from. */
+  readonly remote: readonly MacWords[];
+  /** The router's address that those have here; several: it is not known which. */
+  readonly routers: ReadonlyMap<number, MacWords | 'several'>;
+  /** Routers' addresses, and what frames leave with instead. */
+  readonly hidden: ReadonlyMap<number, readonly (readonly [MacWords, MacWords])[]>;
+}
 /** A backend that may reach itself through a virtual address. `key`: words of struct
  * hairpin_key; `snat`: its address then, as FW_IP_SRC. */
 export interface Hairpin { readonly key: readonly number[]; readonly snat: readonly number[] }
@@ -97,8 +111,8 @@ export interface Unsupported {
 }
 
 /** How a state differs from an earlier one, for who has that one in force: keys of what was
- * added, changed or removed. Both have the same `datapaths`, `tunnels` and
- * `providerMacs`. */
+ * added, changed or removed. Both have the same `datapaths`, `tunnels`, `providerMacs`
+ * and `netMacs`. */
 export interface Change {
   /** The `name` of the earlier state. */
   readonly from: object;
@@ -132,6 +146,7 @@ export interface Desired {
   readonly localnets?: readonly Port[];
   /** Datapath of a localnet port -> addresses whose frames it takes in, from provider.ts. */
   readonly providerMacs?: ReadonlyMap<number, readonly MacWords[]>;
+  readonly netMacs?: NetMacs | undefined;
   /** chassisredirect ports that this chassis is active for. */
   readonly residents?: ReadonlySet<string>;
   /** By the words of its key, joined by dots. */

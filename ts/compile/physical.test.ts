@@ -48,7 +48,8 @@ function scene(ports: readonly PortBinding[], remoteTypes?: readonly string[]): 
 function placed(s: Scene, name: string, here: Partial<LocalChassis> = {}): string {
   const { ports } = compilePhysical(s.at, { ...s.here, ...here });
   const p = [...ports.values()].find((row) => row.logical_port === name) as Port;
-  const details = [p.detail, p.device, p.chassis, p.encapIp, p.peerDatapath, p.peerPort];
+  const details = [p.detail, p.device, p.chassis, p.encapIp, p.peerDatapath, p.peerPort,
+    p.vlan, p.localport ? 'localport' : undefined];
   return [p.kind, ...details.filter((d) => d !== undefined)].join(' ');
 }
 
@@ -65,8 +66,6 @@ const cases: readonly (readonly [string, readonly PortBinding[], string, string]
     'remote far 172.31.0.2'],
   ['here, in a switch with a localnet port',
     [port('a', 1, { chassis: 'me' }), port('ln', 2, { type: 'localnet' })], 'a', 'local tapa'],
-  ['container', [port('a', 1, { chassis: 'me', parent_port: 'vm' })], 'a',
-    'punt container behind another port'],
   ['migrating', [port('a', 1, { chassis: 'far', additional_chassis: ['me'] })], 'a',
     'punt bound to several chassis'],
   ['patch', patched, 'a', 'patch 8 2'],
@@ -84,13 +83,69 @@ const cases: readonly (readonly [string, readonly PortBinding[], string, string]
   ['gateway router port whose peer is a plain patch port',
     [{ ...patched[0]!, type: 'l3gateway', chassis: 'me' }, patched[1]!], 'a',
     'punt no peer in a local datapath'],
-  ...['l2gateway', 'localport', 'virtual', 'external', 'vtep',
+  ...['l2gateway', 'virtual', 'external', 'vtep',
     'remote', 'a type of a newer release'].map((type) =>
     [type, [port('a', 1, { type, chassis: 'me' })], 'a', `punt port type ${type}`] as const),
 ];
 for (const [name, ports, which, expected] of cases) {
   test(`${name}: ${expected}`, () => { assert.is(placed(scene(ports), which), expected); });
 }
+
+/** Nested in `vm`, on VLAN 5 unless `more` says. */
+const child = (name: string, key: number, more: Partial<PortBinding> = {}): PortBinding =>
+  port(name, key, { chassis: 'me', parent_port: 'vm', tag: 5, ...more });
+const vm = port('vm', 9, { chassis: 'me', datapath: 'lr' });
+const twoTags = [child('a', 1), child('b', 2, { tag: 6 }), vm];
+const localnetHere = port('ln', 3, { type: 'localnet', options: map({ network_name: 'phys' }) });
+const odd = 'punt nested port without its VIF or tag';
+const nested: readonly (readonly [string, readonly PortBinding[], string])[] = [
+  ['of a VIF of another switch', [child('a', 1), vm], 'local tapvm 5'],
+  ['of a VIF of its own switch', [child('a', 1), { ...vm, datapath: 'ls' }], 'local tapvm 5'],
+  ['beside another', twoTags, 'local tapvm 5'],
+  ['on another\'s VLAN', [child('a', 1), child('b', 2, { datapath: 'lr' }), vm],
+    'punt several ports of one name or key'],
+  ['without a tag', [child('a', 1, { tag: undefined }), vm], odd],
+  ['with a tag that is no VLAN', [child('a', 1, { tag: 4095 }), vm],
+    'punt VLAN tags of another ethertype'],
+  ['without its VIF', [child('a', 1)], odd],
+  ['bound here, its VIF elsewhere', [child('a', 1), { ...vm, chassis: 'far' }], odd],
+  ['bound elsewhere, its VIF here', [child('a', 1, { chassis: 'far' }), vm], odd],
+  ['both elsewhere', [child('a', 1, { chassis: 'far' }), { ...vm, chassis: 'far' }],
+    'remote far 172.31.0.2'],
+  ['both elsewhere, in a provider network',
+    [child('a', 1, { chassis: 'far' }), { ...vm, chassis: 'far' }, localnetHere], 'redirect 3'],
+  ['in a provider network', [child('a', 1), vm, localnetHere], 'local tapvm 5'],
+  ['in a provider network with other tags', [child('a', 1), vm, { ...localnetHere,
+    options: map({ network_name: 'phys', ethtype: '802.11AD' }) }],
+  'punt VLAN tags of another ethertype'],
+  ['migrating', [child('a', 1, { additional_chassis: ['far'] }), vm],
+    'punt bound to several chassis'],
+  ['of a VIF that migrates', [child('a', 1), { ...vm, additional_chassis: ['far'] }], odd],
+  ['of a nested port', [child('a', 1), { ...vm, parent_port: 'x' }], odd],
+];
+const plugged = { bridge_mappings: map({ phys: 'br-ex' }), localnets: map({ ln: 'patch-ln' }),
+  bridges: new Map([['br-ex', { name: 'br-ex', datapath_type: 'netdev', ports: [] }]]) };
+for (const [name, ports, expected] of nested) {
+  test(`nested port ${name}: ${expected}`, () => {
+    assert.is(placed(scene(ports), 'a', plugged), expected);
+  });
+}
+
+const ifaceOf = (name: string): LocalChassis['interfaces'] =>
+  new Map([[name, { name: `tap${name}`, iface_id: name, bridge: 'br-int', ofport: 1, type: '' }]]);
+test('a localport is where an interface is for it, an external port on the network', () => {
+  const meta = port('a', 1, { type: 'localport' });
+  assert.is(placed(scene([meta]), 'a', { interfaces: ifaceOf('a') }), 'local tapa localport');
+  assert.is(placed(scene([meta]), 'a'), 'punt no interface on the integration bridge');
+  const one = { ...meta, options: map({ 'requested-chassis': 'far' }) };
+  assert.is(placed(scene([one]), 'a', { interfaces: ifaceOf('a') }),
+    'punt localport for one chassis');
+  for (const chassis of ['me', 'far', undefined]) {
+    const outside = port('a', 1, { type: 'external', chassis });
+    assert.is(placed(scene([outside, localnetHere]), 'a', plugged), 'redirect 3');
+    assert.is(placed(scene([outside]), 'a', plugged), 'punt port type external');
+  }
+});
 
 test('without its interface, or with it on another bridge, a port is not local', () => {
   const s = scene([port('a', 1, { chassis: 'me' })]);

@@ -6,11 +6,12 @@
 import type { Chassis, DatapathBinding, Encap, PortBinding, Uuid } from '../southbound/rows.js';
 import type { View } from '../southbound/view.js';
 import { singleGroups } from './group.js';
-import { Localnets, type Localnet } from './localnet.js';
+import { isPlainTag, Localnets, type Localnet } from './localnet.js';
+import { portMac } from './net_macs.js';
 import { candidates, groupOf, isActive } from './residency.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { isPortKey, refusedPorts, type RefusedPort } from './limits.js';
-import type { Datapath, Port, Tunnel } from './model.js';
+import type { Datapath, NetMacs, Port, Tunnel } from './model.js';
 
 /** The rows and which of them are this chassis' own. */
 export interface LocalView {
@@ -27,10 +28,8 @@ export interface Physical {
   readonly tunnels: ReadonlyMap<string, Tunnel>;
   /** Those of `ports` that are of this kind. */
   readonly localnets: readonly Port[];
+  readonly netMacs: NetMacs | undefined;
 }
-
-const localnetsOf = (ports: ReadonlyMap<string, Port>): Port[] =>
-  [...ports.values()].filter(({ kind }) => kind === 'localnet');
 
 type Placed = Pick<Port, 'kind'> & Partial<Port>;
 
@@ -116,15 +115,58 @@ class Places {
     return { kind: 'patch', peerDatapath: datapath.tunnel_key, peerPort: peer.tunnel_key };
   }
 
-  private vif(row: PortBinding, localnet: Localnet): Placed {
-    if (row.parent_port) return left('container');
-    if (row.additional_chassis.length > 0) return left('migrating');
-    if (row.chassis === undefined || row.chassis !== this.at.chassis?._uuid) {
-      return this.away(row, localnet);
-    }
+  private deviceOf(row: PortBinding): string | undefined {
     const iface = this.here.interfaces.get(row.logical_port);
-    if (!iface || iface.bridge !== this.here.integration_bridge) return left('interface');
-    return { kind: 'local', device: iface.name };
+    return iface?.bridge === this.here.integration_bridge ? iface.name : undefined;
+  }
+
+  private isHere(row: PortBinding | undefined): boolean {
+    return row?.chassis !== undefined && row.chassis === this.at.chassis?._uuid;
+  }
+
+  private vif(row: PortBinding, localnet: Localnet): Placed {
+    if (row.additional_chassis.length > 0) return left('migrating');
+    if (row.parent_port) return this.nested(row, row.parent_port, localnet);
+    if (!this.isHere(row)) return this.away(row, localnet);
+    const device = this.deviceOf(row);
+    return device === undefined ? left('interface') : { kind: 'local', device };
+  }
+
+  /** Behind the VIF of another port, by a VLAN of it. */
+  private nested(row: PortBinding, parentName: string, localnet: Localnet): Placed {
+    const { view } = this.at, parent = view.portByName(parentName);
+    const plain = parent?.type === '' && !parent.parent_port && view.isUnique(parent)
+      && parent.additional_chassis.length === 0 && this.isHere(parent);
+    const device = plain ? this.deviceOf(parent) : undefined;
+    const here = this.isHere(row);
+    if (!here && device === undefined) return this.away(row, localnet);
+    if (!here || device === undefined || row.tag === undefined) return left('container');
+    if (localnet === 'several') return left('provider');
+    if (!isPlainTag(row.tag, localnet)) return left('ethertype');
+    const twins = [...view.all('portsByParent', parentName).values()]
+      .filter(({ tag }) => tag === row.tag);
+    return twins.length > 1 ? left('duplicate') : { kind: 'local', device, vlan: row.tag };
+  }
+
+  /** On every chassis that has an interface for it, and bound to none. */
+  private localport(row: PortBinding): Placed {
+    const device = this.deviceOf(row);
+    const anywhere = (row.options.get('requested-chassis') ?? '') === '';
+    return device === undefined ? left('interface')
+      : anywhere ? { kind: 'local', device, localport: true } : left('requested');
+  }
+
+  /** Past the router's and the switch's egress, out of the network that the port is on. */
+  private bridged(row: PortBinding): Placed {
+    const { view, local } = this.at;
+    const port = view.portByName(row.options.get('distributed-port') ?? '');
+    const peer = port?.datapath === row.datapath ? view.peerOf(port) : undefined;
+    const network = peer && local.get(peer.datapath);
+    const localnet = network && this.localnets.of(view.portsOf(network._uuid).values());
+    const mac = portMac(row);
+    if (!localnet || localnet === 'several' || !mac) return left('bridged');
+    return { kind: 'bridged', peerDatapath: network.tunnel_key, peerPort: localnet.tunnel_key,
+      mac };
   }
 
   /**
@@ -141,7 +183,7 @@ class Places {
       return fits ? { kind: 'redirect', peerPort: port.tunnel_key } : left('distributed');
     }
     if (own && row.chassis === own._uuid) return left('leaving');
-    if (row.options.get('redirect-type')?.toLowerCase() === 'bridged') return left('bridged');
+    if (row.options.get('redirect-type')?.toLowerCase() === 'bridged') return this.bridged(row);
     const group = candidates(view, row);
     if (group.length < 2) return this.remote(row);
     for (const chassis of group) {
@@ -156,11 +198,15 @@ class Places {
 
   place(row: PortBinding, localnet: Localnet): Placed {
     if (!this.at.view.isUnique(row)) return left('duplicate');
-    const gatewayHere = row.type === 'l3gateway' && row.chassis !== undefined
-      && row.chassis === this.at.chassis?._uuid;
+    const gatewayHere = row.type === 'l3gateway' && this.isHere(row);
     if (row.type === 'patch' || gatewayHere) return this.patch(row);
     if (row.type === '') return this.vif(row, localnet);
     if (row.type === 'l3gateway') return this.away(row, localnet);
+    if (row.type === 'localport') return this.localport(row);
+    // Behind no chassis: it is on the physical network.
+    if (row.type === 'external' && localnet && row.additional_chassis.length === 0) {
+      return this.away(row, localnet);
+    }
     if (row.type === 'chassisredirect') return { ...this.redirect(row), gateway: true };
     if (row.type === 'localnet') {
       const place = this.localnets.place(row);
@@ -184,6 +230,12 @@ class Places {
   }
 }
 
+function withLocalnets({ localnets: { hidden } }: Places, ports: ReadonlyMap<string, Port>):
+  Pick<Physical, 'ports' | 'localnets' | 'netMacs'> {
+  const localnets = [...ports.values()].filter(({ kind }) => kind === 'localnet');
+  return { ports, localnets, netMacs: hidden.of(localnets) };
+}
+
 /** The zone called `name` in ovn-controller's records, or 0. */
 function natZone(row: DatapathBinding, suffix: string, zones: LocalChassis['ct_zones']): number {
   // 23.03 names the zone by the datapath's UUID, later releases by its name.
@@ -204,7 +256,7 @@ export function compilePhysical(at: LocalView, here: LocalChassis): Physical {
       snatZone: natZone(row, 'snat', here.ct_zones) });
     placePorts(places, at, here, row, ports);
   }
-  return { datapaths, ports, tunnels: places.tunnels(), localnets: localnetsOf(ports) };
+  return { datapaths, tunnels: places.tunnels(), ...withLocalnets(places, ports) };
 }
 
 /** Puts the ports of one datapath into `ports`. */
@@ -249,5 +301,5 @@ export function movePorts(
     touched.add(id);
   }
   for (const [id, port] of placed) ports.set(id, port);
-  return { physical: { ...before, ports, localnets: localnetsOf(ports) }, ports: touched };
+  return { physical: { ...before, ...withLocalnets(places, ports) }, ports: touched };
 }

@@ -85,6 +85,21 @@ test('a bridge that is not plain, or that nobody can be asked about, is left', a
   assert.is(placement.providers.size, 0);
 });
 
+test('a provider bridge without one NIC says so: several, a bond of OVS\'s, or none', async () => {
+  const chassis = here('netdev'), bridge = chassis.bridges.get('br-ex')!;
+  const patch = bridge.links!.find(({ type }) => type === 'patch')!;
+  const nic = { name: 'nic', type: '' };
+  for (const [links, expected] of [
+    [[nic, { name: 'tap2', type: '' }, patch], ['nic', 'left: br-ex: several devices: nic,tap2']],
+    [[{ name: 'bond0', type: '', odd: 'a bond' }, patch], ['br-ex', 'left: br-ex: bond0: a bond']],
+    [[{ ...nic, odd: 'VLAN settings' }, patch], ['nic', 'left: br-ex: nic: VLAN settings']],
+    [[patch], ['br-ex', 'left: br-ex: no NIC']]] as const) {
+    const bridges = new Map([...chassis.bridges, ['br-ex', { ...bridge, links }]]);
+    const found = await plans({ ...chassis, bridges }, machine());
+    assert.is(found[expected[0]], expected[1]);
+  }
+});
+
 test('a look is taken again only when something that it saw may have changed', async () => {
   let looks = 0;
   const at = machine();

@@ -75,10 +75,11 @@ async function planProviders(desired: Desired, here: LocalChassis,
     const probed: Probed = await machine.bridge?.(name) ?? { problem: 'nobody to ask' };
     const { nic, problem } = judgeBridge(bridge, own.mac,
       here.bridges.get(here.integration_bridge)?.ports ?? [], probed);
-    const device = devices.get(nic ?? '');
-    if (!device) continue;
-    wanted.push({ bridge: name, own, plan: problem !== undefined
-      ? leave('provider', device, `${name}: ${problem}`)
+    // A bond of OVS's is no device: its bridge stands for it.
+    const device = devices.get(nic ?? '') ?? own;
+    const left = problem ?? (device === own ? 'no NIC' : undefined);
+    wanted.push({ bridge: name, own, plan: left !== undefined
+      ? leave('provider', device, `${name}: ${left}`)
       : planDevice('provider', device, bridge.datapath_type, machine.tcx()) });
   }
   return wanted;

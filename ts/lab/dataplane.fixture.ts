@@ -160,7 +160,7 @@ export class Dataplane {
   ingress(datapath?: number, port = 0, buffer = 0, zone = 3): void {
     const role = datapath === undefined ? abi.IFACE_UPLINK : abi.IFACE_VIF;
     this.#map('ifaces').update(layout.ifaceKey.toBytes({ buffer, ifindex: INGRESS }),
-      layout.iface.toBytes({ role, datapath: datapath ?? 0, port, mtu: 1500, zone }));
+      layout.iface.toBytes({ role, datapath: datapath ?? 0, port, mtu: 1500, zone, flags: 0 }));
   }
 
   datapath(datapath: number, buffer = 0): void {
@@ -172,7 +172,7 @@ export class Dataplane {
   port(datapath: number, port: number, value: Partial<layout.Port>, buffer = 0): void {
     this.#map('ports').update(layout.portKey.toBytes({ buffer, datapath, port }),
       layout.port.toBytes({ kind: abi.PORT_LOCAL, ifindex: 0, tunnel: 0, peer_datapath: 0,
-        peer_port: 0, zone: 0, reason: 0, mtu: 0, vlan: 0, bridge_mac: [0, 0], ...value }));
+        peer_port: 0, zone: 0, reason: 0, mtu: 0, vlan: 0, mac: [0, 0], hides: 0, ...value }));
   }
 
   /** A device that can take frames: an alias of lo. */

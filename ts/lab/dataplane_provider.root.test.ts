@@ -6,7 +6,8 @@ import { abi, Dataplane, hook, INGRESS, macWords, outputTo, set, output, XDP, ty
   from './dataplane.fixture.js';
 import { concat, eth, fromHex, geneve, hex, ip4, mac, udp, type Bytes } from './packet.js';
 
-const A = '02:00:00:00:00:0a', B = '02:00:00:00:00:0b', BRIDGE = '02:00:00:00:00:cc';
+const A = '02:00:00:00:00:0a', B = '02:00:00:00:00:0b', BRIDGE = '02:00:00:00:00:cc',
+  CHASSIS = '06:00:00:00:00:01';
 const NIC = 100, VLAN = 42, TAG = 0x1000 | VLAN;
 const bytesOf = (dst = B, size = 0): Bytes => eth({ src: A, dst },
   ip4({ src: '10.0.0.1', dst: '10.0.0.2' },
@@ -24,7 +25,7 @@ function network(rules: readonly TestRule[], vlan = TAG): Dataplane {
   plane.port(1, 1, { ifindex: INGRESS, zone: 7 });
   plane.port(1, 2, { ifindex: 101, zone: 8, mtu: 1500 });
   plane.port(1, 3, { kind: abi.PORT_LOCALNET, ifindex: NIC, zone: 9, mtu: 1500, vlan,
-    bridge_mac: macWords(BRIDGE) });
+    mac: macWords(BRIDGE) });
   plane.port(1, 4, { kind: abi.PORT_REDIRECT, peer_port: 3 });
   plane.port(1, 0x8001, { kind: abi.PORT_REDIRECT, peer_port: 3 });
   plane.device(101);
@@ -35,13 +36,14 @@ function network(rules: readonly TestRule[], vlan = TAG): Dataplane {
 }
 
 /** Frames come in by the NIC: those to B on the VLAN (0: untagged) are port 3's. */
-function asProvider(plane: Dataplane, vlan: number, role: number = abi.IFACE_PROVIDER): void {
+function asProvider(plane: Dataplane, vlan: number, role: number = abi.IFACE_PROVIDER,
+  router_mac: readonly number[] = [0, 0]): void {
   plane.map('ifaces').update(layout.ifaceKey.toBytes({ buffer: 0, ifindex: INGRESS }),
-    layout.iface.toBytes({ role, datapath: 0, port: 0, mtu: 1500, zone: 0 }));
+    layout.iface.toBytes({ role, datapath: 0, port: 0, mtu: 1500, zone: 0, flags: 0 }));
   const [high, low] = macWords(B);
   plane.map('providers').update(layout.providerKey.toBytes({ buffer: 0, ifindex: INGRESS,
     vlan_mac_hi: (vlan << 16 | high) >>> 0, mac_lo: low }),
-  layout.provider.toBytes({ datapath: 1, port: 3, zone: 9 }));
+  layout.provider.toBytes({ datapath: 1, port: 3, zone: 9, flags: 0, router_mac }));
 }
 
 interface Outcome { readonly action: number; readonly out: string; readonly totals: unknown }
@@ -182,7 +184,7 @@ if (hook === 'xdp') {
     asProvider(plane, VLAN);
     plane.map('providers').update(layout.providerKey.toBytes({ buffer: 0, ifindex: INGRESS,
       vlan_mac_hi: (VLAN << 16 | macWords(B)[0]) >>> 0, mac_lo: macWords(B)[1] }),
-    layout.provider.toBytes({ datapath: 2, port: 1, zone: 1 }));
+    layout.provider.toBytes({ datapath: 2, port: 1, zone: 1, flags: 0, router_mac: [0, 0] }));
     plane.datapath(2);
     plane.table(2, 0, [outputTo(2)]);
     plane.table(2, abi.TABLE_EGRESS, [delivery]);
@@ -199,5 +201,68 @@ if (hook === 'xdp') {
       { action: XDP.pass, out: hex(bytes), totals: { 'punt VLAN': 1 } });
   });
 }
+
+/** As net_macs has it: datapath (0: other chassis'), source, what it becomes. */
+function hide(plane: Dataplane, datapath: number, from: string, to: string): void {
+  const [mac_hi, mac_lo] = macWords(from), [high, low] = macWords(to);
+  plane.map('net_macs').update(layout.netMacKey.toBytes({ buffer: 0, datapath, mac_hi, mac_lo }),
+    layout.netMac.toBytes({ mac_hi: high, mac_lo: low }));
+}
+const from = (src: string): Bytes =>
+  concat(frame.subarray(0, 6), mac(src), frame.subarray(12));
+
+test('a router\'s address is hidden on the way out, and only that', () => {
+  for (const [hides, src, expected] of [[1, A, CHASSIS], [1, BRIDGE, BRIDGE], [0, A, A]] as const) {
+    const plane = network([outputTo(3)], 0);
+    plane.ingress(1, 1);
+    plane.port(1, 3, { kind: abi.PORT_LOCALNET, ifindex: NIC, zone: 9, mtu: 1500, hides });
+    hide(plane, 1, A, CHASSIS);
+    hide(plane, 2, BRIDGE, CHASSIS);
+    assert.equal(run(plane, from(src)),
+      { action: XDP.redirect, out: hex(from(expected)), totals: { forwarded: 1 } });
+  }
+});
+
+test('what other chassis routed comes from the router again', () => {
+  const router = macWords(A);
+  for (const [src, router_mac, expected] of [[CHASSIS, router, A], [BRIDGE, router, BRIDGE],
+    [CHASSIS, [0, 0], CHASSIS], [CHASSIS, [0xffffffff, 0], undefined],
+    [BRIDGE, [0xffffffff, 0], BRIDGE]] as const) {
+    const plane = network([outputTo(2)], 0);
+    asProvider(plane, 0, abi.IFACE_PROVIDER, router_mac);
+    hide(plane, 0, CHASSIS, '00:00:00:00:00:00');
+    assert.equal(run(plane, from(src)), expected === undefined
+      ? { action: XDP.pass, out: hex(from(src)), totals: { 'punt UNSUPPORTED_PORT': 1 } }
+      : { action: XDP.redirect, out: hex(from(expected)), totals: { forwarded: 1 } });
+  }
+});
+
+test('a gateway of a provider network is reached there, past all egress pipelines', () => {
+  const bridged = (kind: number, hides = 0): Dataplane => {
+    const plane = network([outputTo(5)]);
+    plane.ingress(1, 1);
+    plane.port(1, 5, { kind: abi.PORT_BRIDGED, peer_datapath: 2, peer_port: 7,
+      mac: macWords(BRIDGE) });
+    plane.datapath(2);
+    plane.port(2, 7, { kind, ifindex: NIC, mtu: 1500, vlan: TAG, zone: 4, hides });
+    return plane;
+  };
+  const out = (src: string): string => hex(pushed(from(src)));
+  assert.equal(run(bridged(abi.PORT_LOCALNET), frame),
+    { action: XDP.redirect, out: out(BRIDGE), totals: { forwarded: 1 } });
+  const hiding = bridged(abi.PORT_LOCALNET, 1);
+  hide(hiding, 2, BRIDGE, CHASSIS);
+  assert.equal(run(hiding, frame),
+    { action: XDP.redirect, out: out(CHASSIS), totals: { forwarded: 1 } });
+  // The address is behind the bridge's other side: it would not leave by the NIC.
+  const own = bridged(abi.PORT_LOCALNET), [high, low] = macWords(B);
+  own.map('providers').update(layout.providerKey.toBytes({ buffer: 0, ifindex: NIC,
+    vlan_mac_hi: (VLAN << 16 | high) >>> 0, mac_lo: low }), layout.provider.toBytes(
+    { datapath: 2, port: 7, zone: 4, flags: 0, router_mac: [0, 0] }));
+  assert.equal(run(own, frame),
+    { action: XDP.pass, out: hex(frame), totals: { 'punt UNSUPPORTED_PORT': 1 } });
+  assert.equal(run(bridged(abi.PORT_LOCAL), frame),
+    { action: XDP.pass, out: hex(frame), totals: { 'punt UNSUPPORTED_PORT': 1 } });
+});
 
 test.run();

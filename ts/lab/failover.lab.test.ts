@@ -6,39 +6,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { PacketSocket } from '../libbpf/mod.js';
 import { startAgents, type Agent } from './agent.js';
-import { run, sleep } from './exec.js';
-import {
-  gatewayIs, gatewayLab, gatewayMac, outsideMac, vmIp, type Built,
-} from './gateway_shape.js';
+import { gatewayMoves, hastenBfd, silence } from './gateway_moves.js';
+import { gatewayLab, gatewayMac, outsideMac, vmIp, type Built } from './gateway_shape.js';
 import { hex, mac } from './packet.js';
-
-const intervalMs = 20;
-
-interface Event { readonly name: string; readonly happen: () => void; readonly to: string }
-
-/** Prefers the other gateway and back; cuts the preferred one off the underlay and heals it. */
-function events({ lab }: Built): readonly Event[] {
-  const prefer = (name: string, priority: number) => (): void => {
-    lab.nb([['lrp-set-gateway-chassis', 'r-pub', name, `${priority}`]]);
-  };
-  const uplink = (state: string) => (): void => {
-    run(['ip', '-n', lab.fabricNetns, 'link', 'set', lab.fabricPortOf('g1'), state]);
-  };
-  return [
-    { name: 'g2 preferred', happen: prefer('g2', 50), to: 'g2' },
-    { name: 'g1 preferred', happen: prefer('g2', 10), to: 'g1' },
-    { name: 'g1 cut off', happen: uplink('down'), to: 'g2' },
-    { name: 'g1 back', happen: uplink('up'), to: 'g1' },
-  ];
-}
-
-/** Longest time without an answer, in seconds, from lines of `ping -D`. */
-function longestGap(output: string): number {
-  const times = [...output.matchAll(/^\[(\d+\.\d+)\] \d+ bytes from/gm)]
-    .map(([, time]) => Number(time));
-  if (times.length < 10) throw new Error(`only ${times.length} answers:\n${output.slice(-500)}`);
-  return Math.max(...times.slice(1).map((time, i) => time - times[i]!));
-}
 
 /** Frames of v1 outside that are not as the router sends them. */
 function wrongFrames(frames: readonly Uint8Array[]): string[] {
@@ -51,18 +21,12 @@ function wrongFrames(frames: readonly Uint8Array[]): string[] {
 }
 
 async function seconds(built: Built): Promise<Map<string, number>> {
-  const { lab, outside } = built, vm = lab.vm('v1');
   const gaps = new Map<string, number>();
-  for (const { name, happen, to } of events(built)) {
-    using socket = PacketSocket.open({ device: 'eth0', netns: `/run/netns/${outside.netns}` });
-    const traffic = vm.run('ping', '-n', '-D', '-i', `${intervalMs / 1000}`, '-w', '9',
-      outside.ip(4));
-    await sleep(1000);
-    happen();
-    await gatewayIs(built, to);
-    const { stdout } = await traffic;
-    gaps.set(name, longestGap(stdout));
-    assert.equal(wrongFrames(socket.receive(20_000)).slice(0, 3), [], name);
+  for (const move of gatewayMoves(built)) {
+    using socket = PacketSocket.open({ device: 'eth0',
+      netns: `/run/netns/${built.outside.netns}` });
+    gaps.set(move.name, await silence(built, move));
+    assert.equal(wrongFrames(socket.receive(20_000)).slice(0, 3), [], move.name);
   }
   return gaps;
 }
@@ -74,10 +38,7 @@ test('a gateway moves under traffic, and is back as soon as with OVS alone', asy
   const built = await gatewayLab({ computes: ['c1'], gateways: ['g1', 'g2'] });
   const { lab } = built;
   try {
-    // Three lost ones of 0.3 s each mean that a chassis is gone.
-    lab.nb([['set', 'NB_Global', '.', 'options:bfd-min-rx=300', 'options:bfd-min-tx=300']]);
-    lab.sync();
-    await sleep(2000);
+    await hastenBfd(built, 300);
     const alone = await seconds(built);
     const agents = await startAgents(lab);
     const both = await seconds(built);

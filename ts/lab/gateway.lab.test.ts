@@ -22,12 +22,17 @@ const shapes: readonly GatewayShape[] = [
   { computes: ['c1', 'c2'], gateways: ['g1'], bridged: ['c2'], vlan: 42, raw: true,
     direct: { d1: 'g1', d2: 'c2' } },
   { computes: ['c1'], gateways: ['g1', 'g2'], raw: true, mtu: 600, direct: { d1: 'g1' } },
+  { computes: ['c1', 'c2'], gateways: ['g1'], raw: true, nested: true, direct: { d1: 'g1' } },
+  { computes: ['c1', 'c2'], gateways: ['g1'], bridged: ['c1', 'c2'], vlan: 42, raw: true,
+    tenantVlans: true, direct: { d1: 'g1', d2: 'c2' } },
 ];
 
 for (const shape of shapes) {
   const name = `${shape.gateways.length} gateways, ${
     shape.vlan === undefined ? 'untagged' : `VLAN ${shape.vlan}`}${
-    shape.mtu === undefined ? '' : `, gateway_mtu ${shape.mtu}`}`;
+    shape.mtu === undefined ? '' : `, gateway_mtu ${shape.mtu}`}${
+    shape.nested ? ', nested ports and a localport' : ''}${
+    shape.tenantVlans ? ', tenants\' networks on VLANs' : ''}`;
   test(`the same frames with and without ovn-xdp: ${name}`, async () => {
     const built = await gatewayLab(shape);
     const { lab } = built;

@@ -3,14 +3,16 @@ import { arp, concat, ethernet, ETH_TYPE, ipPacket, typeOf, type Bytes, type Ip 
   from './frames.js';
 import { segment, tagOf, type Injection } from './generator.js';
 import {
-  directIp, directMac, gatewayMac, outsideIp, outsideMac, vmIp, vmMac, type Built,
+  chassisMac, directIp, directMac, gatewayMac, hostIp, hostMac, localport, nestedPorts, outsideIp,
+  outsideMac, vmIp, vmMac, type Built,
 } from './gateway_shape.js';
 import type { Random } from './random.js';
 import { batchSize } from './scenes.js';
 import { routerMac } from './topology.js';
 
 interface End { readonly at: string; readonly mac: string; ip(family: 4 | 6): string;
-  /** Router's address where the end is. */ readonly router: string }
+  /** Router's address where the end is. */ readonly router: string;
+  /** Its frames' tag. */ readonly tag?: number; /** Its switch. */ readonly on?: number }
 interface Draft {
   readonly at: string; readonly src: string; readonly dst: string;
   readonly ipSrc: string; readonly ipDst: string;
@@ -20,10 +22,19 @@ interface Draft {
 class Places {
   readonly vms: readonly End[];
   readonly direct: readonly End[];
+  readonly nested: readonly End[];
+  readonly localports: readonly End[];
   readonly outside: End = { at: 'x-out', mac: outsideMac, ip: outsideIp, router: gatewayMac };
   constructor(readonly built: Built, readonly random: Random) {
     this.vms = built.shape.computes.map((_, i) => ({ at: `v${i + 1}`, mac: vmMac(i),
-      ip: (family) => vmIp(i, family), router: routerMac(1 + i % 2) }));
+      ip: (family) => vmIp(i, family), router: routerMac(1 + i % 2), on: 1 + i % 2 }));
+    const { nested, computes } = built.shape;
+    const place = (at: string, host: { on: number; host: number }): End => ({ at,
+      mac: hostMac(host), ip: (family) => hostIp(host, family), router: routerMac(host.on),
+      on: host.on });
+    this.nested = !nested ? [] : nestedPorts.map((each) =>
+      ({ ...place('v1', each), tag: each.tag }));
+    this.localports = !nested ? [] : computes.map((name) => place(`md-${name}`, localport));
     this.direct = Object.keys(built.shape.direct ?? {}).map((at, i) => ({ at, mac: directMac(i),
       ip: (family) => directIp(i, family), router: gatewayMac }));
   }
@@ -37,7 +48,12 @@ class Places {
   /** The tag that frames of this end have on the wire. */
   vlans(end: End): readonly number[] {
     const { vlan } = this.built.shape;
+    if (end.tag !== undefined) return [end.tag];
     return end.at === 'x-out' && vlan !== undefined ? [vlan] : [];
+  }
+  /** To a port of the same switch, or by the router. */
+  across(end: End, to: End): Draft {
+    return this.from(end, to, end.on === to.on ? to.mac : end.router);
   }
   from(end: End, to: End, ethDst: string, family = this.family): Draft {
     return { at: end.at, src: end.mac, dst: ethDst, ipSrc: end.ip(family), ipDst: to.ip(family),
@@ -82,6 +98,34 @@ const tags: Recipe = (p) => {
 const spoofed: Recipe = (p) => ({ ...p.random.pick([outward, directOut])(p),
   ...p.random.pick([{ src: '02:00:00:00:99:01' }, { ipSrc: '192.0.2.1' }]) });
 
+/** Between ports nested in v1, their VIF, VMs, a localport and outside. */
+const nestedEnds: Recipe = (p) => {
+  const end = p.random.pick([...p.nested, ...p.localports]);
+  const other = p.random.pick([...p.nested, ...p.vms, ...p.localports]);
+  const [from, to] = p.random.chance(0.5) ? [end, other] : [other, end];
+  return p.random.chance(0.85) ? p.across(from, to) : p.from(from, p.outside, from.router);
+};
+/** Nested ports' frames with tags that are nobody's, or one more. */
+const strayTags: Recipe = (p) => {
+  const from = p.random.pick(p.nested);
+  return { ...p.across(from, p.random.pick(p.vms)), vlans: p.random.pick(
+    [[7], [0], [0xa000 | (from.tag ?? 0)], [from.tag ?? 0, 7], [4095], [p.nested[0]!.tag ?? 0]]) };
+};
+const nestedRecipes: readonly (readonly [number, readonly [string, Recipe]])[] = [
+  [60, ['nested port or localport', nestedEnds]], [10, ['tags of a VIF', strayTags]],
+  [10, ['outside to nested port', (p) => p.from(p.outside, p.random.pick(p.nested), gatewayMac)]],
+];
+/** Other chassis' addresses, with the tags of tenants' networks. */
+const fromChassis: Recipe = (p) => {
+  const to = p.random.pick(p.vms), src = p.random.pick([chassisMac(1), chassisMac(2),
+    routerMac(to.on ?? 1), gatewayMac, outsideMac]);
+  return { ...p.from(p.outside, to, p.random.pick([to.mac, gatewayMac, routerMac(to.on ?? 1)])),
+    src, vlans: p.random.pick([[100 + (to.on ?? 1)], [101], [102], [], p.vlans(p.outside)]) };
+};
+const tenantRecipes: readonly (readonly [number, readonly [string, Recipe]])[] = [
+  [20, ['from another chassis', fromChassis]], [20, ['VM to VM', east]],
+];
+
 const recipes: readonly (readonly [number, readonly [string, Recipe]])[] = [
   [20, ['VM to outside', outward]], [20, ['outside to VM', inward]],
   [8, ['provider VM to outside', directOut]], [8, ['outside to provider VM', directIn]],
@@ -103,6 +147,8 @@ function asks(p: Places, tag: Bytes): Injection {
 /** `count` frames or some more, so that the last batch is full. */
 export function gatewayFrames(built: Built, random: Random, count: number): Injection[] {
   const p = new Places(built, random);
+  const { nested, tenantVlans } = built.shape;
+  const all = [...recipes, ...nested ? nestedRecipes : [], ...tenantVlans ? tenantRecipes : []];
   const injections: Injection[] = [];
   while (injections.length < count || injections.length % batchSize > 0) {
     const tag = tagOf(injections.length);
@@ -110,7 +156,7 @@ export function gatewayFrames(built: Built, random: Random, count: number): Inje
       injections.push(asks(p, tag));
       continue;
     }
-    const [kind, recipe] = random.weighted(recipes);
+    const [kind, recipe] = random.weighted(all);
     const draft = recipe(p);
     const pseudo = { src: draft.ipSrc, dst: draft.ipDst };
     const [proto, payload] = segment({ random }, pseudo, tag);

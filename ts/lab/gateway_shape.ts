@@ -24,6 +24,11 @@ export interface GatewayShape {
   readonly shared?: boolean;
   /** gateway_mtu of r-pub: larger packets are answered. */
   readonly mtu?: number;
+  /** `nestedPorts` in v1, and a localport in s1 with a device `md-CHASSIS` on every compute. */
+  readonly nested?: boolean;
+  /** s1 and s2 are on the physical network, too, on VLANs 101 and 102; routers' addresses are
+   * hidden by ovn-chassis-mac-mappings, and the gateway is reached by redirect-type=bridged. */
+  readonly tenantVlans?: boolean;
 }
 
 export const network = 'ext';
@@ -39,7 +44,34 @@ export interface Built {
   readonly outside: Host;
 }
 
+/** In v1: the switch that each is on, its tag, and the last part of its addresses. */
+export const nestedPorts = [{ port: 'n1', on: 1, tag: 5, host: 51 },
+  { port: 'n2', on: 2, tag: 6, host: 52 }] as const;
+export const localport = { port: 'meta', on: 1, host: 60 } as const;
+export const hostMac = ({ on, host }: { on: number; host: number }): string =>
+  `02:00:00:00:0${on}:${host}`;
+export const hostIp = ({ on, host }: { on: number; host: number }, family: 4 | 6): string =>
+  family === 4 ? `10.0.${on}.${host}` : `fd00:${on}::${host}`;
+
 type Command = readonly string[];
+const addressesOf = (host: { on: number; host: number }): string =>
+  [hostMac(host), hostIp(host, 4), hostIp(host, 6)].join(' ');
+const nestedCommands: readonly Command[] = [
+  ...nestedPorts.flatMap((each): Command[] => [
+    ['lsp-add', `s${each.on}`, each.port, 'v1', `${each.tag}`],
+    ['lsp-set-addresses', each.port, addressesOf(each)],
+    ['lsp-set-port-security', each.port, addressesOf(each)]]),
+  ['lsp-add', 's1', localport.port], ['lsp-set-type', localport.port, 'localport'],
+  ['lsp-set-addresses', localport.port, addressesOf(localport)],
+];
+const tenantVlanCommands: readonly Command[] = [
+  ...[1, 2].flatMap((n): Command[] => [
+    ['lsp-add', `s${n}`, `s${n}-net`], ['lsp-set-type', `s${n}-net`, 'localnet'],
+    ['lsp-set-addresses', `s${n}-net`, 'unknown'],
+    ['lsp-set-options', `s${n}-net`, `network_name=${network}`],
+    ['set', 'Logical_Switch_Port', `s${n}-net`, `tag=${100 + n}`]]),
+  ['lrp-set-redirect-type', 'r-pub', 'bridged'],
+];
 const tenant = (n: number): Command[] => [
   ['ls-add', `s${n}`],
   ['lrp-add', 'r', `r-s${n}`, `00:00:00:00:ff:0${n}`, `10.0.${n}.1/24`, `fd00:${n}::1/64`],
@@ -72,6 +104,7 @@ export function gatewayCommands(shape: GatewayShape): readonly Command[] {
     ...shape.computes.flatMap((_, i) => vif(`s${1 + i % 2}`, `v${i + 1}`, vmAddresses(i))),
     ...Object.keys(shape.direct ?? {}).flatMap((port, i) =>
       vif('pub', port, `${directMac(i)} 172.24.4.${11 + i} fd00:24::${11 + i}`)),
+    ...shape.nested ? nestedCommands : [], ...shape.tenantVlans ? tenantVlanCommands : [],
   ];
 }
 export const vmMac = (i: number): string => `02:00:00:00:0${1 + i % 2}:${11 + i}`;
@@ -99,6 +132,7 @@ export async function gatewayLab(shape: GatewayShape): Promise<Built> {
       ips: raw ? ['172.24.4.101/24'] : [`${outsideIp(4)}/24`, `${outsideIp(6)}/64`],
       ...shape.vlan === undefined ? {} : { vlan: shape.vlan } });
     lab.nb(gatewayCommands(shape));
+    if (shape.tenantVlans) hideRouters(lab);
     if (raw) {
       for (const family of [4, 6] as const) {
         lab.nb([['static-mac-binding-add', 'r-pub', outsideIp(family), outsideMac]]);
@@ -115,6 +149,11 @@ export async function gatewayLab(shape: GatewayShape): Promise<Built> {
         ips: raw ? [] : [`172.24.4.${11 + i}/24`, `fd00:24::${11 + i}/64`],
         gateways: raw ? [] : ['172.24.4.1', 'fd00:24::1'] });
     });
+    for (const chassis of shape.nested ? shape.computes : []) {
+      lab.addVm({ chassis, port: `md-${chassis}`, lport: localport.port, everywhere: true,
+        mac: hostMac(localport), raw, ips: raw ? [] : [`${hostIp(localport, 4)}/24`],
+        gateways: raw ? [] : ['10.0.1.1'] });
+    }
     lab.settle();
     const built = { shape, lab, provider, outside };
     if (shape.gateways[0] !== undefined) await gatewayIs(built, shape.gateways[0]);
@@ -125,6 +164,14 @@ export async function gatewayLab(shape: GatewayShape): Promise<Built> {
     throw error;
   }
 }
+
+function hideRouters(lab: Lab): void {
+  for (const chassis of lab.chassis.values()) {
+    chassis.vsctl('set', 'Open_vSwitch', '.', 'external_ids:ovn-chassis-mac-mappings='
+      + `"${network}:${chassisMac(chassis.place.number)}"`);
+  }
+}
+export const chassisMac = (number: number): string => `06:00:00:00:cc:0${number}`;
 
 /** Waits until all tunnels with BFD, one of which each chassis has at least, are up. */
 async function bfdIsUp({ lab }: Built): Promise<void> {

@@ -20,8 +20,8 @@ const tagged = (bytes: Bytes, tci: number): Bytes => concat(bytes.subarray(0, 12
 const test = suite('tc: provider networks');
 
 /** Switch 1: VIF 1 on device `vif` (its other end `vm`), localnet port 3 on `left` (`right`). */
-function withDevices(check: (wire: PacketSocket, vm: PacketSocket, plane: Dataplane) =>
-  Promise<void>) {
+function withDevices(check: (wire: PacketSocket, vm: PacketSocket, plane: Dataplane,
+  vif: number) => Promise<void>) {
   return async (): Promise<void> => {
     const netns = makeNetns();
     const plane = Dataplane.load();
@@ -38,7 +38,7 @@ function withDevices(check: (wire: PacketSocket, vm: PacketSocket, plane: Datapl
       })) as [number, number];
       const iface = (ifindex: number, role: number): void => {
         plane.map('ifaces').update(layout.ifaceKey.toBytes({ buffer: 0, ifindex }),
-          layout.iface.toBytes({ role, datapath: 1, port: 1, mtu: 1500, zone: 1 }));
+          layout.iface.toBytes({ role, datapath: 1, port: 1, mtu: 1500, zone: 1, flags: 0 }));
       };
       iface(nic, abi.IFACE_PROVIDER);
       iface(vif, abi.IFACE_VIF);
@@ -49,14 +49,14 @@ function withDevices(check: (wire: PacketSocket, vm: PacketSocket, plane: Datapl
       const [high, low] = macWords(B);
       plane.map('providers').update(layout.providerKey.toBytes({ buffer: 0, ifindex: nic,
         vlan_mac_hi: (VLAN << 16 | high) >>> 0, mac_lo: low }),
-      layout.provider.toBytes({ datapath: 1, port: 3, zone: 2 }));
+      layout.provider.toBytes({ datapath: 1, port: 3, zone: 2, flags: 0, router_mac: [0, 0] }));
       plane.table(1, 0, [
         { ...outputTo(1), match: [[abi.FW_ETH_DST + 1, low]] },
         { ...outputTo(3), match: [[abi.FW_ETH_DST + 1, macWords(C)[1]]] }]);
       plane.table(1, abi.TABLE_EGRESS, [{ ops: [output] }]);
       using wire = PacketSocket.open({ device: 'right', netns: netns.path, promiscuous: true });
       using vm = PacketSocket.open({ device: 'vm', netns: netns.path, promiscuous: true });
-      await check(wire, vm, plane);
+      await check(wire, vm, plane, vif);
     } finally {
       plane.close();
       netns.remove();
@@ -108,6 +108,27 @@ test('another tag, none, or another address stays with OVS', withDevices(
     await eventually('a tagged frame of a VIF is left to OVS', () =>
       plane.counter('punts', abi.PUNT_VLAN).packets === 1);
     assert.equal(wire.receive(), []);
+  }));
+
+test('a port nested in a VIF has a tag of its own there, and none inside', withDevices(
+  async (wire, vm, plane, vif) => {
+    const own = 5, [high, low] = macWords(B);
+    plane.port(1, 2, { ifindex: vif, zone: 4, mtu: 1500, vlan: layout.TAG_PRESENT | own });
+    plane.map('providers').update(layout.providerKey.toBytes({ buffer: 0, ifindex: vif,
+      vlan_mac_hi: own << 16, mac_lo: 0 }), layout.provider.toBytes({ datapath: 1, port: 2,
+      zone: 4, flags: layout.FLAG_NESTED, router_mac: [0, 0] }));
+    plane.table(1, 0, [
+      { ...outputTo(2), match: [[abi.FW_ETH_DST, high], [abi.FW_ETH_DST + 1, low]] },
+      { ...outputTo(3), match: [[abi.FW_ETH_DST + 1, macWords(C)[1]]] }]);
+    await twice(plane, async () => {
+      vm.send(tagged(frameTo(C), own));
+      assert.is(await arrived(wire), hex(tagged(frameTo(C), VLAN)));
+      wire.send(tagged(frameTo(B), VLAN));
+      assert.is(await arrived(vm), hex(tagged(frameTo(B), own)));
+    });
+    vm.send(tagged(frameTo(C), 7));
+    await eventually('another tag is left to OVS', () =>
+      plane.counter('punts', abi.PUNT_VLAN).packets === 1);
   }));
 
 test.run();

@@ -57,7 +57,7 @@ function groupContains(view: View, group: Uuid | undefined, chassis: Chassis): b
 }
 
 /** need_add_peer_to_local() of local_data.c: does the walk go through this local port? */
-function peerIsLocal(view: View, port: PortBinding, chassis: Chassis): boolean {
+export function peerIsLocal(view: View, port: PortBinding, chassis: Chassis): boolean {
   if (port.type === 'l3gateway') return port.chassis === chassis._uuid;
   const redirectName = port.options.get('chassis-redirect-port');
   if (redirectName === undefined) return true;

@@ -29,6 +29,7 @@ const definitions = {
   portsByDatapath: index('Port_Binding', (row) => [row.datapath]),
   portsByChassis: index('Port_Binding', (row) =>
     [...new Set([row.chassis, ...row.additional_chassis])]),
+  portsByParent: index('Port_Binding', (row) => [row.parent_port || undefined]),
   portsByType: index('Port_Binding', (row) => [row.type]),
   crossingsByDatapath: index('Port_Binding', (row) =>
     crossing.has(row.type) ? [row.datapath] : []),

@@ -3,7 +3,7 @@
  * state, here of as much as differs, so that a change costs what it changes and no more.
  */
 import type { Change, Port } from '../compile/model.js';
-import { bufferedMaps, datapathOf, differ, dispatchId, emptyImage, ifaceRow, portRow,
+import { bufferedMaps, datapathOf, differ, dispatchId, emptyImage, entryRow, portRow,
   withGeneration, withRow, type Delta, type Image, type Indexes, type State } from './image.js';
 import type { Bytes } from './port.js';
 import { idOf, words } from './wire.js';
@@ -30,12 +30,6 @@ export function deltasOf(actual: Image, { of }: Edit): Deltas {
   })) as unknown as Deltas;
 }
 
-/** A port's device, when frames may come from it. */
-function ifaceOf(port: Port | undefined, { placement }: State): string | undefined {
-  const device = port?.kind === 'local' ? placement.devices.get(port.device ?? '') : undefined;
-  return device && idOf(words(device.ifindex));
-}
-
 /** `before`: the ports of the state that `change` begins with. `indexes.stages` has the slots of
  * what the change enters. */
 export function makeEdit(state: State, change: Change, before: ReadonlyMap<string, Port>,
@@ -46,8 +40,8 @@ export function makeEdit(state: State, change: Change, before: ReadonlyMap<strin
     of.dispatch.set(dispatchId(key), slot === undefined ? undefined : words(slot));
   }
   for (const key of change.ports) {
-    const iface = ifaceOf(before.get(key), state);
-    if (iface !== undefined) of.ifaces.set(iface, undefined);
+    const old = before.get(key), entry = old && entryRow(old, state);
+    if (entry) of[entry[0]].set(entry[1], undefined);
   }
   for (const key of change.ports) {
     const port = state.desired.ports.get(key);
@@ -58,8 +52,8 @@ export function makeEdit(state: State, change: Change, before: ReadonlyMap<strin
     }
     const { id, bytes } = portRow(port, state, indexes);
     of.ports.set(id, bytes);
-    const iface = ifaceRow(port, state);
-    if (iface) of.ifaces.set(...iface);
+    const entry = entryRow(port, state);
+    if (entry) of[entry[0]].set(entry[1], entry[2]);
   }
   return { of };
 }

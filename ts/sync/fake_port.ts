@@ -10,7 +10,7 @@ const valueBytes: { readonly [M in MapName]: number } = {
   flow_uuids: abi.flowUuid.size,
   flow_drops: abi.counter.size, cache_versions: 4, views: abi.view.size,
   single_rules: abi.rule.size, rows: abi.row.size, dispatch: 4, ports: abi.port.size,
-  ifaces: abi.iface.size, providers: abi.provider.size,
+  ifaces: abi.iface.size, providers: abi.provider.size, net_macs: abi.netMac.size,
   datapaths: abi.datapath.size, tunnel_sources: 4, rules_s: abi.rule.size, rules_m: abi.rule.size,
   rules_l: abi.rule.size, mac_bindings: abi.macBinding.size, hairpins: abi.hairpin.size, devmap: 4,
 };
@@ -19,7 +19,7 @@ const keyBytes: { readonly [M in HashMap]: number } = {
   datapaths: abi.datapathKey.size, tunnel_sources: abi.tunnelSourceKey.size,
   rules_s: abi.ruleKeyS.size, rules_m: abi.ruleKeyM.size, rules_l: abi.ruleKeyL.size,
   mac_bindings: abi.macBindingKey.size, hairpins: abi.hairpinKey.size,
-  providers: abi.providerKey.size, devmap: 4,
+  providers: abi.providerKey.size, net_macs: abi.netMacKey.size, devmap: 4,
 };
 const isArray = (map: MapName): boolean => (arrayMaps as readonly string[]).includes(map);
 

@@ -3,16 +3,17 @@
  * buffer number, which every such key begins with, so one image serves both buffers.
  */
 import {
-  DATAPATH_ROUTER, datapath as datapathCodec, iface as ifaceCodec, ifaceRole, port as portCodec,
-  portKind, provider as providerCodec, puntReasons, tunnel as tunnelCodec,
+  DATAPATH_ROUTER, FLAG_LOCALPORT, FLAG_NESTED, TAG_PRESENT, datapath as datapathCodec,
+  iface as ifaceCodec, ifaceRole, netMac as netMacCodec, port as portCodec, portKind,
+  provider as providerCodec, puntReasons, tunnel as tunnelCodec,
 } from '../abi/generated.js';
-import type { Desired, Port, Tunnel } from '../compile/model.js';
+import type { Desired, MacWords, Port, Tunnel } from '../compile/model.js';
 import { parseAddress } from './addresses.js';
 import type { Bytes, HashMap } from './port.js';
 import { idOf, words } from './wire.js';
 
 export const bufferedMaps = ['dispatch', 'ports', 'ifaces', 'datapaths', 'tunnel_sources',
-  'providers'] as const;
+  'providers', 'net_macs'] as const;
 export type BufferedMap = (typeof bufferedMaps)[number] & HashMap;
 
 /** Key bytes (as idOf) -> value bytes. */
@@ -20,7 +21,7 @@ export type Rows = Map<string, Bytes>;
 export type Image = { readonly [M in BufferedMap]: Rows };
 export const emptyImage = (): Image => ({
   dispatch: new Map(), ports: new Map(), ifaces: new Map(), datapaths: new Map(),
-  tunnel_sources: new Map(), providers: new Map(),
+  tunnel_sources: new Map(), providers: new Map(), net_macs: new Map(),
 });
 
 /** A device with our program on it. */
@@ -64,11 +65,11 @@ export interface Indexes {
 
 const kinds = { local: portKind.PORT_LOCAL, remote: portKind.PORT_REMOTE,
   patch: portKind.PORT_PATCH, localnet: portKind.PORT_LOCALNET,
-  redirect: portKind.PORT_REDIRECT, punt: portKind.PORT_PUNT } as const;
+  redirect: portKind.PORT_REDIRECT, bridged: portKind.PORT_BRIDGED,
+  punt: portKind.PORT_PUNT } as const;
 const nowhere = { ifindex: 0, tunnel: 0, peer_datapath: 0, peer_port: 0, reason: 0, mtu: 0,
-  vlan: 0, bridge_mac: [0, 0] as readonly number[] };
-/** What a tag in abi.h has beside its VLAN. */
-const PRESENT = 0x1000;
+  vlan: 0, mac: [0, 0] as readonly number[], hides: 0 };
+const tag = (vlan = 0): number => vlan === 0 ? 0 : vlan | TAG_PRESENT;
 
 /** Number of a PUNT_ reason by its name without the prefix; unknown names are INTERNAL. */
 export function reasonNumber(name: string): number {
@@ -85,7 +86,7 @@ const lowerPort: { readonly [K in Port['kind']]: Lower } = {
     const device = placement.devices.get(port.device ?? '');
     if (!device) return punt('UNKNOWN_PORT');
     if (!device.target || !targets.has(device.ifindex)) return punt('UNSUPPORTED_PORT');
-    return { kind: kinds.local, ifindex: device.ifindex, mtu: device.mtu };
+    return { kind: kinds.local, ifindex: device.ifindex, mtu: device.mtu, vlan: tag(port.vlan) };
   },
   remote: (port, { desired }, { tunnels }) => {
     const ip = port.encapIp ?? '';
@@ -95,15 +96,16 @@ const lowerPort: { readonly [K in Port['kind']]: Lower } = {
   },
   patch: (port) => ({ kind: kinds.patch, peer_datapath: port.peerDatapath ?? 0,
     peer_port: port.peerPort ?? 0 }),
-  localnet: (port, { placement }, { targets }) => {
+  localnet: (port, { placement, desired }, { targets }) => {
     const nic = placement.providers.get(port.bridge ?? '');
     if (!nic) return punt('UNKNOWN_PORT');
     if (!nic.target || !targets.has(nic.ifindex)) return punt('UNSUPPORTED_PORT');
-    const vlan = port.vlan ?? 0;
-    return { kind: kinds.localnet, ifindex: nic.ifindex, mtu: nic.mtu,
-      vlan: vlan === 0 ? 0 : vlan | PRESENT, bridge_mac: nic.bridgeMac };
+    return { kind: kinds.localnet, ifindex: nic.ifindex, mtu: nic.mtu, vlan: tag(port.vlan),
+      mac: nic.bridgeMac, hides: desired.netMacs?.hidden.has(port.datapath) ? 1 : 0 };
   },
   redirect: (port) => ({ kind: kinds.redirect, peer_port: port.peerPort ?? 0 }),
+  bridged: (port) => ({ kind: kinds.bridged, peer_datapath: port.peerDatapath ?? 0,
+    peer_port: port.peerPort ?? 0, mac: port.mac ?? nowhere.mac }),
   punt: (port) => punt(port.reason ?? 'UNSUPPORTED_PORT'),
 };
 
@@ -113,7 +115,7 @@ const portRows = new WeakMap<Port, PortRow>();
 const sameWhere = (a: Where, b: Where): boolean => a.kind === b.kind
   && a.ifindex === b.ifindex && a.mtu === b.mtu && a.tunnel === b.tunnel
   && a.peer_datapath === b.peer_datapath && a.peer_port === b.peer_port && a.reason === b.reason
-  && a.vlan === b.vlan && String(a.bridge_mac) === String(b.bridge_mac);
+  && a.vlan === b.vlan && a.hides === b.hides && String(a.mac) === String(b.mac);
 
 export function portRow(port: Port, state: State, indexes: Indexes): PortRow {
   const where = lowerPort[port.kind](port, state, indexes);
@@ -143,12 +145,22 @@ export const dispatchId = remembered((key: string) => {
 });
 const slotBytes = remembered((slot: number): Bytes => words(slot));
 
-/** Row of the device of a port that has one here. */
-export function ifaceRow(port: Port, { placement }: State): [string, Bytes] | undefined {
+/** Where frames of a port's device enter: in `ifaces`, of a nested port in `providers`. */
+export function entryRow(port: Port, { placement }: State):
+  readonly ['ifaces' | 'providers', string, Bytes] | undefined {
   const device = port.kind === 'local' ? placement.devices.get(port.device ?? '') : undefined;
-  return device && [idOf(words(device.ifindex)), ifaceCodec.toBytes({ role: ifaceRole.IFACE_VIF,
-    datapath: port.datapath, port: port.port, mtu: device.mtu, zone: port.zone })];
+  if (!device) return undefined;
+  const { datapath, port: key, zone, vlan } = port;
+  if (vlan !== undefined) {
+    return ['providers', providerId(device.ifindex, vlan, [0, 0]), providerCodec.toBytes(
+      { datapath, port: key, zone, flags: FLAG_NESTED, router_mac: [0, 0] })];
+  }
+  return ['ifaces', idOf(words(device.ifindex)), ifaceCodec.toBytes({ role: ifaceRole.IFACE_VIF,
+    datapath, port: key, mtu: device.mtu, zone, flags: port.localport ? FLAG_LOCALPORT : 0 })];
 }
+
+const providerId = (ifindex: number, vlan: number, [high, low]: MacWords): string =>
+  idOf(words(ifindex, vlan << 16 | high, low));
 
 /** `generation` of every datapath is left zero: see setGenerations. */
 export function makeImage(state: State, indexes: Indexes): Image {
@@ -160,8 +172,8 @@ export function makeImage(state: State, indexes: Indexes): Image {
   for (const port of desired.ports.values()) {
     const { id, bytes } = portRow(port, state, indexes);
     image.ports.set(id, bytes);
-    const iface = ifaceRow(port, state);
-    if (iface) image.ifaces.set(...iface);
+    const entry = entryRow(port, state);
+    if (entry) image[entry[0]].set(entry[1], entry[2]);
   }
   for (const [id, row] of wireRows(placement)) image.ifaces.set(id, row);
   for (const { key, router, dnatZone, snatZone } of desired.datapaths.values()) {
@@ -170,6 +182,7 @@ export function makeImage(state: State, indexes: Indexes): Image {
       row: indexes.rows.get(key) ?? 0, generation: 0 }));
   }
   for (const [id, row] of providerRows(state)) image.providers.set(id, row);
+  for (const [id, row] of netMacRows(state.desired)) image.net_macs.set(id, row);
   for (const [ip, tunnel] of desired.tunnels) {
     const index = indexes.tunnels.get(ip);
     const key = tunnelSourceKey(tunnel);
@@ -187,7 +200,7 @@ function wireRows({ uplinks, providers }: Placement): Rows {
   for (const device of uplinks) join(device, ifaceRole.IFACE_UPLINK);
   for (const device of providers.values()) join(device, ifaceRole.IFACE_PROVIDER);
   return new Map([...roles].map(([ifindex, { role, mtu }]) => [idOf(words(ifindex)),
-    ifaceCodec.toBytes({ role, datapath: 0, port: 0, mtu, zone: 0 })]));
+    ifaceCodec.toBytes({ role, datapath: 0, port: 0, mtu, zone: 0, flags: 0 })]));
 }
 
 /** Where frames of physical networks enter. */
@@ -197,10 +210,23 @@ function providerRows({ desired, placement }: State): Rows {
     const port = desired.localnets?.find(({ datapath }) => datapath === key);
     const nic = placement.providers.get(port?.bridge ?? '');
     if (!port || !nic) continue;
-    const value = providerCodec.toBytes({ datapath: key, port: port.port, zone: port.zone });
-    for (const [high, low] of macs) {
-      rows.set(idOf(words(nic.ifindex, (port.vlan ?? 0) << 16 | high, low)), value);
-    }
+    const router = desired.netMacs?.routers.get(key);
+    const value = providerCodec.toBytes({ datapath: key, port: port.port, zone: port.zone,
+      flags: 0, router_mac: router === 'several' ? [0xffffffff, 0] : router ?? [0, 0] });
+    for (const mac of macs) rows.set(providerId(nic.ifindex, port.vlan ?? 0, mac), value);
+  }
+  return rows;
+}
+
+/** Sources that chassis hide, here and elsewhere. */
+function netMacRows({ netMacs }: Desired): Rows {
+  const rows: Rows = new Map();
+  const enter = (datapath: number, from: MacWords, [mac_hi, mac_lo]: MacWords): void => {
+    rows.set(idOf(words(datapath, ...from)), netMacCodec.toBytes({ mac_hi, mac_lo }));
+  };
+  for (const mac of netMacs?.remote ?? []) enter(0, mac, [0, 0]);
+  for (const [datapath, pairs] of netMacs?.hidden ?? []) {
+    for (const [from, to] of pairs) enter(datapath, from, to);
   }
   return rows;
 }

@@ -5,7 +5,7 @@
 export const arrayMaps = ['control', 'tuples', 'stages', 'programs', 'buckets', 'tunnels',
   'flow_uuids', 'flow_drops', 'cache_versions', 'views', 'single_rules', 'rows'] as const;
 export const hashMaps = ['dispatch', 'ports', 'ifaces', 'datapaths', 'tunnel_sources', 'providers',
-  'rules_s', 'rules_m', 'rules_l', 'mac_bindings', 'hairpins', 'devmap'] as const;
+  'net_macs', 'rules_s', 'rules_m', 'rules_l', 'mac_bindings', 'hairpins', 'devmap'] as const;
 export type ArrayMap = (typeof arrayMaps)[number];
 export type HashMap = (typeof hashMaps)[number];
 export type MapName = ArrayMap | HashMap;

@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { BUCKETS, opCode, ROW_TABLES } from '../abi/generated.js';
 import type {
-  Buckets, Change, Datapath, Desired, Hairpin, MacBindingEntry, Port, Program, Rule, Stage,
-  Tunnel, View, ViewNode, Views,
+  Buckets, Change, Datapath, Desired, Hairpin, MacWords, MacBindingEntry, Port, Program, Rule,
+  Stage, Tunnel, View, ViewNode, Views,
 } from '../compile/model.js';
 import type { Device, NextHop, State } from './image.js';
 
@@ -57,7 +57,11 @@ const chance = <T>(n: number, value: fc.Arbitrary<T>) =>
 const ips = ['192.0.2.1', '192.0.2.2', '192.0.2.3'];
 const port: fc.Arbitrary<Port> = fc.oneof(
   fc.record({ kind: fc.constant('local' as const),
-    device: fc.constantFrom('vm1', 'vm2', 'vm3', 'vm4') }),
+    device: fc.constantFrom('vm1', 'vm2', 'vm3', 'vm4'), localport: fc.boolean() }),
+  fc.record({ kind: fc.constant('local' as const), device: fc.constantFrom('vm1', 'vm2'),
+    vlan: fc.constantFrom(7, 8) }),
+  fc.record({ kind: fc.constant('bridged' as const), peerDatapath: fc.nat(3),
+    peerPort: fc.nat(3), mac: fc.constant([0x0200, 9] as const) }),
   fc.record({ kind: fc.constant('remote' as const),
     encapIp: fc.constantFrom(...ips, '192.0.2.9') }),
   fc.record({ kind: fc.constant('patch' as const), peerDatapath: fc.nat(3), peerPort: fc.nat(3) }),
@@ -80,13 +84,14 @@ const device = (name: string): Device => ({ ifindex: 10 + Number(name.slice(2)),
 const hop = fc.nat(1).map((n): NextHop => ({ ifindex: 20, mtu: 1500,
   ethDst: Buffer.from([2, 0, 0, 0, 0, n]), ethSrc: Buffer.from([2, 0, 0, 0, 1, n]) }));
 
-/** A device is one port's. */
+/** A device is one port's, and so is a VLAN of it. */
 function uniqueDevices(ports: Map<string, Port>): Map<string, Port> {
   const seen = new Set<string>();
   return new Map([...ports].map(([key, port]) => {
     const [datapath = 0, number = 0] = key.split('/').map(Number);
-    const taken = port.device !== undefined && seen.has(port.device);
-    if (port.device !== undefined) seen.add(port.device);
+    const place = port.device !== undefined ? `${port.device} ${port.vlan}` : undefined;
+    const taken = place !== undefined && seen.has(place);
+    if (place !== undefined) seen.add(place);
     const placed: Port = taken
       ? { kind: 'punt', reason: 'VLAN', zone: 1, logical_port: 'p', datapath, port: number }
       : { ...port, datapath, port: number };
@@ -133,13 +138,17 @@ export const stateArbitrary: fc.Arbitrary<State> = fc.record({
   hairpins: cells(['1', '2', '3'], fc.nat(1)),
   devices: cells(['vm1', 'vm2', 'vm3', 'vm4'], fc.constant(true)),
   providers: cells(['br1', 'br2'], fc.nat(1)), own: fc.uniqueArray(fc.nat(3), { maxLength: 2 }),
+  hides: fc.nat(3),
 }).map(({ dispatch, ports, datapaths, tunnels, hops, macs, hairpins, devices, providers,
-  own }) => {
+  own, hides }) => {
   const localnets = [...ports.values()].filter(({ kind }) => kind === 'localnet');
   const desired: Desired = {
     dispatch, ports, unsupported: [], views: viewsOf(dispatch), localnets,
     providerMacs: new Map(localnets.map(({ datapath }) =>
       [datapath, own.map((n) => [0x0200, datapath * 16 + n] as const)])),
+    netMacs: hides === 0 ? undefined : { remote: hides > 1 ? [[0x0600, hides]] : [],
+      routers: new Map<number, MacWords | 'several'>([[1, [0x0200, 5]], [2, 'several']]),
+      hidden: new Map([[hides, [[[0x0200, 5], [0x0600, 9]]]]]) },
     datapaths: new Map([...datapaths].map(([key, router]): [number, Datapath] =>
       [Number(key), { key: Number(key), uuid: key, name: key, router, dnatZone: 7, snatZone: 8 }])),
     tunnels: new Map([...tunnels].map(([ip, csum]): [string, Tunnel] =>
@@ -162,7 +171,8 @@ export const stateArbitrary: fc.Arbitrary<State> = fc.record({
 
 /** As `state`, but said to differ from `before`, in as much as such a change can. */
 export function changed(before: State, state: State): State {
-  const { datapaths, tunnels, localnets = [], providerMacs = new Map(), name } = before.desired;
+  const { datapaths, tunnels, localnets = [], providerMacs = new Map(), netMacs, name }
+    = before.desired;
   const differing = <V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): Set<string> =>
     new Set([...a.keys(), ...b.keys()].filter((key) =>
       JSON.stringify(a.get(key)) !== JSON.stringify(b.get(key))));
@@ -177,8 +187,8 @@ export function changed(before: State, state: State): State {
     macBindings: differing(before.desired.macBindings, macBindings),
     hairpins: differing(before.desired.hairpins, hairpins) };
   return { placement: before.placement,
-    desired: { ...state.desired, ports, datapaths, tunnels, localnets, providerMacs, name: {},
-      since } };
+    desired: { ...state.desired, ports, datapaths, tunnels, localnets, providerMacs, netMacs,
+      name: {}, since } };
 }
 
 /** States of which some follow from the one before. */

@@ -1,6 +1,6 @@
 /** For tests: one text for a desired state, and the same text read back from the kernel. */
 import { BUCKETS, NODE_AND, NODE_HASH, opCode, view as viewCodec } from '../abi/generated.js';
-import type { Desired, Op, Program, View } from '../compile/model.js';
+import type { Desired, Port, Op, Program, View } from '../compile/model.js';
 import { decodeTables, type DecodedRule } from './decode.js';
 import { bufferedMaps, emptyImage, type Image, type State } from './image.js';
 import type { MapPort } from './port.js';
@@ -59,34 +59,43 @@ function dispatchText(desired: Desired): string[] {
     `dispatch ${key} table ${stage.table}\n${rulesText(stage.rules)}`);
 }
 
+const tagOf = ({ vlan = 0 }: Port): number => vlan === 0 ? 0 : 0x1000 + vlan;
+
 function portText({ desired, placement }: State): string[] {
+  // MTU, tag, both halves of an address, and whether sources are hidden.
+  const none = '0 0 0 0 0';
   return [...desired.ports.values()].map((port) => {
     const punt = (reason: string): string =>
-      `port ${port.datapath}/${port.port} 4 0 - 0 0 ${port.zone} ${reasonNumber(reason)} 0 0 0 0`;
+      `port ${port.datapath}/${port.port} 4 0 - 0 0 ${port.zone} ${reasonNumber(reason)} ${none}`;
     if (port.kind === 'punt') return punt(port.reason ?? '');
     if (port.kind === 'patch') {
       return `port ${port.datapath}/${port.port} 3 0 - ${port.peerDatapath} ${port.peerPort} ` +
-        `${port.zone} 0 0 0 0 0`;
+        `${port.zone} 0 ${none}`;
+    }
+    if (port.kind === 'bridged') {
+      return `port ${port.datapath}/${port.port} 7 0 - ${port.peerDatapath} ${port.peerPort} ` +
+        `${port.zone} 0 0 0 ${port.mac?.join(' ')} 0`;
     }
     if (port.kind === 'redirect') {
-      return `port ${port.datapath}/${port.port} 6 0 - 0 ${port.peerPort} ${port.zone} 0 0 0 0 0`;
+      return `port ${port.datapath}/${port.port} 6 0 - 0 ${port.peerPort} ${port.zone} 0 ${none}`;
     }
     if (port.kind === 'localnet') {
       const nic = placement.providers.get(port.bridge ?? '');
       if (!nic) return punt('UNKNOWN_PORT');
       if (!nic.target) return punt('UNSUPPORTED_PORT');
       return `port ${port.datapath}/${port.port} 5 ${nic.ifindex} - 0 0 ${port.zone} 0 ` +
-        `${nic.mtu} ${port.vlan === 7 ? 0x1007 : 0} ${nic.bridgeMac.join(' ')}`;
+        `${nic.mtu} ${tagOf(port)} ${nic.bridgeMac.join(' ')} ` +
+        `${desired.netMacs?.hidden.has(port.datapath) ? 1 : 0}`;
     }
     if (port.kind === 'remote') {
       if (!desired.tunnels.has(port.encapIp ?? '')) return punt('UNKNOWN_PORT');
-      return `port ${port.datapath}/${port.port} 2 0 ${port.encapIp} 0 0 ${port.zone} 0 0 0 0 0`;
+      return `port ${port.datapath}/${port.port} 2 0 ${port.encapIp} 0 0 ${port.zone} 0 ${none}`;
     }
     const device = placement.devices.get(port.device ?? '');
     if (!device) return punt('UNKNOWN_PORT');
     if (!device.target) return punt('UNSUPPORTED_PORT');
     return `port ${port.datapath}/${port.port} 1 ${device.ifindex} - 0 0 ${port.zone} 0 ` +
-      `${device.mtu} 0 0 0`;
+      `${device.mtu} ${tagOf(port)} 0 0 0`;
   });
 }
 
@@ -95,10 +104,29 @@ function providerText({ desired, placement }: State): string[] {
     // Of several in one switch, the first that the state names.
     const port = desired.localnets?.find((each) => each.datapath === datapath);
     const nic = placement.providers.get(port?.bridge ?? '');
-    return !nic || !port ? [] : macs.map(([high, low]) =>
-      `provider ${nic.ifindex} ${port.vlan}/${high}/${low} ${datapath} ${port.port} ${port.zone}`);
+    const router = desired.netMacs?.routers.get(datapath) ?? [0, 0];
+    const source = router === 'several' ? `${0xffffffff} 0` : router.join(' ');
+    return !nic || !port ? [] : macs.map(([high, low]) => `provider ${nic.ifindex} ${port.vlan}/`
+      + `${high}/${low} ${datapath} ${port.port} ${port.zone} 0 ${source}`);
   });
 }
+
+/** Where frames of VIFs enter: 0x400 from a localport, 0x20 from a nested port. */
+function entryText({ desired, placement }: State): string[] {
+  return [...desired.ports.values()].flatMap((port) => {
+    const device = port.kind === 'local' ? placement.devices.get(port.device ?? '') : undefined;
+    const at = `${port.datapath} ${port.port}`, zone = port.zone;
+    if (!device) return [];
+    return port.vlan !== undefined
+      ? [`provider ${device.ifindex} ${port.vlan}/0/0 ${at} ${zone} ${0x20} 0 0`]
+      : [`iface ${device.ifindex} 1 ${at} ${device.mtu} ${zone} ${port.localport ? 0x400 : 0}`];
+  });
+}
+
+const netMacText = ({ desired: { netMacs } }: State): string[] => [
+  ...(netMacs?.remote ?? []).map((mac) => `hidden 0 ${mac.join(' ')} 0 0`),
+  ...[...netMacs?.hidden ?? []].flatMap(([datapath, all]) => all.map(([from, to]) =>
+    `hidden ${datapath} ${from.join(' ')} ${to.join(' ')}`))];
 
 /** Values are written once and read very often. */
 function once<V>(decode: (bytes: Uint8Array) => V): (bytes: Uint8Array | undefined) => V {
@@ -156,16 +184,11 @@ function wantedViews({ datapaths, views }: Desired): string[] {
 /** Text of everything that is switched as one: the double-buffered tables. */
 export function stateText(state: State): string {
   const { desired, placement } = state;
-  const ifaces = [...desired.ports.values()].flatMap((port) => {
-    const device = port.kind === 'local' ? placement.devices.get(port.device ?? '') : undefined;
-    return !device ? []
-      : [`iface ${device.ifindex} 1 ${port.datapath} ${port.port} ${device.mtu} ${port.zone}`];
-  });
   return [...dispatchText(desired), ...wantedViews(desired), ...portText(state),
-    ...new Set(ifaces),
+    ...entryText(state), ...netMacText(state),
     ...placement.uplinks.map(({ ifindex, mtu }) =>
-      `iface ${ifindex} ${placement.providers.has('br2') ? 6 : 2} 0 0 ${mtu} 0`),
-    ...placement.providers.has('br1') ? ['iface 30 4 0 0 1500 0'] : [],
+      `iface ${ifindex} ${placement.providers.has('br2') ? 6 : 2} 0 0 ${mtu} 0 0`),
+    ...placement.providers.has('br1') ? ['iface 30 4 0 0 1500 0 0'] : [],
     ...providerText(state),
     ...[...desired.datapaths.values()].map((datapath) =>
       `datapath ${datapath.key} ${datapath.router ? 1 : 0} ${datapath.dnatZone} ` +
@@ -183,7 +206,7 @@ function tunnelIp(port: MapPort, index: number | undefined): string {
 export function kernelText(port: MapPort, buffer: 0 | 1): string {
   const { dispatch, stages } = decodeTables(port, buffer);
   const image = imageOf(port, buffer);
-  const rows = (map: 'ports' | 'ifaces' | 'datapaths' | 'providers') =>
+  const rows = (map: 'ports' | 'ifaces' | 'datapaths' | 'providers' | 'net_macs') =>
     [...image[map]].map(([key, value]) => ({ key: toWords(bytesOf(key)), value: toWords(value) }));
   return [
     ...[...dispatch].map(([key, slot]) => {
@@ -196,6 +219,7 @@ export function kernelText(port: MapPort, buffer: 0 | 1): string {
     ...rows('ifaces').map(({ key, value }) => `iface ${key} ${value.join(' ')}`),
     ...rows('providers').map(({ key: [ifindex, high = 0, low], value }) =>
       `provider ${ifindex} ${high >>> 16}/${high & 0xffff}/${low} ${value.join(' ')}`),
+    ...rows('net_macs').map(({ key, value }) => `hidden ${key.join(' ')} ${value.join(' ')}`),
     ...rows('datapaths').map(({ key, value }) =>
       `datapath ${key} ${value.slice(0, 3).join(' ')}`),
     ...rows('datapaths').flatMap(({ key, value: [, , , row = 0] }) =>

@@ -52,7 +52,7 @@ const firstWord = (key: string): number => toWords(bytesOf(key.slice(0, 4)))[0] 
 
 /** Datapaths whose packets are treated otherwise after `deltas` than by `enforced`; 0: any. */
 export function touched(enforced: Image,
-  { datapaths, ifaces, tunnel_sources, providers }: Deltas): Set<number> {
+  { datapaths, ifaces, tunnel_sources, providers, net_macs }: Deltas): Set<number> {
   const found = new Set<number>();
   for (const [key] of datapaths.put) found.add(firstWord(key));
   for (const key of datapaths.remove) found.add(firstWord(key));
@@ -69,6 +69,8 @@ export function touched(enforced: Image,
   for (const key of providers.remove) {
     found.add(toWords(enforced.providers.get(key) ?? words(0))[0] ?? 0);
   }
+  for (const [key] of net_macs.put) found.add(firstWord(key));
+  for (const key of net_macs.remove) found.add(firstWord(key));
   if (tunnel_sources.put.length + tunnel_sources.remove.length > 0) found.add(0);
   return found;
 }
