@@ -1,10 +1,8 @@
 /** One flow to a million: what the working set costs. The base is the same path with one. */
-import { openSet } from '#ts/daemon/dataplane.js';
-import { readCounters } from '#ts/daemon/counters.js';
 import type { Bench, Context, Measured } from '../harness/bench.js';
 import { inTurn, type Figure, type Target } from '../harness/figure.js';
 import { measure, type Path } from '../harness/path.js';
-import { startThroughputLab } from '../harness/throughput_lab.js';
+import { countersOf, startThroughputLab, type ThroughputLab } from '../harness/throughput_lab.js';
 
 const counts = [1, 10, 1000, 100_000, 1_000_000];
 /** Issue 6: a packet of a million flows at most twice as dear as one of a single flow. */
@@ -15,11 +13,8 @@ const target: Target = { of: 'ratio', is: 'at most', value: 2 };
 const cacheSets = 1_048_576;
 
 interface Cached { readonly hits: number; readonly walks: number }
-function cachedSoFar(pinDir: string): Cached {
-  const set = openSet(pinDir);
-  if (!set) throw new Error(`no tables in ${pinDir}`);
-  const { hits, walks } = readCounters(set.maps).cache;
-  set.close();
+function cachedSoFar(on: ThroughputLab): Cached {
+  const { hits, walks } = countersOf(on).cache;
   return { hits, walks: [...walks.values()].reduce((sum, n) => sum + n, 0) };
 }
 
@@ -28,10 +23,10 @@ async function run(context: Context): Promise<Measured> {
   const on = await startThroughputLab(context.programs, { cacheSets });
   const seen = new Map<number, Cached>();
   const cost = (path: Path, flows: number) => async (): Promise<number> => {
-    const before = cachedSoFar(on.agent.pinDir);
+    const before = cachedSoFar(on);
     const { received } = await measure(context.programs, path, {
       seconds: context.quick ? 0.05 : 0.7, flows, offer: 'live', warmFrames: flows });
-    const after = cachedSoFar(on.agent.pinDir), sum = seen.get(flows) ?? { hits: 0, walks: 0 };
+    const after = cachedSoFar(on), sum = seen.get(flows) ?? { hits: 0, walks: 0 };
     seen.set(flows, { hits: sum.hits + after.hits - before.hits,
       walks: sum.walks + after.walks - before.walks });
     return 1e9 / received;

@@ -24,12 +24,15 @@ __u64 frame[FRAME_WORDS] = {};
 __u64 frame_end = 0;
 __u32 frame_len = 0;
 __u32 sport_at = 0;
-__u32 flows = 1;
+__u32 flows = 1;		/* 0: the frame as it is */
 __u32 out_ifindex = 0;
 __u32 next_flow = 0;
 
 __u64 received = 0;
 __u32 sampling = 0;
+/* While sampling, if not 0: where a port is in the frames received, and the last one. */
+__u32 port_at = 0;
+__u16 last_port = 0;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -170,7 +173,7 @@ int generate(struct xdp_md *ctx)
 
 	write_frame(data, end);
 	barrier_var(tail_at);
-	if (tail_at > FRAME_WORDS * 8 || vary(data, end))
+	if (tail_at > FRAME_WORDS * 8 || (flows && vary(data, end)))
 		return XDP_ABORTED;
 	t = (struct tail *)(data + tail_at);
 	if ((void *)(t + 1) > (void *)end)
@@ -201,6 +204,9 @@ int receive(struct xdp_md *ctx)
 		cell = bpf_map_lookup_elem(&samples, &index);
 		if (cell)
 			*cell = bpf_ktime_get_ns() - t->sent;
+		at = port_at & 0xff;
+		if (at && data + at + 2 <= end)
+			last_port = *(__u16 *)(data + at);
 	}
 	return XDP_DROP;
 }

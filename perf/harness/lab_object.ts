@@ -111,6 +111,12 @@ export class LabObject {
     return Number(Buffer.from(bytes).readBigUInt64LE());
   }
 
+  /** Of the last frame that was received while `sampling`, from `port_at` on. */
+  get lastPort(): number {
+    const bytes = this.object.variable('last_port')?.get() ?? new Uint8Array(2);
+    return Buffer.from(bytes).readUInt16BE();
+  }
+
   /** `null_redirect` on the one device sends to the other; both in one namespace. */
   wire(netns: string, from: string, to: string): void {
     inNetns(`/run/netns/${netns}`, () => {

@@ -20,8 +20,18 @@ export interface Path {
   /** Frames arrive here, coming from the chassis. */
   readonly sink: End;
   readonly frame: Uint8Array;
-  /** Offset of the UDP source port of the innermost datagram. */
+  /** Offset of the source port of the innermost datagram, or segment. */
   readonly sportAt: number;
+  /** What has to go the other way first: it begins the connection, and this path's frames
+   * answer it. */
+  readonly begun?: Begun;
+}
+export interface Begun {
+  readonly by: Path;
+  /** Where the source port is in what leaves by that path. */
+  readonly portAt: number;
+  /** The answer to that port. */
+  readonly answer: (port: number) => Uint8Array;
 }
 
 /** `live`: from the kernel's own test runs, as fast as it goes. A number: frames per second
@@ -60,9 +70,9 @@ function framesFor(programs: LabObject, path: Path, seconds: number): number {
   }
 }
 
-async function measureSocket(programs: LabObject, path: Path, seconds: number, rate: number):
-  Promise<Rates> {
-  const { ended } = startSender(path, seconds + 2 * WARM_SECONDS.socket, rate);
+async function measureSocket(programs: LabObject, path: Path, { seconds, flows }: Load,
+  rate: number): Promise<Rates> {
+  const { ended } = startSender(path, seconds + 2 * WARM_SECONDS.socket, rate, flows);
   await sleep(WARM_SECONDS.socket * 1000);
   const before = programs.received, began = performance.now();
   await sleep(seconds * 1000);
@@ -70,14 +80,39 @@ async function measureSocket(programs: LabObject, path: Path, seconds: number, r
   return { sent: await ended / (seconds + 2 * WARM_SECONDS.socket), received };
 }
 
-/** Frames per second offered and received. */
-export async function measure(programs: LabObject, path: Path, load: Load): Promise<Rates> {
-  if (load.offer !== 'live') return measureSocket(programs, path, load.seconds, load.offer);
+function aim(programs: LabObject, path: Path, flows: number): void {
   programs.template(path.frame);
   programs.set('sport_at', path.sportAt);
-  programs.set('flows', load.flows);
+  programs.set('flows', flows);
   programs.set('out_ifindex', inNetns(netnsPath(path.source.netns), () =>
     indexOf(path.source.device)));
+}
+
+/** Few at first: a dataplane may have to be asked twice, and the last one's port is kept. */
+const OPENING_FRAMES = 64;
+const OPENING_MS = 100;
+
+/** The path with frames that answer what went the other way just now. */
+async function begin(programs: LabObject, path: Path): Promise<Path> {
+  if (path.begun === undefined) return path;
+  const { by, portAt, answer } = path.begun;
+  aim(programs, by, 1);
+  programs.set('port_at', portAt);
+  programs.set('sampling', 1);
+  const before = programs.received;
+  sendLive(programs, by, OPENING_FRAMES);
+  await sleep(OPENING_MS);
+  programs.set('sampling', 0);
+  programs.set('port_at', 0);
+  if (programs.received === before) throw new Error(`${path.name}: nothing went the other way`);
+  return { ...path, frame: answer(programs.lastPort) };
+}
+
+/** Frames per second offered and received. */
+export async function measure(programs: LabObject, on: Path, load: Load): Promise<Rates> {
+  const path = await begin(programs, on);
+  if (load.offer !== 'live') return measureSocket(programs, path, load, load.offer);
+  aim(programs, path, path.begun === undefined ? load.flows : 0);
   if (load.warmFrames !== undefined) sendLive(programs, path, load.warmFrames);
   const frames = framesFor(programs, path, load.seconds);
   const before = programs.received;

@@ -119,7 +119,7 @@ const vmAddresses = (i: number): string =>
 
 /** A lab of this shape, settled: VM v1 on the first compute in s1, v2 on the second in s2. */
 export async function gatewayLab(shape: GatewayShape): Promise<Built> {
-  const lab = await Lab.start({ chassis: [...shape.computes, ...shape.gateways] });
+  const lab = await Lab.start({ chassis: [...new Set([...shape.computes, ...shape.gateways])] });
   try {
     const provider = lab.addProvider(network, [...shape.gateways, ...shape.bridged ?? []],
       shape.shared);
