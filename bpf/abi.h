@@ -411,7 +411,8 @@ struct control {
 	X(FLOW, "dropped by a logical flow") \
 	X(NO_MATCH, "no logical flow of the table matched") \
 	X(NO_OUTPORT, "output with an empty outport") \
-	X(LOOPBACK, "output to the port it came from")
+	X(LOOPBACK, "output to the port it came from") \
+	X(NAT_TAKEN, "translation without ports to a tuple that another connection has")
 
 enum punt_reason {
 #define X(name, text) PUNT_##name,

@@ -153,6 +153,20 @@ struct fragment {
 	__u32 pad;
 };
 
+/* A record of `held`: a fragment that came before its datagram's first one, as it came. The agent
+ * hands it in again. */
+#define HELD_MAX 2048		/* bytes of the frame; longer ones are not held */
+struct held {
+	struct fragment_key key;
+	__u32 hook;		/* HOOK_XDP or HOOK_TC */
+	__u64 since;		/* milliseconds */
+	__u32 at;		/* bytes of layer 4 before it */
+	__u32 tag;		/* its VLAN, and bit 12, if that stands beside the frame */
+	__u32 len;
+	__u8 frame[HELD_MAX];
+	__u32 pad;
+};
+
 /* ct_stats: by CPU. What a packet met is counted by its punt reason. */
 enum ct_stat {
 	CT_STAT_CREATED,	/* entries inserted */
@@ -256,6 +270,8 @@ struct cache_entry {
 	__u32 ct_mode;		/* of ct_control, and 1; 0: has not to do with connections */
 	__u32 ct_version;	/* sum of the counters of `ct_slots` */
 	__u16 ct_slots[CACHE_CONNECTIONS];	/* of ct_versions, and 1; 0 ends */
+	__u32 packets;		/* that it has decided and their connections do not count yet */
+	__u64 bytes;
 };
 struct cache_set { struct cache_entry way[CACHE_WAYS]; };
 

@@ -24,6 +24,8 @@
  * flags the same for every packet with the key. */
 #define TCP_FLAGS_WALK 0x17
 
+#define KEYED_WALKS 2	/* the key that others of the connection have, but no entry decides */
+
 /* Echo only: other messages quote packets, or are neighbour discovery. */
 static __always_inline int key_icmp(struct cache_key *key, struct icmp_any *icmp, __u32 family)
 {
@@ -55,8 +57,9 @@ static __always_inline int key_l4(struct cache_key *key, void *l4, void *end, __
 	if (l4 + sizeof(*tcp) > end)
 		return 0;
 	*header = tcp->doff * 4;
-	return tcp->doff >= 5 && *header <= len &&
-	       (((__u8 *)l4)[13] & TCP_FLAGS_WALK) == TCP_FLAG_ACK;
+	if (tcp->doff < 5 || *header > len)
+		return 0;
+	return (((__u8 *)l4)[13] & TCP_FLAGS_WALK) == TCP_FLAG_ACK ? 1 : KEYED_WALKS;
 }
 
 static __always_inline int key_ip4(struct cache_key *key, void *l3, void *end, __u32 room,
@@ -208,34 +211,54 @@ static __always_inline int tunnel_holds(const struct cache_decision *d, __u32 le
 	return t && t->ready && t->ifindex == d->ifindex && tunnel_takes(t, len);
 }
 
+/* What the entry has carried is counted with the packet that walks now (ct_apply.h). */
+static __always_inline void take_counts(struct scratch *s, struct cache_entry *e)
+{
+	if (s->slot != SLOT_LIVE)
+		return;
+	s->cache.packets = e->packets;
+	s->cache.bytes = e->bytes;
+	e->packets = 0;
+	e->bytes = 0;
+}
+
 /* The entry for the frame as s->pull and the key's first words have it. */
 static __noinline struct cache_entry *find_entry(ctx_t *ctx, struct scratch *s, __u32 sets)
 {
 	struct cache_key *key = &s->cache.entry.key;
 	struct cache_entry *e;
 	struct cache_set *set;
-	__u32 len;
+	__u32 len, keyed;
 
 	s->cache.keyed = 0;
 	s->cache.state = CACHE_BYPASS;
-	if (!key_frame(ctx, s, &len))
+	keyed = key_frame(ctx, s, &len);
+	if (!keyed)
 		return 0;
 	set = cache_set(key, sets);
 	if (!set)
 		return 0;
-	s->cache.keyed = 1;
-	s->cache.state = CACHE_ABSENT;
+	if (keyed != KEYED_WALKS) {
+		s->cache.keyed = 1;
+		s->cache.state = CACHE_ABSENT;
+	}
 	e = &set->way[0];
 	if (!same_key16(&e->key, key)) {
 		e = &set->way[1];
 		if (!same_key16(&e->key, key))
 			return 0;
 	}
+	if (keyed == KEYED_WALKS) {
+		take_counts(s, e);
+		return 0;
+	}
 	s->cache.state = CACHE_STALE;
 	if (!cache_holds(e, len) ||
 	    (key->datapath && !source_holds(ctx, s, e->decision.tunnel_rx)) ||
-	    (e->decision.verdict == VERDICT_TUNNEL && !tunnel_holds(&e->decision, len)))
+	    (e->decision.verdict == VERDICT_TUNNEL && !tunnel_holds(&e->decision, len))) {
+		take_counts(s, e);
 		return 0;
+	}
 	s->cache.state = CACHE_SAME;
 	return e;
 }
@@ -281,6 +304,7 @@ static __always_inline struct cache_entry *cache_find(ctx_t *ctx, struct scratch
 
 	s->cache.keyed = 0;
 	s->cache.state = CACHE_BYPASS;
+	s->cache.packets = 0;
 	s->marks = s->pull = s->tag = 0;
 	if (!c || !c->enabled || !c->cache_sets || !ctx_readable(ctx))
 		return 0;

@@ -346,10 +346,14 @@ static __always_inline int cache_forward(ctx_t *ctx, struct scratch *s)
 		action = CTX_DROP;
 	else if (s->verdict != VERDICT_PUNT)
 		action = hit_send(ctx, s, e);
-	if (action != CACHE_WALK)
-		count_frame(s);
-	else
+	if (action == CACHE_WALK) {
 		s->cache.state = CACHE_STALE;
+		take_counts(s, e);
+		return action;
+	}
+	e->packets++;
+	e->bytes += s->frame_len - s->pull;
+	count_frame(s);
 	return action;
 }
 

@@ -116,6 +116,15 @@ static __always_inline void not_found(struct scratch *s, __u32 flags)
 	s->begins = flags & CT_COMMIT && s->md_state == CT_STATE_NEW;
 }
 
+/* There is no tuple for a new connection. Without ports, where the only one is that of another
+ * connection of ours, nobody has: OVS would give it to both. As the kernel, which drops it. */
+static __always_inline int no_reply(struct scratch *s)
+{
+	if (s->nat.what == NAT_NOTHING && s->nat.taken)
+		return drop(s, DROP_NAT_TAKEN, s->rule.flow);
+	return punt(s, PUNT_NAT_PORTS);
+}
+
 /* The new connection is to be translated: its keys, and its flags into *kind. A verdict is
  * set when we have no tuple for it, or it is not known whether it is ours. */
 static __always_inline int begin_nat(struct scratch *s, __u32 flags, __u32 *kind)
@@ -137,7 +146,7 @@ static __always_inline int begin_nat(struct scratch *s, __u32 flags, __u32 *kind
 		return 0;	/* it will not be created */
 	}
 	if (!choose_reply(s, flags, real, keep))
-		return punt(s, PUNT_NAT_PORTS);
+		return no_reply(s);
 	one_way_key(&s->nat.reply, &s->nat.twin, s->md_zone);
 	if (same_ends(&s->nat.twin, &s->ct_key))
 		return 0;	/* the other direction of the same tuple */

@@ -48,12 +48,17 @@ static __always_inline void both_changed(const struct ct_pending *p)
 		connection_changed(&p->twin);
 }
 
-/* sign: -1 takes the packet out again. */
-static __always_inline void count_bytes(struct conn *c, const struct scratch *s, int reply,
-					__s64 sign)
+/* In a connection that was there, what the cache has carried of it since its last walk is counted
+ * with the packet. sign: -1 takes them out again. */
+static __always_inline void count_bytes(struct conn *c, const struct scratch *s,
+					const struct ct_pending *p, __s64 sign)
 {
-	__sync_fetch_and_add(&c->packets[reply], sign);
-	__sync_fetch_and_add(&c->bytes[reply], sign * (s->frame_len - s->pull));
+	__u32 found = p->flags & PEND_COUNTED, carried = found ? s->cache.packets : 0;
+	int reply = found && p->flags & PEND_REPLY;
+	__u64 bytes = s->frame_len - s->pull + (carried ? s->cache.bytes : 0);
+
+	__sync_fetch_and_add(&c->packets[reply], sign * (1 + (__u64)carried));
+	__sync_fetch_and_add(&c->bytes[reply], sign * bytes);
 }
 
 static __noinline int loose(const struct conn *alias, const struct conn_key *key, __u64 now)
@@ -219,8 +224,8 @@ static __always_inline int update(struct scratch *s, struct ct_pending *p)
 		s->unstorable = 1;
 	}
 	p->seen = p->life;
-	count_bytes(c, s, !!(p->flags & PEND_REPLY), 1);
 	p->flags |= PEND_COUNTED;
+	count_bytes(c, s, p, 1);
 	return 0;
 }
 
@@ -272,7 +277,7 @@ static long uncount_one(__u32 i, void *arg)
 		return 0;
 	c = bpf_map_lookup_elem(&conns, &p->key);
 	if (c)
-		count_bytes(c, s, p->flags & PEND_COUNTED && p->flags & PEND_REPLY, -1);
+		count_bytes(c, s, p, -1);
 	return 0;
 }
 

@@ -136,6 +136,7 @@ static __always_inline void restore_entry(struct scratch *s)
 			 (FW_TCP_FLAGS + 1 - FW_IP) * sizeof(__u32));
 	s->marks &= ~MARK_ANSWER;
 	s->icmp_id = s->icmp_id_orig;
+	s->fragment_l4 = s->first.l4;
 }
 
 /* The tuples that replies will have, as far as the walk came to what OVS translates. */

@@ -212,7 +212,7 @@ static __noinline int packet_tuple(struct scratch *s)
 	if (is_icmp(t->family, t->proto) && icmp_error(t->family, w[FW_L4] >> 16))
 		return related_tuple(s);
 	if (s->fragment)
-		return set_ports(t, s->first.l4, s->first.icmp_id);
+		return set_ports(t, s->fragment_l4, s->icmp_id);
 	return set_ports(t, w[FW_L4], s->icmp_id);
 }
 

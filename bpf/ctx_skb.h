@@ -44,6 +44,12 @@ static __always_inline __u32 ctx_len(const ctx_t *ctx)
 	return ctx->len;
 }
 
+#define CTX_RETURNS_TUNNELED 0	/* what the tunnel said is beside the frame */
+static __always_inline int ctx_copy(ctx_t *ctx, void *to, __u32 len)
+{
+	return bpf_skb_load_bytes(ctx, 0, to, len);
+}
+
 static __always_inline __u32 ctx_ingress(const ctx_t *ctx)
 {
 	return ctx->ifindex;

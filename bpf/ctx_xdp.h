@@ -36,6 +36,12 @@ static __always_inline __u32 ctx_len(const ctx_t *ctx)
 	return len;
 }
 
+#define CTX_RETURNS_TUNNELED 1	/* a frame that is handed in again comes out of its tunnel again */
+static __always_inline int ctx_copy(ctx_t *ctx, void *to, __u32 len)
+{
+	return bpf_xdp_load_bytes(ctx, 0, to, len);
+}
+
 static __always_inline __u32 ctx_ingress(const ctx_t *ctx)
 {
 	return ctx->ingress_ifindex;

@@ -4,9 +4,10 @@
  *
  * Semantics: OVS v3.1.0. No flow sees ports of a fragment, not even of the first
  * (ofproto/ofproto-dpif.c, rule_dpif_lookup_from_table()). ct() holds them until all are there,
- * tracks the whole, and each goes on by itself (lib/ipf.c). Here none is held: the first one's
- * layer 4 is remembered, so that the others look the same connection up. Where the first is left
- * to OVS, or another comes before it, all that are tracked are left to OVS.
+ * tracks the whole, and each goes on by itself (lib/ipf.c). Here the first one's layer 4 is
+ * remembered, so that the others look the same connection up. Those that come before it are held
+ * for a moment (hold.h). Where the first is left to OVS, or another could not wait for it, all that
+ * are tracked are left to OVS.
  */
 #ifndef OVN_XDP_FRAGMENT_H
 #define OVN_XDP_FRAGMENT_H
@@ -53,6 +54,7 @@ static __always_inline void hide_ports(struct scratch *s)
 	f->tcp_flags = s->w[FW_TCP_FLAGS];
 	f->icmp_id = s->icmp_id;
 	f->end = s->fragment_end;
+	s->fragment_l4 = s->w[FW_L4];
 	s->w[FW_L4] = 0;
 }
 
@@ -62,14 +64,19 @@ static __noinline int join_fragment(struct scratch *s)
 	struct fragment *f = bpf_map_lookup_elem(&fragments, &s->fragment_key);
 	__u64 now = ct_now(s);
 
+	if (s->fragment == FRAGMENT_LATER && s->first.end)
+		return 0;	/* has joined, and may have been translated */
 	if (s->fragment_short)
 		return punt(s, PUNT_CT_FRAGMENT);
 	if (s->fragment == FRAGMENT_FIRST)
 		return f && f->way == FRAGMENT_DISORDER && now <= f->seen + FRAGMENT_ORDER_AGE
 		       ? punt(s, PUNT_CT_FRAGMENT) : 0;
-	if (!f || f->way != FRAGMENT_OURS || now > f->seen + FRAGMENT_AGE)
+	s->fragment_early = !f || now > f->seen + FRAGMENT_AGE;
+	if (s->fragment_early || f->way != FRAGMENT_OURS)
 		return punt(s, PUNT_CT_FRAGMENT);
 	s->first = *f;
+	s->fragment_l4 = f->l4;
+	s->icmp_id = s->icmp_id_orig = f->icmp_id;
 	return 0;
 }
 

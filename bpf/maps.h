@@ -154,6 +154,17 @@ TABLE(foreign, BPF_MAP_TYPE_LRU_HASH, 262144, struct conn_key, struct foreign, 0
  * longest goes, and what is left of it is OVS's. */
 TABLE(fragments, BPF_MAP_TYPE_LRU_HASH, 16384, struct fragment_key, struct fragment, 0);
 
+/* Fragments that wait for the first of their datagram. Writer: hold.h. Reader: user, which hands
+ * them in again. Full: the fragment is not held. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1024 * 1024);
+} held SEC(".maps");
+
+/* Until when somebody reads `held`, in milliseconds of CLOCK_MONOTONIC. Writer: user. Reader:
+ * hold.h. */
+TABLE(holding, BPF_MAP_TYPE_ARRAY, 1, __u32, __u64, READ_ONLY);
+
 /* Whether and how connections are tracked. Writer: user. Reader: conntrack.h. */
 TABLE(ct_control, BPF_MAP_TYPE_ARRAY, 1, __u32, struct ct_control, READ_ONLY);
 

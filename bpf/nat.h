@@ -84,10 +84,12 @@ static __always_inline int reply_free(struct scratch *s)
 
 	/* The connection's own tuple the other way: it was not there, or another CPU has just
 	 * begun the same connection, which will be seen when this one is created. */
-	if (!c || (!same_ends(key, &s->ct_key) && key_taken(s, key)))
+	s->nat.taken = !c || (!same_ends(key, &s->ct_key) && key_taken(s, key));
+	if (s->nat.taken)
 		return 0;
 	key->family |= from_b ? KEY_FROM_B : KEY_FROM_A;
-	if (key_taken(s, key))
+	s->nat.taken = key_taken(s, key);
+	if (s->nat.taken)
 		return 0;
 	if (!s->nat.outside)
 		return 1;
@@ -325,7 +327,10 @@ static __always_inline void write_tuple(struct scratch *s, const struct ct_tuple
 {
 	__builtin_memcpy(&s->w[FW_IP_SRC], to->src, sizeof(to->src));
 	__builtin_memcpy(&s->w[FW_IP_DST], to->dst, sizeof(to->dst));
-	if (has_pat(to->proto))
+	s->fragment_moved = s->fragment;
+	if (has_pat(to->proto) && s->fragment)
+		s->fragment_l4 = to->sport << 16 | to->dport;
+	else if (has_pat(to->proto))
 		s->w[FW_L4] = to->sport << 16 | to->dport;
 	if (is_icmp(to->family, to->proto))
 		s->icmp_id = to->sport >> 8;
@@ -375,8 +380,6 @@ static __noinline int translate(struct scratch *s, const struct ct_pending *p, _
 	s->nat_reply = reply;
 	if (!twin)
 		return 0;
-	if (s->fragment)	/* its ports are in the first one only */
-		return punt(s, PUNT_CT_FRAGMENT);
 	if (reply)	/* what answers the first packet */
 		key_tuple(to, &p->key, !(p->life & CONN_FROM_B));
 	else

@@ -22,7 +22,7 @@ static __always_inline __u32 changed(const struct scratch *s, __u32 word)
 
 static __always_inline int l4_writable(const struct scratch *s)
 {
-	if (s->fragment)
+	if (s->fragment == FRAGMENT_LATER)
 		return 0;
 	if (s->kind == FRAME_IP4 && s->proto == IPPROTO_ICMP)
 		return 1;
@@ -44,9 +44,11 @@ static __noinline int can_rewrite(const struct scratch *s)
 		fixed |= changed(s, FW_L4);
 	else if (s->proto == IPPROTO_ICMP || s->proto == IPPROTO_ICMPV6)
 		fixed |= changed(s, FW_L4) & 0xff00ff00;
-	if (s->fragment)	/* its datagram would have to change as a whole */
-		for (__u32 i = FW_IP_SRC; i <= FW_L4; i++)
+	if (s->fragment && !s->fragment_moved)	/* only conntrack changes a datagram as a whole */
+		for (__u32 i = FW_IP_SRC; i < FW_L4; i++)
 			fixed |= changed(s, i);
+	if (s->fragment)
+		fixed |= changed(s, FW_L4);
 	if (s->kind == FRAME_IP6) {
 		fixed |= changed(s, FW_IP6_LABEL);
 		if (!(s->marks & MARK_ND_NA))
@@ -201,7 +203,7 @@ static __always_inline int rewrite_l4(ctx_t *ctx, struct scratch *s, void *l4, _
 				      const struct delta *addresses)
 {
 	struct delta header = {};
-	__u32 v = s->w[FW_L4];
+	__u32 v = s->fragment ? s->fragment_l4 : s->w[FW_L4];
 
 	if (!l4_writable(s))
 		return 0;
@@ -247,6 +249,7 @@ static __noinline int rewrite_ip6(ctx_t *ctx, struct scratch *s, __u32 off)
 {
 	struct ipv6hdr *ip = ctx_data(ctx) + off;
 	struct delta first = {}, addresses = {};
+	__u32 header = sizeof(*ip) + (s->fragment ? sizeof(struct ip6_fragment) : 0);
 
 	if ((void *)(ip + 1) > ctx_end(ctx))
 		return -1;
@@ -257,7 +260,9 @@ static __noinline int rewrite_ip6(ctx_t *ctx, struct scratch *s, __u32 off)
 	ctx_changed(ctx, first.sum);
 	replace_ip6(&addresses, &ip->saddr, &s->w[FW_IP_SRC]);
 	replace_ip6(&addresses, &ip->daddr, &s->w[FW_IP_DST]);
-	return rewrite_l4(ctx, s, ip + 1, off + sizeof(*ip), &addresses);
+	if (!l4_writable(s))	/* nothing makes up for the addresses */
+		ctx_changed(ctx, addresses.sum);
+	return rewrite_l4(ctx, s, (void *)ip + header, off + header, &addresses);
 }
 
 /* The inner frame begins at off. Returns < 0 when the frame is not what parse() saw. */

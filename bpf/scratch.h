@@ -77,6 +77,7 @@ struct nat_search {
 	__u32 in_pool;		/* only those that the pool has */
 	__u32 outside;		/* OVS may have one like it, at an address that both share */
 	__u32 found;
+	__u32 taken;		/* the last candidate was a connection's of ours */
 };
 
 struct scratch {
@@ -110,6 +111,8 @@ struct scratch {
 		__u32 generation;	/* of control, before anything else was read */
 		__u32 state;		/* enum cache_state */
 		struct cache_decision found;	/* with MARK_TRACE: what the cache says */
+		__u32 packets;		/* that the packet's old entry has carried since a walk */
+		__u64 bytes;		/* if any */
 	} cache;
 
 	/* begin: cleared for each packet */
@@ -163,7 +166,10 @@ struct scratch {
 	__u32 fragment_at;		/* bytes of layer 4 before it */
 	__u32 fragment_end;		/* and with it */
 	__u32 fragment_short;		/* not the last, and too short for OVS */
-	struct fragment first;		/* of its datagram; end 0: nothing is known */
+	struct fragment first;		/* of its datagram, as it came; end 0: nothing is known */
+	__u32 fragment_l4;		/* its ports, or type and code, as they are by now */
+	__u32 fragment_moved;		/* conntrack has translated it */
+	__u32 fragment_early;		/* its first one is not known */
 	__u32 quote_state;		/* of `quote`: KEY_* */
 	__u32 related;			/* `tuple` is that of a quoted packet's answer */
 	__u32 npending;

@@ -9,6 +9,7 @@
 #include "rewrite.h"
 #include "synth.h"
 #include "ct_give_up.h"
+#include "hold.h"
 
 static __always_inline void count(struct counter *c, __u32 bytes)
 {
@@ -148,6 +149,8 @@ static __always_inline int finish(ctx_t *ctx, struct scratch *s)
 {
 	int action = CTX_PASS;
 
+	if (s->fragment_early && hold(ctx, s))
+		return CTX_DROP;	/* it will be counted when it is back */
 	if (s->verdict == VERDICT_DROP)
 		action = CTX_DROP;
 	else if (s->verdict != VERDICT_PUNT && (action = emit(ctx, s)) == CTX_PASS)

@@ -75,6 +75,7 @@ export const CONN_TWIN = 8192;
 export const CONN_ALIAS = 16384;
 export const CONN_EXPIRES_SHIFT = 16;
 export const NAT_BLOCKS = 4;
+export const HELD_MAX = 2048;
 export const CACHE_LOOKS_LABEL = 1;
 export const CACHE_LOOKS_FLAGS = 2;
 export const CACHE_LOOKS_LENGTH = 4;
@@ -174,7 +175,7 @@ export const puntReason = Object.freeze({
 
 export const dropReason = Object.freeze({
   DROP_NONE: 0, DROP_FLOW: 1, DROP_NO_MATCH: 2, DROP_NO_OUTPORT: 3, DROP_LOOPBACK: 4,
-  DROP_REASON_COUNT: 5,
+  DROP_NAT_TAKEN: 5, DROP_REASON_COUNT: 6,
 });
 
 export const verdictKind = Object.freeze({
@@ -230,6 +231,7 @@ export const dropReasons: readonly Reason[] = Object.freeze([
   { name: 'NO_MATCH', text: 'no logical flow of the table matched' },
   { name: 'NO_OUTPORT', text: 'output with an empty outport' },
   { name: 'LOOPBACK', text: 'output to the port it came from' },
+  { name: 'NAT_TAKEN', text: 'translation without ports to a tuple that another connection has' },
 ]);
 
 export interface Tuple {
@@ -564,6 +566,17 @@ export const fragment = struct<Fragment>('fragment', 24, {
   end: { offset: 16, type: 'u16' }, way: { offset: 18, type: 'u16' },
 });
 
+export interface Held {
+  readonly key: FragmentKey; readonly hook: number; readonly since: bigint; readonly at: number;
+  readonly tag: number; readonly len: number; readonly frame: Uint8Array;
+}
+export const held = struct<Held>('held', 2128, {
+  key: { offset: 0, type: fragmentKey }, hook: { offset: 52, type: 'u32' },
+  since: { offset: 56, type: 'u64' }, at: { offset: 64, type: 'u32' },
+  tag: { offset: 68, type: 'u32' }, len: { offset: 72, type: 'u32' },
+  frame: { offset: 76, type: 'u8', length: 2048 },
+});
+
 export interface CtCollect {
   readonly live: bigint; readonly expired: bigint; readonly deleted: bigint;
 }
@@ -623,18 +636,19 @@ export interface CacheEntry {
   readonly key: CacheKey; readonly walked: number; readonly version: number;
   readonly slots: readonly number[]; readonly len_min: number; readonly len_max: number;
   readonly decision: CacheDecision; readonly ct_mode: number; readonly ct_version: number;
-  readonly ct_slots: readonly number[];
+  readonly ct_slots: readonly number[]; readonly packets: number; readonly bytes: bigint;
 }
-export const cacheEntry = struct<CacheEntry>('cache_entry', 196, {
+export const cacheEntry = struct<CacheEntry>('cache_entry', 208, {
   key: { offset: 0, type: cacheKey }, walked: { offset: 64, type: 'u32' },
   version: { offset: 68, type: 'u32' }, slots: { offset: 72, type: 'u16', length: 6 },
   len_min: { offset: 84, type: 'u16' }, len_max: { offset: 86, type: 'u16' },
   decision: { offset: 88, type: cacheDecision }, ct_mode: { offset: 180, type: 'u32' },
   ct_version: { offset: 184, type: 'u32' }, ct_slots: { offset: 188, type: 'u16', length: 4 },
+  packets: { offset: 196, type: 'u32' }, bytes: { offset: 200, type: 'u64' },
 });
 
 export interface CacheSet { readonly way: readonly CacheEntry[] }
-export const cacheSet = struct<CacheSet>('cache_set', 392, {
+export const cacheSet = struct<CacheSet>('cache_set', 416, {
   way: { offset: 0, type: cacheEntry, length: 2 },
 });
 
@@ -700,6 +714,6 @@ export const structs: readonly Codec<unknown>[] = [
   program, ifaceKey, iface, portKey, port, providerKey, provider, netMacKey, netMac, datapathKey,
   datapath, tunnel, tunnelSourceKey, macBindingKey, macBinding, bucket, buckets, hairpinKey,
   hairpin, connKey, conn, natBlock, natPoolKey, natPool, ctControl, foreign, fragmentKey, fragment,
-  ctCollect, ctExpire, cacheKey, outer, cacheDecision, cacheEntry, cacheSet, control, flowUuid,
-  counter, ifaceCounters, ifaceCell, traceStep, trace,
+  held, ctCollect, ctExpire, cacheKey, outer, cacheDecision, cacheEntry, cacheSet, control,
+  flowUuid, counter, ifaceCounters, ifaceCell, traceStep, trace,
 ];

@@ -22,9 +22,9 @@ const protocols: Readonly<Record<string, number>> = { udp: 17, sctp: 132 };
 const TCP = 6;
 /** The first release that keeps the original destination elsewhere. */
 const OTHER_REGISTERS = '25.03';
-const isTrue = (text: string | undefined): boolean => text?.toLowerCase() === 'true';
+export const isTrue = (text: string | undefined): boolean => text?.toLowerCase() === 'true';
 
-function endpoint(text: string): Endpoint | undefined {
+export function endpoint(text: string): Endpoint | undefined {
   const found = parseEndpoint(text);
   if (!found) return undefined;
   const family = found.ipv6 ? 6 : 4;
@@ -46,7 +46,7 @@ function sources(text: string | undefined): ReadonlyMap<4 | 6, Words> {
 }
 
 /** Backends of a virtual address, without those that OVN does not take. */
-function backendsOf(vip: Endpoint, text: string): Endpoint[] {
+export function backendsOf(vip: Endpoint, text: string): Endpoint[] {
   return text.split(',').filter((one) => one !== '').flatMap((one) => {
     const backend = endpoint(one);
     const fits = backend?.family === vip.family && (backend.port === 0) === (vip.port === 0);
@@ -54,12 +54,15 @@ function backendsOf(vip: Endpoint, text: string): Endpoint[] {
   });
 }
 
+export const protocolOf = ({ protocol }: LoadBalancer): number =>
+  protocols[protocol ?? ''] ?? TCP;
+
 /** What one row says, without the datapath. */
 type Entry = { readonly key: readonly number[]; readonly snat: Words };
 function entriesOf(row: LoadBalancer): readonly Entry[] {
   const { options } = row;
   if (!isTrue(options.get('hairpin_orig_tuple')) || isTrue(options.get('template'))) return [];
-  const proto = protocols[row.protocol ?? ''] ?? TCP;
+  const proto = protocolOf(row);
   const snat = sources(options.get('hairpin_snat_ip'));
   return [...row.vips].flatMap(([key, value]) => {
     const vip = endpoint(key);
@@ -83,7 +86,7 @@ function hairpinsOf(row: LoadBalancer, datapath: number): readonly Hairpin[] {
   return list;
 }
 
-const groupsOf = (row: LoadBalancer): readonly (Uuid | undefined)[] =>
+export const groupsOf = (row: LoadBalancer): readonly (Uuid | undefined)[] =>
   [row.datapath_group, row.ls_datapath_group];
 const isLabelled = (row: SbGlobal | undefined): boolean =>
   row?.options.get('lb_hairpin_use_ct_mark')?.toLowerCase() === 'false';

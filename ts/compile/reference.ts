@@ -19,7 +19,8 @@ export interface Step {
 }
 export type Verdict =
   | { readonly kind: 'output'; readonly port: Port }
-  | { readonly kind: 'drop'; readonly reason: 'FLOW' | 'NO_MATCH' | 'NO_OUTPUT' | 'LOOPBACK';
+  | { readonly kind: 'drop'; readonly reason: 'FLOW' | 'NO_MATCH' | 'NO_OUTPUT' | 'LOOPBACK'
+    | 'NAT_TAKEN';
       readonly flow: string }
   /** `reason`: number of the PUNT_ reason when a program said so, else its name. */
   | { readonly kind: 'punt'; readonly reason: number | string; readonly flow: string };
@@ -155,6 +156,7 @@ class Walk {
   }
 
   private left(reason: string | undefined, flow: string): Ended | undefined {
+    if (reason === 'NAT_TAKEN') return { verdict: { kind: 'drop', reason, flow } };
     return reason === undefined ? undefined : { verdict: { kind: 'punt', reason, flow } };
   }
 

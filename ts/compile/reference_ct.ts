@@ -88,7 +88,8 @@ export class Tracking {
 
   private tuple(): Tuple | undefined { return tupleOf(this.words, this.id, this.quote); }
 
-  /** Name of a PUNT_ reason, or nothing. Ops: OP_CT_NEXT, OP_CT_COMMIT, OP_CT_NAT. */
+  /** Name of a PUNT_ reason, NAT_TAKEN for a drop, or nothing.
+   * Ops: OP_CT_NEXT, OP_CT_COMMIT, OP_CT_NAT. */
   track(op: Op, args: readonly number[] = []): string | undefined {
     const w = this.words, zone = w[op.src!]! & 0xffff;
     if (zone !== this.zone) this.state = 0;
@@ -310,7 +311,8 @@ export class Tracking {
     }
     if (dst && range !== 0 && low !== high) return other((sport) => ({ ...plain, sport }));
     if (free(plain)) return plain;
-    return pat ? other(withPort) : icmp ? other(withId) : 'NAT_PORTS';
+    return pat ? other(withPort) : icmp ? other(withId)
+      : this.taken(plain, tuple) ? 'NAT_TAKEN' : 'NAT_PORTS';
   }
 
   /** Another connection of the zone has such replies, or such packets. */

@@ -13,6 +13,8 @@ export interface Filter {
   readonly dst?: Prefix;
   readonly address?: Prefix;
   readonly port?: number;
+  /** Whatever else is asked. */
+  readonly where?: (connection: Connection) => boolean;
 }
 export const ours: Filter = { owners: new Set<Owner>(['ours']) };
 
@@ -74,5 +76,6 @@ export function matches(filter: Filter, connection: Connection): boolean {
     (filter.proto === undefined || filter.proto === proto) &&
     (filter.state === undefined || filter.state === state.toUpperCase()) &&
     (ends(filter, orig) || (filter.address !== undefined && ends(filter, reply))) &&
-    (onPort(filter.port, orig) || onPort(filter.port, reply));
+    (onPort(filter.port, orig) || onPort(filter.port, reply)) &&
+    (filter.where === undefined || filter.where(connection));
 }

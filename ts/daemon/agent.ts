@@ -21,10 +21,12 @@ import { checkKernel, LeftDevices } from './abilities.js';
 import { Attacher, detachAll } from './attach.js';
 import { readCacheSets } from './cache_settings.js';
 import { Conntrack } from './conntrack.js';
+import { BackendFlush } from './ct_flush.js';
 import { readCounters, type Counters } from './counters.js';
 import { loadDataplane, removeOtherSets, type Dataplane } from './dataplane.js';
 import { Failover } from './failover.js';
 import { Feed } from './feed.js';
+import { Fragments } from './fragments.js';
 import { KernelPort } from './kernel_port.js';
 import { Watcher } from './neighbours.js';
 import { controllerVersion, mismatch, northdVersion } from './northd.js';
@@ -68,6 +70,7 @@ export class Agent {
   readonly #attacher: Attacher;
   readonly #zones: ZoneOwners;
   readonly conntrack: Conntrack;
+  readonly fragments: Fragments;
   readonly #feed: Feed;
   readonly #watcher: Watcher;
   readonly #compiler = new Compiler(viewsAtOnce);
@@ -84,6 +87,7 @@ export class Agent {
   readonly #left = new LeftDevices();
   readonly #placer: Placer;
   readonly #failover: Failover;
+  readonly #backends: BackendFlush;
   /** When what the present pass is about came; of passes that failed the first. */
   #arrived: number | undefined;
   #placed: Placed | undefined;
@@ -119,6 +123,9 @@ export class Agent {
     this.conntrack = new Conntrack({ maps: this.#dataplane.maps, ovsDb: options.ovsDb,
       collect: this.#dataplane.ct.get('ct_collect')!, expire: this.#dataplane.ct.get('ct_expire')!,
       wake: () => { this.wake(); }, onCollect: options.onCollect });
+    this.#backends = new BackendFlush(this.#dataplane.maps, this.#dataplane.ct.get('ct_expire')!);
+    this.fragments = new Fragments({ maps: this.#dataplane.maps, programs: [
+      this.#dataplane.forward.get('xdp')!, this.#dataplane.ct.get('hand_in')!] });
     this.#feed = new Feed(options.ovsDb, options.systemId, () => { this.wake(); });
     this.#watcher = new Watcher(() => { this.#look(settleMs); });
     this.#ticker = setInterval(() => { this.#look(); }, lookMs);
@@ -167,7 +174,7 @@ export class Agent {
     clearInterval(this.#ticker);
     this.#watcher.close();
     this.#feed.close();
-    await Promise.all([this.#running, this.conntrack.close()]);
+    await Promise.all([this.#running, this.conntrack.close(), this.fragments.close()]);
     this.#port.close();
     this.#dataplane.close();
     if (cleanup) cleanUp(this.#options.pinDir);
@@ -230,6 +237,7 @@ export class Agent {
     this.#failover.enforced(this.#desired!.ports, this.#arrived ?? began);
     this.#arrived = undefined;
     await this.#endStaleZones();
+    await this.#backends.end();
     if (!this.#dataplane.adopted && !this.#alone) {
       removeOtherSets(this.#options.pinDir, this.#dataplane);
       this.#alone = true;
@@ -290,6 +298,7 @@ export class Agent {
     this.#compiledFor = [];
     this.#desired = await inSlices(this.#compiler.steps(view, here, known, excluded));
     this.#compiledFor = inputs;
+    this.#backends.look(view, this.#local.datapaths, known);
     this.#tellMistakes();
     for (const row of view.southbound.SB_Global.values()) this.#nbCfg = row.nb_cfg;
     return true;

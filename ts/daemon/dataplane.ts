@@ -33,8 +33,8 @@ export const programKinds = ['xdp', 'tc'] as const;
 export type ProgramKind = typeof programKinds[number];
 export const forwardProgram = (kind: ProgramKind): string => `${kind}_forward`;
 export const traceProgram = (kind: ProgramKind): string => `${kind}_trace`;
-/** Programs of user space itself, about connections. */
-export const ctPrograms = ['ct_collect', 'ct_expire'] as const;
+/** Programs of user space itself, about connections and for frames that were held. */
+export const ctPrograms = ['ct_collect', 'ct_expire', 'hand_in'] as const;
 export type CtProgram = typeof ctPrograms[number];
 const isProgram = (name: string): boolean => ctPrograms.some((program) => program === name) ||
   programKinds.some((kind) => name === forwardProgram(kind) || name === traceProgram(kind));
@@ -219,7 +219,8 @@ export function openSet(pinDir: string): Dataplane | undefined {
     .filter((name) => !isProgram(name)).map((name) => [name, join(dir, name)] as const));
   const open = <T extends string>(names: readonly T[], file: (name: T) => string):
     Map<T, BpfProgram> =>
-    new Map(names.map((name) => [name, BpfProgram.openPinned(programOf(file(name)))]));
+    new Map(names.filter((name) => existsSync(programOf(file(name))))
+      .map((name) => [name, BpfProgram.openPinned(programOf(file(name)))]));
   return opened({ setDir, ctDir }, true,
     new Map(paths.map(([name, path]) => [name, BpfMap.openPinned(path)])),
     { forward: open(programKinds, forwardProgram), ct: open(ctPrograms, (name) => name) });

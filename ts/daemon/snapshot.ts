@@ -35,6 +35,7 @@ export function snapshot(agent: Agent): Snapshot {
       races: ctStat('races'), foreign: ctStat('foreign'), ownedPunts: ctStat('owned_punts'),
       givenUp: ctStat('given_up'), pools: agent.conntrack.pools(),
       deleted: ctStat('deleted'),
+      fragments: { held: agent.fragments.held, ...agent.fragments.counts },
     },
     version, abi: ABI_VERSION,
     forwarded: amount(total.forwarded), dropped: amount(total.dropped),

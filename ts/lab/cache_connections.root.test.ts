@@ -59,6 +59,34 @@ on('TCP: established packets of both directions; what changes the state changes 
   assert.match(by(net, 'b', tcpOf('b', F.ack)), /^stale/);
 });
 
+/** Packets and bytes of both directions, in the sender's zone. */
+function counted(net: TrackingSwitch): { packets: number[]; bytes: number[] } {
+  const [entry] = net.conns().filter(({ key }) => key.zone === zones.a);
+  return { packets: entry!.conn.packets.map(Number), bytes: entry!.conn.bytes.map(Number) };
+}
+
+on('what the cache has carried is counted when the connection walks, at its end at the latest',
+  (net) => {
+    const ack = tcpOf('a', F.ack), back = tcpOf('b', F.ack);
+    handshake(net);
+    let forth = 2, replies = 1;
+    for (; by(net, 'a', ack) !== 'hit'; forth += 1);
+    for (; by(net, 'b', back) !== 'hit'; replies += 1);
+    for (let i = 0; i < 20; i += 1) assert.is(by(net, 'a', ack), 'hit');
+    for (let i = 0; i < 5; i += 1) assert.is(by(net, 'b', back), 'hit');
+    assert.equal(counted(net).packets, [forth, replies], 'not yet');
+    net.plane.trace(tcpOf('a', F.fin | F.ack));
+    assert.equal(counted(net).packets, [forth, replies], 'nor by a trace');
+    assert.is(by(net, 'a', tcpOf('a', F.fin | F.ack)), 'bypassed');
+    assert.equal(counted(net).packets, [forth + 21 + 1, replies]);
+    assert.match(by(net, 'b', back), /^stale/);
+    assert.equal(counted(net).packets, [forth + 22, replies + 6 + 1], 'the others with a re-walk');
+    const { packets, bytes } = counted(net);
+    assert.equal(bytes, packets.map((n) => n * ack.length));
+    assert.match(by(net, 'a', ack), /^stale/);
+    assert.equal(counted(net).packets[0], packets[0]! + 1, 'once');
+  });
+
 on('TCP without ACK has no key', (net) => {
   handshake(net);
   for (const flags of [0, F.psh, F.urg]) {

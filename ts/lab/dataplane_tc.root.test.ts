@@ -11,6 +11,7 @@ import './dataplane_parse.root.test.js';
 import './dataplane_provider.root.test.js';
 import './dataplane_rewrite.root.test.js';
 import './dataplane_switch.root.test.js';
+import './held.root.test.js';
 import './synth.root.test.js';
 import { arp, describe, eth, geneve, hex, icmp, ip4, ip6, tcp, udp, type Bytes,
   type Layer3 }

@@ -6,12 +6,12 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Agent } from './agent.js';
-import { sleep } from './exec.js';
+import { sleep, until } from './exec.js';
 import { Lab } from './lab.js';
 import { addBalancers, addGateway, balancers, clients, grouped, hashed, north, outside, topology,
   vms, type Balancer } from './balancers.js';
 import { ask, Services, type Probe } from './services.js';
-import { applyTopology, type Topology } from './topology.js';
+import { applyTopology, vmIp, type Topology } from './topology.js';
 
 interface Cast { readonly who: readonly string[]; readonly what: readonly Balancer[] }
 /** By client and balancer, what came of each connection. */
@@ -77,6 +77,17 @@ const totals = (agents: readonly Agent[]) => {
     reasons: all.map((one) => JSON.stringify(one?.punted_by_reason)).join(' ') };
 };
 
+/** How many connections the agent's chassis has from a virtual address to a backend. */
+function balancedTo(agent: Agent, vip: string, backend: string): number {
+  interface Row { readonly nat: unknown; readonly orig: { readonly dst: string };
+    readonly reply: { readonly src: string } }
+  const all = agent.cli('ct', 'list', '-o', 'json').split('\n').filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Row);
+  const address = vmIp(vms.find(({ port }) => port === backend)!, vip.includes(':') ? 6 : 4);
+  return all.filter(({ nat, orig, reply }) =>
+    nat === 'dnat' && orig.dst === vip && reply.src === address).length;
+}
+
 interface Scene { readonly name: string; readonly topology: Topology; readonly cast: Cast;
   readonly prepare: (lab: Lab) => void }
 const scenes: readonly Scene[] = [
@@ -123,6 +134,30 @@ for (const { name: what, topology: wanted, cast, prepare } of scenes) {
       assert.is(new Set(both).size, 1, `${key}: ${both.join(', ')}`);
     }
     assert.ok(carried > 9 * left, `${carried} carried, ${left} left`);
+  });
+
+  const onSwitches = prepare === addBalancers;
+  if (onSwitches) test('a backend goes: options:ct_flush ends its connections', async () => {
+    const flushed = balancers.find(({ name }) => name === 'dns')!;
+    const kept = balancers.find(({ name }) => name === 'dns6')!;
+    const count = ({ vip }: Balancer, backend: string): number => agents.reduce((sum, agent) =>
+      sum + balancedTo(agent, vip, backend), 0);
+    lab.nb([['set', 'Load_Balancer', 'dns', 'options:ct_flush=true']]);
+    lab.sync();
+    await askAll(lab, { ...cast, what: [flushed, kept] }, 12);
+    const before = [flushed, kept].map((one) => ['b1', 'b2'].map((name) => count(one, name)));
+    assert.ok(before.flat().every((n) => n > 0), JSON.stringify(before));
+    for (const { name, vip, port, backends } of [flushed, kept]) {
+      const key = vip.includes(':') ? `[${vip}]:${port}` : `${vip}:${port}`;
+      lab.nb([['set', 'Load_Balancer', name, `vips:${JSON.stringify(key)}=${
+        JSON.stringify(backends.split(',').slice(1).join())}`]]);
+    }
+    lab.sync();
+    await until('those to b1 to end', 10_000, () => count(flushed, 'b1') === 0);
+    assert.is(count(kept, 'b1'), before[1]![0], 'without the option they live on');
+    assert.ok(count(flushed, 'b2') > 0, 'other backends keep theirs');
+    const left: Cast = { ...cast, what: [{ ...flushed, by: ['b2', 'a3'] }] };
+    assertServed(await askAll(lab, left, 12), left);
   });
   test.run();
 }

@@ -11,7 +11,7 @@ import {
 } from './dataplane.fixture.js';
 import { ctCommit, NEW, stateText, timeouts } from './conntrack.fixture.js';
 import {
-  eth, icmp, icmp6, ip4, ip6, PROTO, sum16, type Bytes, type Layer4,
+  concat, eth, icmp, icmp6, ip4, ip6, PROTO, sum16, type Bytes, type Layer4,
 } from './packet.js';
 
 export type Family = 4 | 6;
@@ -112,14 +112,15 @@ export class NatRouter {
       mode, watermark: 1 << 20, foreign_age: 600, timeouts, ports }));
   }
 
-  /** Sends the frame into a port; what comes out has right checksums. */
-  send(port: number, frame: Bytes): Result {
+  /** Sends the frame into a port; what comes out has right checksums, unless it has not all that
+   * they are of. */
+  send(port: number, frame: Bytes, { sums = true } = {}): Result {
     this.plane.ingress(1, port, 0, 0);
     const traced = this.plane.trace(frame);
     const { action, frame: out } = this.plane.run(frame);
     const punted = `punt ${layout.puntReasons[traced.reason]?.name}`;
     const verdict = action === XDP.redirect ? 'sent' : action === XDP.drop ? 'drop' : punted;
-    if (verdict === 'sent') checkSums(out);
+    if (verdict === 'sent' && sums) checkSums(out);
     return { verdict, frame: out, words: traced.words };
   }
   /** `src>dst`, or the verdict if nothing was sent. */
@@ -238,6 +239,28 @@ function checkIp(p: Parsed, what: string): void {
     || proto === PROTO.icmp6;
   if (summed && !none) assert.is(sum16(body, pseudo), 0xffff, `${what}: checksum of ${proto}`);
   if (isError(p)) checkIp(parseIp(body.slice(8), family), `${what}'s quote`);
+}
+
+/** The packet whose fragments, in order, these are; each header is checked. */
+export function reassembled(frames: readonly Bytes[]): Bytes {
+  const family = familyOf(frames[0]!), at = 14, header = family === 4 ? 20 : 40;
+  const body = frames.map((frame) => {
+    if (family === 4) assert.is(sum16(frame.slice(at, at + 20)), 0xffff, 'IP checksum');
+    assert.equal([...frame.slice(at + header - 8, at + header)],
+      [...frames[0]!.slice(at + header - 8, at + header)], 'the same destination');
+    return frame.slice(at + header + (family === 4 ? 0 : 8));
+  });
+  const whole = concat(frames[0]!.slice(0, at + header), ...body), length = whole.length - at;
+  if (family === 6) {
+    whole[at + 6] = frames[0]![at + 40]!;
+    whole.set([(length - 40) >> 8, (length - 40) & 255], at + 4);
+    return whole;
+  }
+  whole.set([length >> 8, length & 255], at + 2);
+  whole.set([0, 0, whole[at + 8]!, whole[at + 9]!, 0, 0], at + 6);
+  const sum = 0xffff - sum16(whole.slice(at, at + 20));
+  whole.set([sum >> 8, sum & 255], at + 10);
+  return whole;
 }
 
 /** An ICMP error from `src` about the packet of `frame`, to its sender. */

@@ -124,13 +124,35 @@ on('an error about nothing that we know is OVS\'s', (lab) => {
   assert.is(lab.say(outside, errorAbout(stray, hosts[4].far)), 'punt CT_MIDSTREAM');
 });
 
+/** Host a is translated to the pool's address, too. */
+function allBehindPool(lab: NatRouter): void {
+  lab.table(abi.TABLE_EGRESS + 1, [{ match: [[abi.FW_OUTPORT, outside]], priority: 200,
+    ops: natOps(abi.TABLE_EGRESS + 2, abi.FW_SNAT_ZONE, CT_NAT_SRC),
+    args: natArgs(words(4, 'pool')) }, { ops: [next(abi.TABLE_EGRESS + 2)] }]);
+}
+
 on('other protocols are translated by address, one connection to one peer', (lab) => {
   const { b, pool, world } = hosts[4], gre = raw4(47, payload);
   assert.is(lab.say(inside, of(4, 'b', 'world', gre)), `${pool}>${world}`);
   assert.is(lab.say(outside, of(4, 'world', 'pool', gre)), `${world}>${b}`);
-  lab.table(abi.TABLE_EGRESS + 1, [{ ops: natOps(abi.TABLE_EGRESS + 2, abi.FW_SNAT_ZONE,
-    CT_NAT_SRC), args: natArgs(words(4, 'pool')) }]);
-  assert.is(lab.say(inside, of(4, 'a', 'world', gre)), 'punt NAT_PORTS');
+  allBehindPool(lab);
+  const second = of(4, 'a', 'world', gre);
+  for (let i = 0; i < 2; i += 1) assert.is(lab.say(inside, second), 'drop', 'b has the tuple');
+  assert.is(lab.plane.counter('drops', abi.DROP_NAT_TAKEN).packets, 2);
+  assert.equal(lab.foreign(), [], 'and OVS does not get it');
+  assert.is(lab.say(outside, of(4, 'world', 'pool', gre)), `${world}>${b}`, 'b still has it');
+  lab.expire(5000);
+  assert.is(lab.say(inside, second), `${pool}>${world}`, 'until b\'s is gone');
+});
+
+on('a protocol without ports whose tuple OVS has is OVS\'s', (lab) => {
+  const esp = raw4(50, payload);
+  lab.mode(abi.CT_OBSERVE);
+  assert.is(lab.say(inside, of(4, 'b', 'world', esp)), 'punt CT_MODE');
+  lab.mode(abi.CT_ON);
+  allBehindPool(lab);
+  assert.match(lab.say(inside, of(4, 'a', 'world', esp)), /^punt /);
+  assert.is(lab.plane.counter('drops', abi.DROP_NAT_TAKEN).packets, 0);
 });
 
 on('states: new, established, and which end is translated', (lab) => {

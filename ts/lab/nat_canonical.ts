@@ -32,8 +32,11 @@ export function viewOf(ip: Bytes): IpView | undefined {
     return { v4: true, src: ip.subarray(12, 16), dst: ip.subarray(16, 20), proto: ip[9] ?? 0,
       tag: get16(ip, 4), l4: later ? ip.subarray(ip.length) : ip.subarray(20) };
   }
-  return version !== 6 || ip.length < 40 ? undefined : { v4: false, src: ip.subarray(8, 24),
-    dst: ip.subarray(24, 40), proto: ip[6] ?? 0, tag: get16(ip, 2), l4: ip.subarray(40) };
+  if (version !== 6 || ip.length < 40) return undefined;
+  const cut = ip[6] === 44, later = cut && get16(ip, 42) >> 3 > 0;
+  return { v4: false, src: ip.subarray(8, 24), dst: ip.subarray(24, 40),
+    proto: ip[cut ? 40 : 6] ?? 0, tag: get16(ip, 2),
+    l4: ip.subarray(later ? ip.length : cut ? 48 : 40) };
 }
 
 const isGeneve = ({ proto, l4 }: IpView): boolean =>
@@ -145,6 +148,7 @@ function replaceInIp(ip: Bytes, names: Names): void {
   if (view.tag === names.tag) {
     put16(ip, view.v4 ? 4 : 2, 0);
     if (view.v4) changeSum(ip, 10, names.tag, 0);
+    else if (ip[6] === 44) put16(ip, 46, 0);
   }
   for (const at of [view.src, view.dst]) {
     const value = names.address(hex(at));

@@ -11,11 +11,13 @@ import { outDevice, outsideMac, type End, type NatWorld } from './nat_world.js';
 import { familyOf } from './neutron.js';
 import { arrivalText, type Arrival } from './outcome.js';
 import {
-  concat, eth, hex, icmp, icmp6, ip4, ip4Bytes, ip6, ip6Bytes, raw4, tcp, udp, type Bytes,
-  type Layer4,
+  concat, eth, fragments, hex, icmp, icmp6, ip4, ip4Bytes, ip6, ip6Bytes, raw4, tcp, udp,
+  type Bytes, type Layer4,
 } from './packet.js';
 import type { Player, Stage } from './sequence_run.js';
-import { firstClientPort, type Packet, type Side } from './sequences.js';
+import {
+  firstClientPort, fragmentSize, inOrder, isDisordered, type Packet, type Side,
+} from './sequences.js';
 
 type Family = 4 | 6;
 
@@ -27,8 +29,6 @@ export interface NatSequence {
   /** What the client asks for: the server's own address, a floating one, a VIP. */
   readonly asked: string;
   readonly packets: readonly Packet[];
-  /** Datagrams of 300 bytes and more are sent in two fragments. */
-  readonly fragments: boolean;
   /** Sequences of the same slot have the same client port: only addresses tell them apart. */
   readonly slot: number;
 }
@@ -76,12 +76,13 @@ export class NatPlayer implements Player {
       { src: from, dst, id: this.key, label: this.key }, layer4);
     this.sent[step] = ip.bytes;
     const addresses = { src: this.world.macOf(end), dst: this.world.nextHop(end, dst) };
-    const cut = packet.what === 'udp' && this.sequence.fragments && this.family === 4
-      && packet.size >= 300 ? fragmentsOf(ip.bytes) : [ip.bytes];
-    return cut.map((bytes) => ({ kind: this.sequence.kind, at: { vm: this.world.placeOf(end) },
-      frame: this.world.onWire(eth(addresses, { type: ip.type, bytes }),
-        this.world.vlanOf(end)) }));
+    const cut = packet.cut !== true ? [ip]
+      : inOrder(fragments(ip, this.key, fragmentSize), packet.order ?? 0);
+    return cut.map((piece) => ({ kind: this.sequence.kind, at: { vm: this.world.placeOf(end) },
+      frame: this.world.onWire(eth(addresses, piece), this.world.vlanOf(end)) }));
   }
+
+  anyOrder(step: number): boolean { return isDisordered(this.sequence.packets[step]); }
 
   hear(arrival: Arrival, step: number): string | undefined {
     const { where, frame } = arrival;
@@ -129,7 +130,7 @@ export class NatPlayer implements Player {
       case 'echo': {
         const id = packet.side === 'client' ? src : dst;
         return message({ type: v4 ? (packet.reply ? 0 : 8) : (packet.reply ? 129 : 128),
-          rest: (id + Number(packet.other)) * 65536 + packet.count }, data(24));
+          rest: (id + Number(packet.other)) * 65536 + packet.count }, data(packet.size ?? 24));
       }
       case 'error': return message({ type: v4 ? 3 : 1, code: packet.code, rest: 0 },
         this.quote(packet.of, packet.turned === true));
@@ -182,14 +183,15 @@ export class NatPlayer implements Player {
       tag: this.key,
       port: (address, value) => {
         if (address === asked && value === service) return value;
+        // What an ICMP error quotes need not be what anybody has sent: a port of another place.
+        const place = this.chosen.get(address) === value ? undefined
+          : [...this.chosen].find(([, chosen]) => chosen === value)?.[0];
+        if (place !== undefined) return keys.includes(place) ? service : port;
         if (world.isTranslated(address)) return this.choice(address, value, port);
         if ([service, backendPort, port].includes(value)) return value;
         if (keys.includes(address)) return this.choice(address, value, service);
         // Behind a floating address with a range, a client that is spoken to first.
-        if (address === own) return this.choice(address, value, port);
-        // What an ICMP error quotes need not be what anybody has sent.
-        const place = [...this.chosen].find(([, chosen]) => chosen === value)?.[0];
-        return place === undefined ? value : keys.includes(place) ? service : port;
+        return address === own ? this.choice(address, value, port) : value;
       },
       identifier: (value) =>
         value === port || value === port + 1 ? value : this.choice('id', value, port),
@@ -205,23 +207,6 @@ export class NatPlayer implements Player {
     if (known === undefined) this.chosen.set(place, value);
     return (known ?? value) === value ? name : value;
   }
-}
-
-/** IPv4 in two pieces, the first of 256 bytes of payload. */
-function fragmentsOf(ip: Bytes): Bytes[] {
-  const cut = 20 + 256;
-  const piece = (payload: Bytes, offset: number, more: boolean): Bytes => {
-    const header = Uint8Array.from(ip.subarray(0, 20));
-    header.set([(20 + payload.length) >> 8, (20 + payload.length) & 255], 2);
-    header.set([(more ? 0x20 : 0) | offset >> 8, offset & 255], 6);
-    header.set([0, 0], 10);
-    let sum = 0;
-    for (let i = 0; i < 20; i += 2) sum += (header[i] ?? 0) << 8 | (header[i + 1] ?? 0);
-    while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-    header.set([~sum >> 8 & 255, ~sum & 255], 10);
-    return concat(header, payload);
-  };
-  return [piece(ip.subarray(20, cut), 0, true), piece(ip.subarray(cut), 256 / 8, false)];
 }
 
 const firstTag = 4096, stride = 2;

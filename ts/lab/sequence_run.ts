@@ -9,7 +9,7 @@ import type { Injection } from './generator.js';
 import type { Lab } from './lab.js';
 import { arrivalText, type Arrival } from './outcome.js';
 import { describe, type Bytes } from './packet.js';
-import { firstClientPort, framesOf, type Sequence } from './sequences.js';
+import { firstClientPort, framesOf, isDisordered, type Sequence } from './sequences.js';
 import type { Wire } from './wire.js';
 
 /** One sequence in one run. What it sends may depend on what it has heard. */
@@ -20,6 +20,8 @@ export interface Player {
   send(step: number): readonly Injection[];
   /** What came out, as text by which runs are compared; undefined: it does not count. */
   hear(arrival: Arrival, step: number): string | undefined;
+  /** What this step sends may come out in any order. */
+  anyOrder?(step: number): boolean;
 }
 
 /** Sequences that can be played. `round`: those of different rounds are other connections. */
@@ -83,7 +85,8 @@ export class PlainStage implements Stage {
     const key = this.portOf(index, round);
     const frames = framesOf(this.sequences[index]!, key);
     return { key, steps: frames.length, hear: arrivalText,
-      send: (step) => frames[step] ?? [] };
+      send: (step) => frames[step] ?? [],
+      anyOrder: (step) => isDisordered(this.sequences[index]!.packets[step]) };
   }
 
   keysOf(frame: Bytes): readonly number[] { return portsIn(frame.subarray(14)); }
@@ -154,7 +157,8 @@ export class SequenceRun {
           .find((one) => one !== undefined);
         const text = index === undefined ? undefined : this.players.get(index)?.hear(arrival, step);
         if (index === undefined || text === undefined) continue;
-        heard.set(index, [...heard.get(index) ?? [], text]);
+        const all = [...heard.get(index) ?? [], text];
+        heard.set(index, this.players.get(index)?.anyOrder?.(step) === true ? all.sort() : all);
       }
       done = arrivals.length;
       return heard;

@@ -17,8 +17,9 @@ import { routerMac, vmIp, vmMac, type TopologyVm } from './topology.js';
 export type Side = 'client' | 'server';
 export const F = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16 } as const;
 
-/** `wrong`: with a wrong checksum of layer 4. `cut`: in fragments. */
-export type Packet = { readonly side: Side; readonly wrong?: boolean; readonly cut?: boolean } & (
+/** `wrong`: with a wrong checksum of layer 4. `cut`: in fragments, in this order of `inOrder`. */
+export type Packet = { readonly side: Side; readonly wrong?: boolean; readonly cut?: boolean;
+  readonly order?: number } & (
   | { readonly what: 'tcp'; readonly flags: number; readonly seq: number; readonly ack: number;
     readonly size: number }
   | { readonly what: 'udp'; readonly size: number }
@@ -44,8 +45,20 @@ export interface Sequence {
 export const firstClientPort = 16384;
 
 const data = (size: number): Bytes => Uint8Array.from({ length: size }, (_, i) => i * 7);
+/** OVS has all fragments and sends them as they belong; ours go on as they come. */
+export const isDisordered = (packet: Packet | undefined): boolean =>
+  packet?.cut === true && (packet.order ?? 0) > 0;
+
+/** All orders there are have a number each; 0 is as it was. */
+export function inOrder<T>(pieces: readonly T[], order: number): T[] {
+  if (pieces.length < 2) return [...pieces];
+  const at = order % pieces.length;
+  return [pieces[at] as T, ...inOrder(pieces.filter((_, i) => i !== at),
+    Math.floor(order / pieces.length))];
+}
+
 /** Bytes of layer 4: OVS wants fragments of 1200 and 1280 bytes at least, but for the last. */
-const fragmentSize = 1240;
+export const fragmentSize = 1240;
 const another = (side: Side): Side => side === 'client' ? 'server' : 'client';
 
 /** Where its checksum is. */
@@ -77,7 +90,8 @@ class Frames {
     const ethDst = from.switch === to.switch ? vmMac(to) : routerMac(from.switch);
     // The identification says whose fragments without ports are, too.
     const cut = packet.cut !== true ? [layer3]
-      : fragments(layer3, this.port + this.layers.length % 2, fragmentSize);
+      : inOrder(fragments(layer3, this.port + this.layers.length % 2, fragmentSize),
+        packet.order ?? 0);
     return cut.map((piece) => ({ kind, at: { vm: from.port },
       frame: eth({ src: vmMac(from), dst: ethDst }, piece) }));
   }
@@ -173,6 +187,8 @@ Script => (ground) => write(
 const error = (side: Side, of: number, more: object = {}): Packet =>
   ({ what: 'error', side, of, code: 1, ...more });
 const datagram = (side: Side, size = 40): Packet => ({ what: 'udp', side, size });
+const pieces = (random: Random, side: Side, order = 0): Packet =>
+  ({ ...datagram(side, 1300 + random.below(2600)), cut: true, order });
 const ping = (side: Side, count: number, reply = false, other = false): Packet =>
   ({ what: 'echo', side, count, reply, other });
 
@@ -246,14 +262,16 @@ export const scripts: readonly (readonly [number, string, Script])[] = [
   [1, 'echo reply first', () => [ping('server', 1, true), ping('client', 1),
     ping('server', 1, true)]],
   [2, 'UDP in fragments', ({ random }) => [datagram('client'), datagram('server'),
-    ...Array.from({ length: 4 }, (): Packet =>
-      ({ ...datagram(random.pick(sides), 1300 + random.below(2600)), cut: true }))]],
+    ...Array.from({ length: 4 }, () => pieces(random, random.pick(sides)))]],
   [2, 'UDP in fragments from the first', ({ random }) => [
-    ...Array.from({ length: 4 }, (_, i): Packet => ({ ...datagram(i === 0 ? 'client'
-      : random.pick(sides), 1300 + random.below(2600)), cut: true })), datagram('server')]],
-  [2, 'echo in fragments', () => [1, 2].flatMap((n): Packet[] =>
+    ...Array.from({ length: 4 }, (_, i) => pieces(random, i === 0 ? 'client'
+      : random.pick(sides))), datagram('server')]],
+  [2, 'UDP in fragments in any order', ({ random }) => Array.from({ length: 6 }, (_, i) =>
+    pieces(random, i === 0 ? 'client' : random.pick(sides), random.below(24)))],
+  [2, 'echo in fragments', ({ random }) => [1, 2].flatMap((n): Packet[] =>
     [false, true].map((reply) => ({ what: 'echo', side: reply ? 'server' : 'client', count: n,
-      reply, other: false, size: 1000 + n * 800, cut: true })))],
+      reply, other: false, size: 1000 + n * 800, cut: true,
+      order: random.chance(0.3) ? random.below(6) : 0 })))],
   [1, 'another protocol', () => (['client', 'server', 'client'] as const)
     .map((side): Packet => ({ what: 'other', side, proto: 47 }))],
   [1, 'SCTP', () => (['client', 'server', 'client', 'server'] as const)

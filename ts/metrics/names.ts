@@ -54,6 +54,9 @@ export interface ConntrackSnapshot {
   readonly pools: readonly { readonly address: string; readonly taken: number;
     readonly failed: number }[];
   readonly deleted: number;
+  /** Fragments that wait for their first, those that did by why they were handed in, and lost. */
+  readonly fragments: { readonly held: number; readonly handedIn: ReadonlyMap<string, number>;
+    readonly lost: number };
 }
 
 export type Labels = Readonly<Record<string, string>>;
@@ -134,6 +137,16 @@ const conntrack: readonly ScrapedMetric[] = [
     read: (s) => one(s.conntrack.foreignEntries) },
   { name: 'conntrack_foreign_total', type: 'counter',
     help: 'Connections noted as tracked by Open vSwitch.', read: (s) => one(s.conntrack.foreign) },
+  { name: 'fragments_held', type: 'gauge',
+    help: 'Fragments that came before the first of their datagram and wait for it.',
+    read: (s) => one(s.conntrack.fragments.held) },
+  { name: 'fragments_handed_in_total', type: 'counter', labels: ['reason'],
+    help: 'Fragments that waited: until the first one came (first_seen), it did not (timeout), or '
+      + 'others needed the room (pressure).',
+    read: (s) => by('reason', s.conntrack.fragments.handedIn) },
+  { name: 'fragments_lost_total', type: 'counter',
+    help: 'Fragments that waited and could not be handed in: their device has gone.',
+    read: (s) => one(s.conntrack.fragments.lost) },
 ];
 
 export const scraped: readonly ScrapedMetric[] = [
