@@ -8,15 +8,25 @@ import { ones } from './fields.js';
 import type { Op, Program } from './model.js';
 
 export class Known {
-  readonly masks = new Uint32Array(fw.FW_WORDS);
-  readonly values = new Uint32Array(fw.FW_WORDS);
+  /** Of knowledge that has a text: it does not change any more, and equal one is the same object. */
+  private fixed: string | undefined;
+  constructor(readonly masks = new Uint32Array(fw.FW_WORDS),
+    readonly values = new Uint32Array(fw.FW_WORDS)) {}
 
-  copy(): Known {
-    const other = new Known();
-    other.masks.set(this.masks);
-    other.values.set(this.values);
-    return other;
+  copy(): Known { return new Known(this.masks.slice(), this.values.slice()); }
+
+  /** The one object for what is known here, which must not be changed. */
+  once(): Known {
+    if (this.fixed !== undefined) return this;
+    const text = this.text(), before = all.get(text);
+    if (before) return before;
+    if (all.size >= MANY) all.clear();
+    this.fixed = text;
+    all.set(text, this);
+    return this;
   }
+  get isFixed(): boolean { return this.fixed !== undefined; }
+
   learn(word: number, mask: number, value: number): void {
     this.masks[word] = this.masks[word]! | mask;
     this.values[word] = (this.values[word]! & ~mask) | (value & mask);
@@ -27,6 +37,15 @@ export class Known {
   }
   clear(first: number, last = first): void {
     for (let word = first; word <= last; word++) this.learn(word, ones(32), 0);
+  }
+  /** Whether `other` does not know all that is known here. */
+  exceeds(other: Known): boolean {
+    for (let i = 0; i < this.masks.length; i++) {
+      const mask = this.masks[i]!;
+      if (mask !== 0 && ((mask & other.masks[i]! & ~(this.values[i]! ^ other.values[i]!)) >>> 0)
+        !== mask) return true;
+    }
+    return false;
   }
   /** Only what both know stays known; whether that is less than before. */
   join(other: Known): boolean {
@@ -49,6 +68,10 @@ export class Known {
     return text;
   }
 }
+
+/** By text; forgotten when there is very much. */
+const all = new Map<string, Known>();
+const MANY = 20_000;
 
 const protocols = [6, 17] as const;
 /** FW_IP: ip.proto and ip.frag. */

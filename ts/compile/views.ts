@@ -9,11 +9,12 @@
  */
 import {
   flowWord as fw, NODE_WORDS, packetClass as classes, ROW_TABLES, TABLE_EGRESS,
+  TABLE_IN_PORT_SEC,
 } from '../abi/generated.js';
 import type { Steps } from '../base/slices.js';
 import { atEgress, atIngress, follow, fromTunnel, isKnownOp, Known } from './known.js';
 import type { Program, Rule, Stage, TupleShape, View, ViewNode, Views } from './model.js';
-import { plainNext } from './program.js';
+import { plainNext, programText } from './program.js';
 
 /** A tuple with no more rules than this is compared rule by rule: some 5 ns each, where a
  * lookup takes 40. */
@@ -145,16 +146,23 @@ const effectsOf = remember((stage: Stage) => distinct(stage.rules));
 const sameArgs = ({ args: a }: Rule, { args: b }: Rule): boolean =>
   a === b || (a.length === b.length && a.every((arg, i) => arg === b[i]));
 
-const seenBy = remember(() => new Map<string, Seen>());
+const seenBy = remember(() => new Map<Known, Seen>());
+/** `known` as Known.once() gives it. */
 function seen(stage: Stage, known: Known): Seen {
   const states = seenBy(stage);
-  const text = known.text();
-  let found = states.get(text);
+  let found = states.get(known);
   if (!found) {
     if (states.size >= STATES) states.clear();
-    states.set(text, found = look(stage, known));
+    states.set(known, found = look(stage, known));
   }
   return found;
+}
+
+/** Whether a stage sends packets of which `known` is known the same ways as another one. */
+function leavesAlike(a: Stage, b: Stage, known: Known): boolean {
+  const textOf = (stage: Stage): string => seen(stage, known).effects.map(({ program, args }) =>
+    `${programText(program)} ${args?.join() ?? ''}`).sort().join();
+  return textOf(a) === textOf(b);
 }
 
 /** Something that is not known is done to packets: no views. */
@@ -164,23 +172,46 @@ type Stages = ReadonlyMap<number, Stage>;
 
 /** What is known at each table of a datapath, for one class. */
 class Flow {
-  readonly at = new Map<number, Known>();
+  private readonly at: Map<number, Known>;
   private readonly dirty = new Set<number>();
-  constructor(private readonly stages: Stages, of: number) {
-    this.reach(0, atIngress(of));
-    this.reach(TABLE_EGRESS, fromTunnel(of));
-    while (this.dirty.size > 0) {
-      const table = Math.min(...this.dirty);
-      this.dirty.delete(table);
-      this.leave(table, this.stages.get(table)!, this.at.get(table)!);
-    }
+
+  /** `at`: what is known already; all then is. */
+  private constructor(private readonly stages: Stages, at?: Map<number, Known>) {
+    this.at = at ?? new Map<number, Known>();
   }
+
+  static of(stages: Stages, of: number): Flow {
+    const flow = new Flow(stages), { at, dirty } = flow;
+    flow.reach(0, atIngress(of));
+    flow.reach(TABLE_EGRESS, fromTunnel(of));
+    while (dirty.size > 0) {
+      const table = Math.min(...dirty), known = at.get(table)!.once();
+      dirty.delete(table);
+      at.set(table, known);
+      flow.leave(table, stages.get(table)!, known);
+    }
+    return flow;
+  }
+
+  /** The same of stages that differ in these tables, when packets leave those as before: then
+   * nothing else is known anywhere. Undefined: they do not, or it is not sure. */
+  after(stages: Stages, changed: readonly number[]): Flow | undefined {
+    const alike = changed.every((table) => {
+      const was = this.stages.get(table), is = stages.get(table), known = this.at.get(table);
+      return was && is && table < TABLE_IN_PORT_SEC && (!known || leavesAlike(was, is, known));
+    });
+    return alike ? new Flow(stages, this.at) : undefined;
+  }
+
+  get tables(): Iterable<number> { return this.at.keys(); }
 
   private reach(table: number, known: Known): void {
     if (!this.stages.has(table)) return;
     const there = this.at.get(table);
-    if (there && !there.join(known)) return;
-    if (!there) this.at.set(table, known.copy());
+    if (there && !there.exceeds(known)) return;
+    const less = !there ? known.copy() : there.isFixed ? there.copy() : there;
+    if (there) less.join(known);
+    this.at.set(table, less);
     this.dirty.add(table);
   }
 
@@ -232,46 +263,69 @@ class Flow {
   }
 }
 
-/** Views by cell of struct row, of a datapath whose tables lead to `stages`. None when a
- * program does what is not known. */
-export function viewsOf(stages: Stages): Views {
-  const views = new Map<number, View>();
-  const opaque = [...stages.values()].some(({ rules }) =>
-    rules.some(({ program }) => program.ops.some(({ code }) => !isKnownOp(code))));
-  if (opaque) return views;
-  try {
-    for (let of = 1; of < classes.PACKET_CLASSES; of++) {
-      const flow = new Flow(stages, of);
-      for (const table of flow.at.keys()) {
+const isOpaque = remember(({ rules }) => rules.some(({ program }) =>
+  program.ops.some(({ code }) => !isKnownOp(code))));
+
+/** What is known in one datapath, by class, and so what its packets see. */
+class Knowledge {
+  private constructor(private readonly stages: Stages, private readonly flows: readonly Flow[]) {}
+
+  /** None when a program does what is not known. `before`: of the same datapath. How many classes
+   * had to be looked at anew is added to `work`. */
+  static of(stages: Stages, before: Knowledge | undefined, work: { classes: number }): Knowledge {
+    if ([...stages.values()].some(isOpaque)) return new Knowledge(stages, []);
+    const changed = before && [...new Set([...stages.keys(), ...before.stages.keys()])]
+      .filter((table) => stages.get(table) !== before.stages.get(table));
+    const flows: Flow[] = [];
+    try {
+      for (let of = 1; of < classes.PACKET_CLASSES; of++) {
+        const same = changed && before.flows[of - 1]?.after(stages, changed);
+        if (!same) work.classes += 1;
+        flows.push(same ?? Flow.of(stages, of));
+      }
+    } catch (error) {
+      if (!(error instanceof Opaque)) throw error;
+      return new Knowledge(stages, []);
+    }
+    return new Knowledge(stages, flows);
+  }
+
+  views(): Views {
+    const views = new Map<number, View>();
+    for (const [i, flow] of this.flows.entries()) {
+      for (const table of flow.tables) {
         const view = flow.view(table);
-        if (view) views.set((of - 1) * ROW_TABLES + table, view);
+        if (view) views.set(i * ROW_TABLES + table, view);
       }
     }
-  } catch (error) {
-    if (!(error instanceof Opaque)) throw error;
-    return new Map();
+    return views;
   }
-  return views;
 }
+
+/** Views by cell of struct row, of a datapath whose tables lead to `stages`. None when a
+ * program does what is not known. */
+export const viewsOf = (stages: Stages): Views =>
+  Knowledge.of(stages, undefined, { classes: 0 }).views();
 
 /** Views of all datapaths, from state to state. */
 export class AllViews {
   readonly now = new Map<number, Views>();
   /** Those that will differ. */
-  private readonly pending = new Map<number, Views | undefined>();
+  private readonly pending = new Map<number, Seeing | undefined>();
+  private readonly known = new Map<number, Seeing>();
   /** Datapaths whose views are yet to be made: packets go by the stages meanwhile. */
   private waiting = new Set<number>();
-  /** How many datapaths' views were made. */
-  made = 0;
 
-  /** `limit`: of so many datapaths at most are views made for one state. */
-  constructor(private readonly limit: number) {}
+  /** `limit`: of so many datapaths at most are views made for one state. `work` counts how often
+   * what is known of a class of packets in a datapath was found out. */
+  constructor(private readonly limit: number, private readonly work: { classes: number }) {}
 
   get complete(): boolean { return this.waiting.size === 0; }
 
   begin(): void { this.pending.clear(); }
   clear(): void {
     this.now.clear();
+    this.known.clear();
     this.waiting.clear();
   }
 
@@ -279,14 +333,16 @@ export class AllViews {
    * wait. */
   *look(dispatch: ReadonlyMap<string, Stage>, changes: ReadonlyMap<string, Stage | undefined>):
     Steps<void> {
-    const datapaths = new Set<number>();
+    const changed = new Map<number, [number, Stage | undefined][]>();
     for (const [key, stage] of changes) {
-      if (dispatch.get(key) !== stage) datapaths.add(parseInt(key, 10));
+      if (dispatch.get(key) === stage) continue;
+      const [datapath = 0, table = 0] = key.split('/').map(Number);
+      const list = changed.get(datapath);
+      if (list) list.push([table, stage]); else changed.set(datapath, [[table, stage]]);
     }
-    const changed = datapaths.size;
-    for (const datapath of this.waiting) datapaths.add(datapath);
+    const datapaths = new Set([...changed.keys(), ...this.waiting]);
     // The first state is not kept waiting for views, unless they are few.
-    let left = datapaths.size > this.limit && changed === datapaths.size ? 0 : this.limit;
+    let left = datapaths.size > this.limit && changed.size === datapaths.size ? 0 : this.limit;
     const later = new Set<number>();
     for (const datapath of datapaths) {
       if (left === 0) {
@@ -295,33 +351,43 @@ export class AllViews {
         continue;
       }
       left -= 1;
-      this.pending.set(datapath, this.of(datapath, dispatch, changes));
+      const before = this.known.get(datapath);
+      const stages = before ? new Map(before.stages) : stagesOf(datapath, dispatch);
+      for (const [table, stage] of changed.get(datapath) ?? []) {
+        if (stage) stages.set(table, stage); else stages.delete(table);
+      }
+      const knowledge = Knowledge.of(stages, before?.knowledge, this.work);
+      this.pending.set(datapath, stages.size === 0 ? undefined
+        : { stages, knowledge, views: knowledge.views() });
       yield;
     }
     this.waiting = later;
   }
 
-  private of(datapath: number, dispatch: ReadonlyMap<string, Stage>,
-    changes: ReadonlyMap<string, Stage | undefined>): Views | undefined {
-    const stages = new Map<number, Stage>();
-    for (let table = 0; table < ROW_TABLES; table++) {
-      const key = `${datapath}/${table}`;
-      const stage = changes.has(key) ? changes.get(key) : dispatch.get(key);
-      if (stage) stages.set(table, stage);
-    }
-    if (stages.size === 0) return undefined;
-    this.made += 1;
-    return viewsOf(stages);
-  }
-
   /** Makes the changes, and says whose views they are. */
   settle(): ReadonlySet<number> {
-    for (const [datapath, views] of this.pending) {
-      if (views) this.now.set(datapath, views);
-      else this.now.delete(datapath);
+    for (const [datapath, seeing] of this.pending) {
+      if (seeing) {
+        this.now.set(datapath, seeing.views);
+        this.known.set(datapath, seeing);
+      } else {
+        this.now.delete(datapath);
+        this.known.delete(datapath);
+      }
     }
     return new Set(this.pending.keys());
   }
+}
+interface Seeing { readonly stages: Stages; readonly knowledge: Knowledge;
+  readonly views: Views }
+
+function stagesOf(datapath: number, dispatch: ReadonlyMap<string, Stage>): Map<number, Stage> {
+  const stages = new Map<number, Stage>();
+  for (let table = 0; table < ROW_TABLES; table++) {
+    const stage = dispatch.get(`${datapath}/${table}`);
+    if (stage) stages.set(table, stage);
+  }
+  return stages;
 }
 
 /** The rule that a walk finds in a view: what bpf/walk.h does, for tests. */

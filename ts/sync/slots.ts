@@ -16,6 +16,9 @@ export class Slots {
   get size(): number { return this.#used.size; }
   indexOf(id: string): number | undefined { return this.#entries.get(id)?.index; }
 
+  /** Something that `id` has until its last reference is released, and never again after that. */
+  tokenOf(id: string): object | undefined { return this.#entries.get(id); }
+
   /** One more reference to `id`; `fresh` when its content is not in the kernel yet.
    * Undefined when the array is full. */
   acquire(id: string): Slot | undefined {

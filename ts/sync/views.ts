@@ -3,16 +3,18 @@
  * All are immutable and shared by content; what no row in force leads to is released. Views
  * only save time: where something does not fit, the datapath has no row.
  */
-import { NODE_AND, NODE_HASH, NODE_WORDS, ROW_CELLS, VIEW_NODES, row as rowCodec,
-  view as viewCodec, type Node } from '../abi/generated.js';
+import { NODE_AND, NODE_HASH, NODE_WORDS, ROW_CELLS, VIEW_NODES, view as viewCodec, type Node } from '../abi/generated.js';
 import type { Stage, View, ViewNode, Views } from '../compile/model.js';
 import type { MapPort } from './port.js';
 import { Slots } from './slots.js';
-import { add, Refused, stageId, type StageStore, type Writes } from './stages.js';
+import { add, Refused, stageId, type StageRecord, type StageStore, type Writes } from './stages.js';
 import { encodeNode, idOf, words } from './wire.js';
 
 type Held = [Slots, string][];
 interface Row { readonly views: Views; readonly index: number; readonly held: Held }
+/** What a view was written as: good as long as its stage and all its parts are in place. */
+interface Written { readonly index: number; readonly stage: StageRecord | undefined;
+  readonly parts: readonly { readonly id: string; readonly token: object | undefined }[] }
 
 export class ViewStore {
   readonly views: Slots;
@@ -24,6 +26,10 @@ export class ViewStore {
   readonly #left: Held = [];
   /** What a view refers to, by its content. */
   readonly #inner = new Map<string, Held>();
+  /** Of a datapath's hundreds of views, a change makes few new ones. */
+  readonly #written = new WeakMap<View, Written>();
+  /** How many views were encoded. */
+  encoded = 0;
 
   constructor(port: MapPort, private readonly stages: StageStore) {
     this.views = new Slots(port.capacity('views'), 1);
@@ -90,7 +96,7 @@ export class ViewStore {
       if (slot === undefined) slots.set(view, slot = this.#view(view, out, held));
       cells[cell] = slot;
     }
-    const bytes = rowCodec.toBytes({ view: cells });
+    const bytes = new Uint8Array(Uint32Array.from(cells).buffer);
     const { index, fresh } = this.stages.acquire(this.rows, idOf(bytes), 'rows', held);
     if (fresh) add(out, 'rows', [[words(index), bytes]]);
     return index;
@@ -98,6 +104,33 @@ export class ViewStore {
 
   /** The view's first slot. */
   #view(view: View, out: Writes, held: Held): number {
+    const stage = this.stages.records.get(stageId(view.stage));
+    const known = this.#written.get(view);
+    if (known && known.stage === stage
+      && known.parts.every(({ id, token }) => this.views.tokenOf(id) === token)) {
+      for (const { id } of known.parts) this.stages.acquire(this.views, id, 'views', held);
+      return known.index;
+    }
+    const ids: string[] = [];
+    const index = this.#parts(view, out).reduceRight((more, { nodes, inner }) => {
+      const { table } = view.stage;
+      const bytes = viewCodec.toBytes({ nnodes: nodes.length, table, more, nodes });
+      const id = idOf(bytes);
+      const slot = this.stages.acquire(this.views, id, 'views', held);
+      ids.push(id);
+      if (slot.fresh) {
+        add(out, 'views', [[words(slot.index), bytes]]);
+        this.#inner.set(id, inner);
+      } else this.#release(inner);
+      return slot.index;
+    }, 0);
+    this.encoded += 1;
+    this.#written.set(view,
+      { index, stage, parts: ids.map((id) => ({ id, token: this.views.tokenOf(id) })) });
+    return index;
+  }
+
+  #parts(view: View, out: Writes): { nodes: Node[]; inner: Held }[] {
     const parts: { nodes: Node[]; inner: Held }[] = [{ nodes: [], inner: [] }];
     for (const node of view.nodes) {
       const inner: Held = [];
@@ -108,17 +141,7 @@ export class ViewStore {
       parts.at(-1)!.nodes.push(...nodes);
       parts.at(-1)!.inner.push(...inner);
     }
-    return parts.reduceRight((more, { nodes, inner }) => {
-      const { table } = view.stage;
-      const bytes = viewCodec.toBytes({ nnodes: nodes.length, table, more, nodes });
-      const id = idOf(bytes);
-      const { index, fresh } = this.stages.acquire(this.views, id, 'views', held);
-      if (fresh) {
-        add(out, 'views', [[words(index), bytes]]);
-        this.#inner.set(id, inner);
-      } else this.#release(inner);
-      return index;
-    }, 0);
+    return parts;
   }
 
   #nodes(node: ViewNode, stage: Stage, out: Writes, inner: Held): Node[] {
