@@ -57,18 +57,21 @@ function decodeOne(type: Field['type'], view: DataView, at: number): unknown {
   return typeof type === 'string' ? access[type].get(view, at) : type.decode(view, at);
 }
 
+const item = (name: string, index: number | undefined): string =>
+  index === undefined ? name : `${name}[${index}]`;
+/** `index`: of an array's item. Texts are made of what is wrong only. */
 function encodeOne(type: Field['type'], view: DataView, at: number, value: unknown,
-  where: string): void {
+  name: string, index?: number): void {
   if (typeof type !== 'string') return type.encode(view, at, value);
   if (type === 'u64') {
     if (typeof value !== 'bigint' || BigInt.asUintN(64, value) !== value) {
-      throw new RangeError(`${where} must be a 64-bit bigint, not ${String(value)}`);
+      throw new RangeError(`${item(name, index)} must be a 64-bit bigint, not ${String(value)}`);
     }
     return view.setBigUint64(at, value, true);
   }
   const { low, high, set } = access[type];
   if (typeof value !== 'number' || !Number.isInteger(value) || value < low || value > high) {
-    throw new RangeError(`${where} must be ${type}, not ${String(value)}`);
+    throw new RangeError(`${item(name, index)} must be ${type}, not ${String(value)}`);
   }
   set(view, at, value);
 }
@@ -93,7 +96,7 @@ function encodeField(field: Field, view: DataView, base: number, value: unknown,
   }
   const step = sizeOf(type);
   for (let i = 0; i < items.length; i += 1) {
-    encodeOne(type, view, at + i * step, items[i], `${where}[${i}]`);
+    encodeOne(type, view, at + i * step, items[i], where, i);
   }
 }
 
@@ -101,12 +104,13 @@ function encodeField(field: Field, view: DataView, base: number, value: unknown,
 export function struct<T extends object>(
   name: string, size: number, fields: Readonly<Record<keyof T & string, Field>>): Codec<T> {
   const list = Object.entries<Field>(fields);
+  const named = list.map(([key, field]) => [key as keyof T, field, `${name}.${key}`] as const);
   const codec: Codec<T> = {
     name, size, fields,
     encode(view, offset, value) {
       new Uint8Array(view.buffer, view.byteOffset + offset, size).fill(0);
-      for (const [key, field] of list) {
-        encodeField(field, view, offset, value[key as keyof T], `${name}.${key}`);
+      for (const [key, field, where] of named) {
+        encodeField(field, view, offset, value[key], where);
       }
     },
     decode: (view, offset) => Object.fromEntries(list.map(([key, field]) =>

@@ -8,7 +8,7 @@ import { ones } from './fields.js';
 import type { Op, Program } from './model.js';
 
 export class Known {
-  /** Of knowledge that has a text: it does not change any more, and equal one is the same object. */
+  /** Of knowledge that has one: it does not change any more, and equal one is the same object. */
   private fixed: string | undefined;
   constructor(readonly masks = new Uint32Array(fw.FW_WORDS),
     readonly values = new Uint32Array(fw.FW_WORDS)) {}

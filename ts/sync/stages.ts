@@ -47,6 +47,8 @@ export const barrier: Stage = {
     program: { ops: [{ code: opCode.OP_PUNT, imm: puntReason.PUNT_CAPACITY }] },
   }],
 };
+/** struct counter. */
+const noDrops = Buffer.alloc(16);
 const stageIds = new WeakMap<Stage, string>();
 export function stageId(stage: Stage): string {
   let id = stageIds.get(stage);
@@ -245,7 +247,7 @@ export class StageStore {
     held.push([this.flows, uuid]);
     if (slot.fresh) {
       const key = words(slot.index);
-      add(out, 'flow_drops', [[key, Buffer.alloc(16)]]);
+      add(out, 'flow_drops', [[key, noDrops]]);
       add(out, 'flow_uuids', [[key, encodeUuid(uuid)]]);
     }
     return slot.index;

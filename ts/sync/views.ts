@@ -3,7 +3,9 @@
  * All are immutable and shared by content; what no row in force leads to is released. Views
  * only save time: where something does not fit, the datapath has no row.
  */
-import { NODE_AND, NODE_HASH, NODE_WORDS, ROW_CELLS, VIEW_NODES, view as viewCodec, type Node } from '../abi/generated.js';
+import {
+  NODE_AND, NODE_HASH, NODE_WORDS, ROW_CELLS, VIEW_NODES, view as viewCodec, type Node,
+} from '../abi/generated.js';
 import type { Stage, View, ViewNode, Views } from '../compile/model.js';
 import type { MapPort } from './port.js';
 import { Slots } from './slots.js';

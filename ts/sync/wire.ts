@@ -15,6 +15,9 @@ import type { Bytes } from './port.js';
 /** By key class. */
 export const keyWords = [KEY_WORDS_S, KEY_WORDS_M, KEY_WORDS_L] as const;
 
+/** Of Node's pool: memory of its own for each of a hundred thousand costs several times as much. */
+const zeros = (size: number): Buffer => Buffer.allocUnsafe(size).fill(0);
+
 /** Little-endian u32 words. */
 export function words(...values: readonly number[]): Buffer {
   const out = Buffer.allocUnsafe(values.length * 4);
@@ -87,7 +90,7 @@ export function encodeNode({ order, words: all, masks, values }: ViewNode, first
 /** struct rule_key_s, _m, _l. By hand, like encodeRule: there are a hundred thousand of them. */
 export function encodeRuleKey(stage: number, tuple: number, key: readonly number[],
   size: number): Buffer {
-  const out = Buffer.alloc(8 + size * 4);
+  const out = zeros(8 + size * 4);
   out.writeUInt32LE(stage, 0);
   out.writeUInt32LE(tuple, 4);
   key.forEach((word, i) => out.writeUInt32LE(word >>> 0, 8 + i * 4));
@@ -99,7 +102,7 @@ export interface RuleValue {
   readonly args: readonly number[];
 }
 export function encodeRule(rule: RuleValue): Buffer {
-  const out = Buffer.alloc(ruleCodec.size);
+  const out = zeros(ruleCodec.size);
   out.writeUInt16LE(rule.priority, 0);
   out.writeUInt16LE(rule.program, 2);
   out.writeUInt32LE(rule.flow, 4);
@@ -147,8 +150,8 @@ export const argsFit = (args: readonly number[]): boolean => args.length <= RULE
 
 /** 16 bytes of a UUID's text; all zero for "". */
 export function encodeUuid(uuid: string): Buffer {
-  const out = Buffer.alloc(16);
-  Buffer.from(uuid.replaceAll('-', ''), 'hex').copy(out);
+  const out = zeros(16);
+  out.write(uuid.replaceAll('-', ''), 'hex');
   return out;
 }
 export function decodeUuid(bytes: Bytes): string {
