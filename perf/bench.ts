@@ -21,7 +21,7 @@ function parse() {
     } });
     const names = values.only?.split(',') ?? benches.map(({ name }) => name);
     const wanted = benches.filter(({ name }) => names.includes(name));
-    const numbers = { rounds: Number(values.rounds ?? (values.quick ? 2 : 7)),
+    const numbers = { rounds: Number(values.rounds ?? (values.quick ? 2 : 5)),
       seed: Number(values.seed ?? 1) };
     if (wanted.length !== names.length) return `no benchmark of that name: ${values.only}`;
     if (!Object.values(numbers).every((n) => Number.isSafeInteger(n) && n > 0)) {
@@ -59,6 +59,8 @@ async function main(): Promise<number> {
     console.log(usage);
     return 0;
   }
+  // A process of a benchmark that has failed already must not end the others.
+  process.on('unhandledRejection', (error) => { progress(`meanwhile: ${String(error)}`); });
   const command = ['npm run bench --', ...process.argv.slice(2)].join(' ');
   const run = await runBenches(parsed.wanted, { ...parsed, command, progress,
     keep: (sofar) => { save(sofar, parsed.out); } });

@@ -16,21 +16,22 @@ const labs: Readonly<Record<string, (context: Context) => Promise<ThroughputLab>
 };
 
 async function run(context: Context): Promise<Measured> {
-  const [figures, notes]: [Figure[], string[]] = [[], []];
+  const [figures, notes, profile]: [Figure[], string[], string[]] = [[], [], []];
   for (const [name, start] of Object.entries(labs)) {
     context.progress(`building the ${name}`);
     const on = await start(context);
     try {
       const outcome = await contest(context, { on, paths: on.paths, rivals, flows: 1,
-        rounds: Math.min(context.rounds, 5), seconds: context.quick ? 0.05 : 0.5 });
+        rounds: Math.min(context.rounds, 3), seconds: context.quick ? 0.05 : 0.4 });
       figures.push(...outcome.figures);
+      profile.push(...outcome.profile ?? []);
       notes.push(...outcome.notes.map((note) =>
         note.startsWith('FAILED') ? note : `${name}: ${note}`));
     } finally {
       await on.close();
     }
   }
-  return { figures, notes };
+  return { figures, notes, profile };
 }
 
 export const chassisThroughput: Bench = {

@@ -2,15 +2,17 @@
  * The agent against ovn-controller on one chassis to which a whole cloud is local: the time
  * until everything is in force, the memory, and how long one change takes.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { control } from '#ts/abi/generated.js';
 import { Agent } from '#ts/lab/agent.js';
 import { run as runCommand, sleep } from '#ts/lab/exec.js';
 import { BpfMap, u32Bytes } from '#ts/libbpf/mod.js';
-import type { Bench, Context } from '../harness/bench.js';
+import type { Bench, Context, Measured } from '../harness/bench.js';
 import { gateway, type Cloud } from '../harness/cloud.js';
-import { quantile, type Figure, type Pair, type Target } from '../harness/figure.js';
+import { quantile, reached, type Figure, type Pair, type Target } from '../harness/figure.js';
+import { cpuProfileIn, functionTimes, readCpuProfile } from '../harness/profile.js';
 import { Transactor } from '../harness/southbound_txn.js';
 
 const readyTarget: Target = { of: 'ratio', is: 'at most', value: 1.5 };
@@ -73,9 +75,10 @@ interface Times { readonly whole: number; readonly connected: number; readonly r
 const told = new RegExp('in force (\\d+) ms after .*: '
   + 'rows (\\d+), compiled (\\d+), applied (\\d+)', 'g');
 
-async function startUntilEnforcing(agent: Agent): Promise<Times> {
+async function startUntilEnforcing(agent: Agent, nodeOptions: readonly string[] = []):
+  Promise<Times> {
   const began = performance.now();
-  agent.start();
+  agent.start(nodeOptions);
   for (let map: BpfMap | undefined; performance.now() - began < PATIENCE_MS;) {
     await sleep(5);
     map ??= openControl(agent);
@@ -218,7 +221,22 @@ async function changeFigures(context: Context, cloud: Cloud, agent: Agent): Prom
   }
 }
 
-async function run(context: Context): Promise<{ figures: Figure[]; notes: string[] }> {
+/** Which functions a start is in: one more of them, watched. */
+async function profileOf(context: Context, agent: Agent): Promise<string[]> {
+  context.progress('profile of a start');
+  await agent.remove();
+  const dir = mkdtempSync(join(tmpdir(), 'ovn-xdp-profile-'));
+  try {
+    await startUntilEnforcing(agent, cpuProfileIn(dir));
+    await agent.stop('SIGTERM');
+    const profile = readCpuProfile(dir);
+    return profile === undefined ? [] : [`a start until enforcing: ${functionTimes(profile, 12)}.`];
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}
+
+async function run(context: Context): Promise<Measured> {
   context.progress('building the cloud');
   const cloud = await context.cloud();
   const chassis = cloud.lab.chassis.get(gateway);
@@ -239,7 +257,8 @@ async function run(context: Context): Promise<{ figures: Figure[]; notes: string
     } catch (error) {
       notes.push(`FAILED: changes: ${(error as Error).message}`);
     }
-    return { figures, notes };
+    const slow = figures.some((figure) => reached(figure) === false);
+    return { figures, notes, profile: slow ? await profileOf(context, agent) : [] };
   } finally {
     await agent.remove();
   }

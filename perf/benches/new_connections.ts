@@ -5,8 +5,9 @@
 import { puntReasons, verdictKind } from '#ts/abi/generated.js';
 import type { Bench, Context, Measured } from '../harness/bench.js';
 import { contest, type Contest } from '../harness/contest.js';
-import { inTurn, type Figure, type Target } from '../harness/figure.js';
-import { compileScene, firstDatagram } from '../harness/scenes.js';
+import { inTurn, reached, type Figure, type Target } from '../harness/figure.js';
+import { packetWork } from '../harness/profile.js';
+import { compileScene, firstDatagram, packets } from '../harness/scenes.js';
 import { firstPaths, forgetConnections, startThroughputLab } from '../harness/throughput_lab.js';
 import { Tables } from '#ts/lab/tables.js';
 
@@ -49,12 +50,12 @@ async function throughChassis(context: Context): Promise<Measured> {
   context.progress('building the lab');
   const on = await startThroughputLab(context.programs, { stateful: true });
   try {
-    const { figures, notes } = await contest(context, { on, paths: firstPaths(on), rivals,
-      flows: ALL_FLOWS, rounds: Math.min(context.rounds, 5), seconds: context.quick ? 0.05 : 0.3,
-      between: () => { forgetConnections(on); } });
+    const { figures, notes, profile = [] } = await contest(context, {
+      on, paths: firstPaths(on), rivals, flows: ALL_FLOWS, rounds: Math.min(context.rounds, 3),
+      seconds: context.quick ? 0.05 : 0.3, between: () => { forgetConnections(on); } });
     const rates = figures.map((figure): Figure => ({ ...figure, unit: 'connections/s',
       name: `${figure.name.split(' ')[0]}, new connections a second`, target: rateTarget }));
-    return { notes, figures: [
+    return { notes, profile, figures: [
       ...figures.map((figure) => ({ ...figure, name: `${figure.name}, new connections`,
         unit: 'connections/s' })), ...rates] };
   } finally {
@@ -64,7 +65,11 @@ async function throughChassis(context: Context): Promise<Measured> {
 
 async function run(context: Context): Promise<Measured> {
   const alone = await byTestRun(context), live = await throughChassis(context);
-  return { figures: [...alone.figures, ...live.figures], notes: [...alone.notes, ...live.notes] };
+  const slow = [...alone.figures, ...live.figures].some((figure) => reached(figure) === false);
+  const work = slow ? await packetWork(compileScene(), packets.filter(({ name }) =>
+    name.startsWith('tracked'))) : [];
+  return { figures: [...alone.figures, ...live.figures], notes: [...alone.notes, ...live.notes],
+    profile: [...work, ...live.profile ?? []] };
 }
 
 export const newConnections: Bench = {

@@ -6,11 +6,12 @@
 import { puntReasons, verdictKind } from '#ts/abi/generated.js';
 import { Bed } from '../harness/bed.js';
 import type { Bench, Context, Measured } from '../harness/bench.js';
-import { inTurn, type Figure } from '../harness/figure.js';
+import { inTurn, reached, type Figure } from '../harness/figure.js';
 import { compileGateway, gatewayPackets } from '../harness/gateway_scene.js';
 import type { Hook } from '../harness/lab_object.js';
 import { compileScene, packets, type Compiled, type Packet, type Phase }
   from '../harness/scenes.js';
+import { packetWork } from '../harness/profile.js';
 import { workOf } from '../harness/work.js';
 
 const verdicts: Readonly<Record<Packet['verdict'], number>> = {
@@ -61,6 +62,17 @@ async function packetFigures(context: Context, bed: Bed, packet: Packet): Promis
 const scenes: readonly { readonly compile: () => Compiled; readonly packets: readonly Packet[] }[] =
   [{ compile: compileScene, packets }, { compile: compileGateway, packets: gatewayPackets }];
 
+/** Of those that miss a target. Targets are XDP's alone. */
+async function profileOf(figures: readonly Figure[]): Promise<string[]> {
+  const missed = figures.filter((figure) => reached(figure) === false);
+  const lines: string[] = [];
+  for (const { compile, packets: list } of scenes) {
+    lines.push(...await packetWork(compile(), list.filter(({ name }) =>
+      missed.some((figure) => figure.name.startsWith(`${name}:`)))));
+  }
+  return lines;
+}
+
 async function run(context: Context): Promise<Measured> {
   const [figures, notes]: [Figure[], string[]] = [[], []];
   for (const hook of ['xdp', 'tc'] as const satisfies readonly Hook[]) {
@@ -80,7 +92,7 @@ async function run(context: Context): Promise<Measured> {
   if (!figures.some(({ ours }) => ours === 'cached')) {
     notes.push('The connection cache decided about no packet: all of them walked.');
   }
-  return { figures, notes };
+  return { figures, notes, profile: await profileOf(figures) };
 }
 
 export const packetCost: Bench = {

@@ -17,7 +17,7 @@ export interface Context {
   cloud(): Promise<Cloud>;
 }
 
-export type Measured = Pick<BenchResult, 'figures' | 'notes' | 'axis'>;
+export type Measured = Pick<BenchResult, 'figures' | 'notes' | 'axis' | 'profile'>;
 
 export interface Bench {
   readonly name: string;

@@ -5,8 +5,9 @@
 import { sleep } from '#ts/lab/exec.js';
 import type { Chassis } from '#ts/lab/chassis.js';
 import type { Context } from './bench.js';
-import { inTurn, type Figure, type Target } from './figure.js';
+import { inTurn, reached, type Figure, type Target } from './figure.js';
 import { measure, type Carrier, type Offer, type Path } from './path.js';
+import { programTimes } from './profile.js';
 import { countersOf, type ThroughputLab } from './throughput_lab.js';
 
 export type Rival = Exclude<Carrier, 'ovn-xdp'> | 'OVS AF_XDP';
@@ -25,11 +26,12 @@ export interface Contest {
 /** Overload slows OVS down, so it is offered less, too, and its best result counts. */
 const offersTo: Readonly<Record<Rival, readonly Offer[]>> = {
   'null redirect': ['live'],
-  'OVS AF_PACKET': ['live', Infinity, 120_000, 60_000, 20_000],
-  'OVS AF_XDP': ['live', Infinity, 120_000, 60_000],
+  'OVS AF_PACKET': ['live', Infinity, 60_000, 20_000],
+  'OVS AF_XDP': ['live', Infinity, 120_000],
 };
 
-export interface Outcome { readonly figures: readonly Figure[]; readonly notes: readonly string[] }
+export interface Outcome { readonly figures: readonly Figure[]; readonly notes: readonly string[];
+  readonly profile?: readonly string[] }
 
 async function received({ programs }: Context, { seconds, flows, between }: Contest, path: Path,
   offer: Offer): Promise<number> {
@@ -147,7 +149,26 @@ export async function contest(context: Context, on: Contest): Promise<Outcome> {
       }
     }
   }
-  if (context.quick || !('OVS AF_XDP' in on.rivals)) return { figures, notes };
+  const profile = await profileOf(context, on, figures);
+  if (context.quick || !('OVS AF_XDP' in on.rivals)) return { figures, notes, profile };
   const afxdp = await againstAfxdp(context, on, figures);
-  return { figures: [...figures, ...afxdp.figures], notes: [...notes, ...afxdp.notes] };
+  return { figures: [...figures, ...afxdp.figures], notes: [...notes, ...afxdp.notes], profile };
+}
+
+/** Paths that miss a target: the time of each program, ours and the null redirect's. */
+async function profileOf(context: Context, on: Contest, figures: readonly Figure[]):
+  Promise<string[]> {
+  const lines: string[] = [], { programs } = context, { seconds, flows, between } = on;
+  const missed = on.paths.filter(({ name }) => figures.some((figure) =>
+    figure.name.startsWith(`${name} against`) && reached(figure) === false));
+  for (const path of missed) {
+    for (const [carrier, program] of [['ovn-xdp', on.on.rivals.forward],
+      ['null redirect', programs.program('null_redirect')]] as const) {
+      on.on.rivals.use(carrier);
+      between?.();
+      lines.push(`by ${carrier}: ${await programTimes(programs, program, path,
+        { seconds, flows, offer: 'live' })}`);
+    }
+  }
+  return lines;
 }

@@ -32,6 +32,8 @@ export interface BenchResult {
   readonly figures: readonly Figure[];
   /** What could not be measured and why, and what a reader must know. */
   readonly notes: readonly string[];
+  /** Where the time goes, when a target is missed. */
+  readonly profile?: readonly string[];
   /** Label of the horizontal axis when figures have `x`. */
   readonly axis?: string;
 }

@@ -1,8 +1,9 @@
 /** Operations on maps that the dataplane asks the kernel for, counted by programs that do so. */
-import { Tables } from '#ts/lab/tables.js';
-import { dirname, join } from 'node:path';
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { packageRoot } from '#ts/base/package_root.js';
-import { compileBpf, type Hook } from './lab_object.js';
+import { Tables } from '#ts/lab/tables.js';
+import { compileBpf } from './lab_object.js';
 import { comeTo, type Compiled, type Packet, type Phase } from './scenes.js';
 
 /** Lookups, updates, deletions: only an update can allocate. */
@@ -16,12 +17,19 @@ export interface PacketOps {
   readonly cached?: MapOps;
 }
 
-/** The dataplane with counting programs (perf/bpf/count_ops.h). */
-function countingTables(hook: Hook): Tables {
-  const include = ['-include', join(packageRoot, 'perf/bpf/count_ops.h')];
-  const [folder] = [hook, 'xdp' as const].map((kind) => dirname(
-    compileBpf(`bpf/${kind}.bpf.c`, `perf/out/counting/${kind}.bpf.o`, ...include)));
-  return Tables.load(hook, folder);
+const folder = 'perf/out/counting';
+const changed = (path: string): number =>
+  statSync(join(packageRoot, path), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+
+/** The dataplane with counting programs (perf/bpf/count_ops.h), compiled when they are older
+ * than what they are made of. */
+function countingTables(): Tables {
+  const count = 'perf/bpf/count_ops.h', object = `${folder}/xdp.bpf.o`;
+  const sources = readdirSync(join(packageRoot, 'bpf')).map((name) => `bpf/${name}`);
+  if ([count, ...sources].some((source) => changed(source) >= changed(object))) {
+    compileBpf('bpf/xdp.bpf.c', object, '-include', join(packageRoot, count));
+  }
+  return Tables.load('xdp', join(packageRoot, folder));
 }
 
 /** Runs the frame once. */
@@ -40,9 +48,9 @@ const least = (tables: Tables, frame: Uint8Array): MapOps =>
   Array.from({ length: 8 }, () => opsOf(tables, frame)).reduce((best, one) =>
     sum(one) < sum(best) ? one : best);
 
-export async function packetOps(scene: Compiled, packets: readonly Packet[], hook: Hook = 'xdp'):
+export async function packetOps(scene: Compiled, packets: readonly Packet[]):
   Promise<Map<string, PacketOps>> {
-  const tables = countingTables(hook);
+  const tables = countingTables();
   try {
     await tables.apply(scene.desired);
     tables.trackConnections();

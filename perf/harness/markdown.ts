@@ -58,11 +58,13 @@ export function summary(run: Run): string {
 
 /** What a reader must know before any figure. */
 export function shortfalls({ results }: Run): string[] {
-  return results.flatMap(({ bench, figures, notes }) => [
+  return results.flatMap(({ bench, figures, notes, profile = [] }) => [
     ...figures.filter((figure) => reached(figure) === false).map((figure) => {
       const ours = spread(figure.target?.of === 'ratio' ? ratios(figure) : oursOf(figure)).median;
       return `Not reached: ${bench}, ${figure.name}: ${shown(ours)}, wanted ${targetText(figure)}.`;
     }),
+    ...figures.some((figure) => reached(figure) === false)
+      ? profile.map((text) => `Where the time goes: ${bench}, ${text}`) : [],
     ...notes.filter((note) => note.startsWith('FAILED')).map((note) => `${bench}: ${note}`)]);
 }
 

@@ -133,7 +133,7 @@ export class Rivals {
   private closed = false;
 
   constructor(private readonly programs: LabObject, private readonly agent: Agent,
-    private readonly forward: Program, devices: readonly string[]) {
+    readonly forward: Program, devices: readonly string[]) {
     this.links = devices.map((device) =>
       BpfLink.openPinned(join(agent.pinDir, 'links', device)));
   }

@@ -26,6 +26,14 @@ test('the first lines of a report are what is not reached, and what failed', () 
   assert.equal(shortfalls(run([figure({})])), []);
 });
 
+test('a missed target has its profile beside it; one that is reached has none', () => {
+  const [result] = run([missed]).results;
+  const of = (figures: readonly Figure[]): string[] => shortfalls({ ...run([]),
+    results: [{ ...result!, figures, profile: ['most of it in c()'] }] });
+  assert.is(of([missed])[1], 'Where the time goes: b, most of it in c()');
+  assert.equal(of([figure({})]), []);
+});
+
 test('a figure is the median of its ratios with the spread', () => {
   const page = markdown(run([figure({})]), new Map([['b', 'b.svg']]));
   assert.match(page, '| walk | 330 ns | 30 ns (floor) | 11 | 10 .. 12 | 10.5 .. 11.5 | 3 |');

@@ -20,15 +20,26 @@ export interface RunOptions {
 /** Projects of the cloud: 85,000 logical flows, and a handful for a smoke run. */
 const projects = { full: 250, quick: 2 } as const;
 
+/** Beyond it a benchmark hangs: the others go on without it. */
+const LIMIT_MS = 8 * 60_000;
+function inTime<T>(work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => {
+      reject(new Error(`it took longer than ${LIMIT_MS / 60_000} minutes`));
+    }, LIMIT_MS);
+    work.then(resolve, reject).finally(() => { clearTimeout(late); });
+  });
+}
+
 async function runOne(bench: Bench, context: Context): Promise<BenchResult> {
   const began = performance.now();
   const seconds = (): number => Math.round((performance.now() - began) / 100) / 10;
   const { name, about } = bench;
   try {
-    const measured = await bench.run(context);
+    const measured = await inTime(bench.run(context));
     return { bench: name, about, seconds: seconds(), ...measured };
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
+    const text = (error instanceof Error ? error.message : String(error)).slice(0, 500);
     return { bench: name, about, seconds: seconds(), figures: [], notes: [`FAILED: ${text}`] };
   }
 }

@@ -43,11 +43,12 @@ export class Agent {
 
   get pid(): number | undefined { return this.child?.pid; }
 
-  start(): void {
+  /** `nodeOptions`: for the process beside its own. */
+  start(nodeOptions: readonly string[] = []): void {
     if (this.child !== undefined) throw new Error(`agent on ${this.chassis.name} runs already`);
     const log = openSync(this.logFile, 'a');
-    this.child = start([process.execPath, cliPath, 'run', '--ovs-db', this.chassis.ovsDb,
-      '--pin-dir', this.pinDir, '--run-dir', this.runDir,
+    this.child = start([process.execPath, ...nodeOptions, cliPath, 'run',
+      '--ovs-db', this.chassis.ovsDb, '--pin-dir', this.pinDir, '--run-dir', this.runDir,
       '--metrics', `127.0.0.1:${this.metricsPort}`],
     { netns: this.chassis.netns, stdio: ['ignore', log, log] });
     closeSync(log);
