@@ -444,7 +444,8 @@ struct iface_counters {
  * of a CPU has the cell; those that share it count in `iface_counters`. */
 #define IFACE_CELLS 1024
 struct iface_cell {
-	__u64 ifindex;		/* 0: free */
+	__u32 ifindex;		/* 0: free */
+	__u32 kind;		/* the programs' own (iface.h) */
 	struct iface_counters counters;
 };
 

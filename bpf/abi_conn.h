@@ -220,9 +220,9 @@ struct cache_key {
 	__u32 l4;		/* ports; ICMP echo: type << 24 | code << 16 | identifier */
 	__u32 datapath;		/* of the tunnel that it came by */
 	__u32 ports;		/* ingress << 16 | egress port there; else the frame's VLAN tag */
-	__u32 src[4];		/* IPv4: the first word */
-	__u32 dst[4];
+	__u32 ip[8];		/* source and destination; IPv4: a word each, and no more */
 };
+#define CACHE_KEY_BLOCKS4 5	/* of eight bytes, with IPv4 */
 
 /* What a tunnel's headers say of the packet. */
 struct outer {

@@ -10,6 +10,7 @@
 #define OVN_XDP_CACHE_H
 
 #include "scratch.h"
+#include "iface.h"
 #include "cache_note.h"
 #include "checksum.h"
 #include "ct_key.h"
@@ -76,10 +77,8 @@ static __always_inline int key_ip4(struct cache_key *key, void *l3, void *end, _
 		return 0;
 	key->head = (__u32)ip->protocol << 24 | (__u32)ip->ttl << 16 | (__u32)ip->tos << 8 |
 		    CTX_HOOK << 7 | 4;
-	key->src[0] = ip->saddr;
-	key->dst[0] = ip->daddr;
-	key->src[1] = key->src[2] = key->src[3] = 0;
-	key->dst[1] = key->dst[2] = key->dst[3] = 0;
+	key->ip[0] = ip->saddr;
+	key->ip[1] = ip->daddr;
 	return key_l4(key, l3 + sizeof(*ip), end, total - sizeof(*ip), ip->protocol, 4, header);
 }
 
@@ -98,8 +97,7 @@ static __always_inline int key_ip6(struct cache_key *key, void *l3, void *end, _
 		return 0;
 	key->head = (__u32)ip->nexthdr << 24 | (__u32)ip->hop_limit << 16 |
 		    (first >> 20 & 0xff) << 8 | CTX_HOOK << 7 | 6;
-	__builtin_memcpy(key->src, &ip->saddr, 16);
-	__builtin_memcpy(key->dst, &ip->daddr, 16);
+	__builtin_memcpy(key->ip, &ip->saddr, 32);	/* both */
 	return key_l4(key, l3 + sizeof(*ip), end, payload, ip->nexthdr, 6, header);
 }
 
@@ -121,16 +119,21 @@ static __always_inline int key_frame(ctx_t *ctx, struct scratch *s, __u32 *len)
 	key->eth[0] = macs[0];
 	key->eth[1] = macs[1];
 	key->eth[2] = macs[2];
-	ip = eth->h_proto == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-	if (eth->h_proto == bpf_htons(ETH_P_IP))
+	ip = eth_type(eth) == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	if (eth_type(eth) == bpf_htons(ETH_P_IP))
 		keyed = key_ip4(key, eth + 1, end, room, &header);
-	else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
+	else if (eth_type(eth) == bpf_htons(ETH_P_IPV6))
 		keyed = key_ip6(key, eth + 1, end, room, &header);
 	else
 		return 0;
 	if (ctx_segment(ctx))
 		*len = ETH_HLEN + ip + header + ctx_segment(ctx);
 	return keyed;
+}
+
+static __always_inline int key_is6(const struct cache_key *key)
+{
+	return (key->head & 0x7f) == 6;
 }
 
 /* Sum of products of the key's words: the multiplications do not wait for each other. The
@@ -146,22 +149,29 @@ static __always_inline __u32 key_hash(const struct cache_key *key)
 	PAIR(4, 0x165667b1u, 0xd3a2646du);
 	PAIR(6, 0xfd7046c5u, 0xb55a4f09u);
 	PAIR(8, 0x7feb352du, 0x846ca68bu);
-	PAIR(10, 0xe6546b65u, 0xcc9e2d51u);
-	PAIR(12, 0x1b873593u, 0xa3b19ac5u);
-	PAIR(14, 0x8da6b343u, 0xd8163841u);
+	if (key_is6(key)) {
+		PAIR(10, 0xe6546b65u, 0xcc9e2d51u);
+		PAIR(12, 0x1b873593u, 0xa3b19ac5u);
+		PAIR(14, 0x8da6b343u, 0xd8163841u);
+	}
 #undef PAIR
 	h = (h ^ h >> 31) * 0x9e3779b97f4a7c15ull;
 	return h >> 32;
 }
 
-static __always_inline int same_key16(const struct cache_key *a, const struct cache_key *b)
+static __always_inline int same_packet(const struct cache_key *a, const struct cache_key *b)
 {
 	typedef __u64 __attribute__((may_alias)) block;
 	const block *x = (const block *)a, *y = (const block *)b;
 	__u64 diff = 0;
 
 #pragma unroll
-	for (int i = 0; i < (int)(sizeof(*a) / sizeof(block)); i++)
+	for (int i = 0; i < CACHE_KEY_BLOCKS4; i++)
+		diff |= x[i] ^ y[i];
+	if (diff || !key_is6(a))
+		return !diff;
+#pragma unroll
+	for (int i = CACHE_KEY_BLOCKS4; i < (int)(sizeof(*a) / sizeof(block)); i++)
 		diff |= x[i] ^ y[i];
 	return !diff;
 }
@@ -202,13 +212,13 @@ static __always_inline int cache_holds(const struct cache_entry *e, __u32 len)
 	return sum == e->version && (!e->ct_mode || connections_hold(e));
 }
 
-/* As to_tunnel(): the way out is as good as when the entry was made. */
-static __always_inline int tunnel_holds(const struct cache_decision *d, __u32 len)
+/* As to_tunnel(): the way out, if it is as good as when the entry was made. */
+static __always_inline struct tunnel *tunnel_out(const struct cache_decision *d, __u32 len)
 {
 	__u32 index = d->tunnel;
 	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
 
-	return t && t->ready && t->ifindex == d->ifindex && tunnel_takes(t, len);
+	return t && t->ready && t->ifindex == d->ifindex && tunnel_takes(t, len) ? t : 0;
 }
 
 /* What the entry has carried is counted with the packet that walks now (ct_apply.h). */
@@ -235,6 +245,7 @@ static __noinline struct cache_entry *find_entry(ctx_t *ctx, struct scratch *s, 
 	keyed = key_frame(ctx, s, &len);
 	if (!keyed)
 		return 0;
+	s->cache.len = len;
 	set = cache_set(key, sets);
 	if (!set)
 		return 0;
@@ -243,9 +254,9 @@ static __noinline struct cache_entry *find_entry(ctx_t *ctx, struct scratch *s, 
 		s->cache.state = CACHE_ABSENT;
 	}
 	e = &set->way[0];
-	if (!same_key16(&e->key, key)) {
+	if (!same_packet(&e->key, key)) {
 		e = &set->way[1];
-		if (!same_key16(&e->key, key))
+		if (!same_packet(&e->key, key))
 			return 0;
 	}
 	if (keyed == KEYED_WALKS) {
@@ -254,8 +265,7 @@ static __noinline struct cache_entry *find_entry(ctx_t *ctx, struct scratch *s, 
 	}
 	s->cache.state = CACHE_STALE;
 	if (!cache_holds(e, len) ||
-	    (key->datapath && !source_holds(ctx, s, e->decision.tunnel_rx)) ||
-	    (e->decision.verdict == VERDICT_TUNNEL && !tunnel_holds(&e->decision, len))) {
+	    (key->datapath && !source_holds(ctx, s, e->decision.tunnel_rx))) {
 		take_counts(s, e);
 		return 0;
 	}
@@ -263,44 +273,52 @@ static __noinline struct cache_entry *find_entry(ctx_t *ctx, struct scratch *s, 
 	return e;
 }
 
-static __always_inline __u32 iface_role(struct scratch *s, __u32 buffer)
+static __always_inline __u32 find_kind(const struct scratch *s, __u32 buffer)
 {
 	struct iface_key key = { .buffer = buffer, .ifindex = s->ingress };
 	struct iface *in = bpf_map_lookup_elem(&ifaces, &key);
 
-	return in ? in->role : 0;
+	return iface_kind(in ? in->role : 0);
 }
 
-/* For a frame that an uplink would open. Only uplinks leave such entries, so a hit needs no
- * look at what the device is. Whether it turned out to be an uplink, or unknown. */
-static __always_inline int find_inside(ctx_t *ctx, struct scratch *s, __u32 sets, __u32 buffer,
-				       struct cache_entry **e)
+/* Takes the frame to be one of the kind of device that its last walk found there. If that is no
+ * more so, no entry is found or left under the wrong key (receive()). */
+static __always_inline __u32 guess_kind(const struct scratch *s, const struct iface_cell *cell,
+					__u32 buffer)
+{
+	__u32 kind = cell ? cell->kind : 0;
+
+	return kind ? kind : find_kind(s, buffer);
+}
+
+/* The first words of the frame's key, and how much of it is tunnel headers or a tag; 0: it is
+ * not one that is cached. */
+static __always_inline int key_outside(ctx_t *ctx, struct scratch *s)
 {
 	struct cache_key *key = &s->cache.entry.key;
-	__u32 role;
 
-	*e = 0;
-	if (!open_tunnel(ctx, s) && s->w[FW_DATAPATH] && !(s->marks & MARK_OUTER_CE)) {
+	key->ifindex = s->ingress;
+	if (s->cache.kind == IFACE_OPENS && maybe_tunnel(ctx)) {
+		if (open_tunnel(ctx, s) || !s->w[FW_DATAPATH] || s->marks & MARK_OUTER_CE)
+			return 0;
 		key->datapath = s->w[FW_DATAPATH];
 		key->ports = s->w[FW_INPORT] << 16 | s->w[FW_OUTPORT];
-		*e = find_entry(ctx, s, sets);
-		if (*e)
-			return 1;
-	}
-	role = iface_role(s, buffer);
-	if (role & IFACE_UPLINK || !(role & (IFACE_VIF | IFACE_PROVIDER)))
 		return 1;
-	s->marks = 0;
-	return 0;
+	}
+	s->tag = ctx_tag(ctx);
+	s->pull = s->tag ? CTX_TAG_LEN : 0;
+	key->datapath = 0;
+	key->ports = s->tag;
+	return 1;
 }
 
-/* The entry that decides about the frame, if there is one; s->cache says why not. */
-static __always_inline struct cache_entry *cache_find(ctx_t *ctx, struct scratch *s)
+/* The entry that decides about the frame, if there is one; s->cache says why not. `cell`: of
+ * the device, or none. */
+static __always_inline struct cache_entry *cache_find(ctx_t *ctx, struct scratch *s,
+						      const struct iface_cell *cell)
 {
-	struct cache_key *key = &s->cache.entry.key;
-	__u32 zero = 0, sets;
+	__u32 zero = 0;
 	struct control *c = bpf_map_lookup_elem(&control, &zero);
-	struct cache_entry *e;
 
 	s->cache.keyed = 0;
 	s->cache.state = CACHE_BYPASS;
@@ -311,15 +329,8 @@ static __always_inline struct cache_entry *cache_find(ctx_t *ctx, struct scratch
 	s->cache.generation = *(volatile __u32 *)&c->generation;
 	s->ingress = ctx_ingress(ctx);
 	s->frame_len = ctx_len(ctx);
-	sets = c->cache_sets;
-	key->ifindex = s->ingress;
-	if (maybe_tunnel(ctx) && find_inside(ctx, s, sets, c->active & 1, &e))
-		return e;
-	s->tag = ctx_tag(ctx);
-	s->pull = s->tag ? CTX_TAG_LEN : 0;
-	key->datapath = 0;
-	key->ports = s->tag;
-	return find_entry(ctx, s, sets);
+	s->cache.kind = guess_kind(s, cell, c->active & 1);
+	return key_outside(ctx, s) ? find_entry(ctx, s, c->cache_sets) : 0;
 }
 
 #endif

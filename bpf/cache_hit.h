@@ -172,9 +172,9 @@ static __always_inline struct cache_entry *cache_victim(struct scratch *s, struc
 	struct cache_entry *a = &set->way[0], *b = &set->way[1];
 	__u32 now = bpf_jiffies64();
 
-	if (same_key16(&a->key, &s->cache.entry.key))
+	if (same_packet(&a->key, &s->cache.entry.key))
 		return a;
-	if (same_key16(&b->key, &s->cache.entry.key))
+	if (same_packet(&b->key, &s->cache.entry.key))
 		return b;
 	if (!a->key.head || !b->key.head)
 		return a->key.head ? b : a;
@@ -300,16 +300,17 @@ static __always_inline int hit_rewrite(ctx_t *ctx, const struct cache_key *key,
 static __always_inline int hit_send(ctx_t *ctx, struct scratch *s, const struct cache_entry *e)
 {
 	const struct cache_decision *d = &e->decision;
-	__u32 index = d->tunnel;
-	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
+	struct tunnel *t = 0;
 	int push = 0, head, action;
 
-	if (!t)
-		return CACHE_WALK;
-	if (d->verdict == VERDICT_TUNNEL)
+	if (d->verdict == VERDICT_TUNNEL) {
+		t = tunnel_out(d, s->cache.len);
+		if (!t)
+			return CACHE_WALK;
 		push = tunnel_room(t);
-	else if (d->vlan)
+	} else if (d->vlan) {
 		push = CTX_TAG_LEN;
+	}
 	action = ctx_send(ctx, d->ifindex);
 	if (action != CTX_REDIRECT)
 		return CACHE_WALK;
@@ -324,7 +325,7 @@ static __always_inline int hit_send(ctx_t *ctx, struct scratch *s, const struct 
 	}
 	if (hit_rewrite(ctx, &e->key, d, push) ||
 	    (d->vlan && ctx_write_tag(ctx, d->vlan)) ||
-	    (d->verdict == VERDICT_TUNNEL && push_tunnel(ctx, &d->outer, t))) {
+	    (t && push_tunnel(ctx, &d->outer, t))) {
 		punt(s, PUNT_INTERNAL);
 		return CTX_DROP;
 	}
@@ -334,7 +335,8 @@ static __always_inline int hit_send(ctx_t *ctx, struct scratch *s, const struct 
 /* The frame's end, if the cache knows it; CACHE_WALK with the frame untouched, if not. */
 static __always_inline int cache_forward(ctx_t *ctx, struct scratch *s)
 {
-	struct cache_entry *e = cache_find(ctx, s);
+	struct iface_cell *cell = iface_cell(ctx_ingress(ctx));
+	struct cache_entry *e = cache_find(ctx, s, cell);
 	int action = CTX_PASS;
 
 	if (!e)
@@ -353,7 +355,10 @@ static __always_inline int cache_forward(ctx_t *ctx, struct scratch *s)
 	}
 	e->packets++;
 	e->bytes += s->frame_len - s->pull;
-	count_frame(s);
+	if (cell && action == CTX_REDIRECT)
+		count(&cell->counters.forwarded, s->frame_len);
+	else
+		count_frame(s);
 	return action;
 }
 
@@ -361,10 +366,13 @@ static __always_inline int cache_forward(ctx_t *ctx, struct scratch *s)
 
 static __always_inline void cache_look(ctx_t *ctx, struct scratch *s)
 {
-	struct cache_entry *e = cache_find(ctx, s);
+	struct cache_entry *e = cache_find(ctx, s, 0);
 
-	if (e)
-		s->cache.found = e->decision;
+	if (!e)
+		return;
+	if (e->decision.verdict == VERDICT_TUNNEL && !tunnel_out(&e->decision, s->cache.len))
+		s->cache.state = CACHE_STALE;
+	s->cache.found = e->decision;
 }
 
 static __always_inline void cache_compare(struct scratch *s)

@@ -16,13 +16,16 @@
 typedef __u16 __attribute__((may_alias)) raw16;
 typedef __u32 __attribute__((may_alias)) raw32;
 
+/* The upper half of a number and itself with its halves exchanged is the sum of both halves, with
+ * the carry from below: an end-around carry without a second step. */
 static __always_inline __u16 csum_fold(__u64 sum)
 {
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (sum & 0xffff) + (sum >> 16);
+	__u32 half;
+
+	sum += sum >> 32 | sum << 32;
+	half = sum >> 32;
+	half += half >> 16 | half << 16;
+	return half >> 16;
 }
 
 /* What replacing a word adds to the sum. */

@@ -19,15 +19,10 @@ struct csum_range {
 /* Offsets follow from the range's beginning and length, never from a counter of our own: the
  * verifier holds offsets into a packet precise, and would walk through every value of a
  * counter (490k instructions on 6.18). */
-static __always_inline void *csum_at(const struct csum_range *r, __u32 done)
-{
-	return r->data + ((r->off + done) & CSUM_MAX);
-}
-
 static long csum_chunk(__u32 i, void *arg)
 {
 	struct csum_range *r = arg;
-	void *p = csum_at(r, i * CSUM_CHUNK);
+	void *p = r->data + ((r->off + i * CSUM_CHUNK) & CSUM_MAX);
 
 	if ((i + 1) * CSUM_CHUNK > r->len)
 		return 1;
@@ -39,73 +34,69 @@ static long csum_chunk(__u32 i, void *arg)
 	return 0;
 }
 
-/* Whether the length has this bit, and so a block of this size in its place. The barrier
- * keeps the verifier from learning the bit, which would double its paths with each one. */
-static __always_inline __u32 csum_has(const struct csum_range *r, __u32 size)
+/* What of these sizes the length has. The barrier keeps the verifier from learning the bit, which
+ * would double its paths with each one. */
+static __always_inline __u32 csum_has(__u32 len, __u32 sizes)
 {
-	__u32 bit = r->len & size;
+	__u32 bits = len & sizes;
 
-	barrier_var(bit);
-	return bit;
+	barrier_var(bits);
+	return bits;
 }
 
-/* One block of a fixed size, after all that are larger. */
-static __always_inline void csum_block(struct csum_range *r, __u32 size)
+static __always_inline __u64 csum_words(const void *p, __u32 size)
 {
-	void *p = csum_at(r, r->len & ~(2 * size - 1));
 	const raw32 *w = p;
 	__u64 sum = 0;
 
-	if (!csum_has(r, size))
-		return;
-	if (p + size > r->end) {
-		r->failed = 1;
-		return;
-	}
-	if (size > 128) {	/* a call costs as much as 64 bytes */
-		sum = (__u32)bpf_csum_diff(0, 0, p, size, 0);
-	} else {
+	if (size > 128)		/* a call costs as much as 64 bytes */
+		return (__u32)bpf_csum_diff(0, 0, (void *)p, size, 0);
 #pragma unroll
-		for (__u32 i = 0; i < size / 4; i++)
-			sum += w[i];
-	}
-	r->sum += sum;
+	for (__u32 i = 0; i < size / 4; i++)
+		sum += w[i];
+	return sum;
 }
 
-static __always_inline void csum_tail(struct csum_range *r)
-{
-	void *p = csum_at(r, r->len & ~3u);
-
-	if (csum_has(r, 2)) {
-		if (p + 2 > r->end) {
-			r->failed = 1;
-			return;
-		}
-		r->sum += *(raw16 *)p;
-	}
-	p = csum_at(r, r->len & ~1u);
-	if (csum_has(r, 1)) {
-		if (p + 1 > r->end)
-			r->failed = 1;
-		else
-			r->sum += bpf_htons((__u16)(*(__u8 *)p << 8));
-	}
-}
+/* One block of a fixed size, if the length has that, after all that are larger: where it begins
+ * follows from the length, not from the blocks before it, which would be four times as many
+ * instructions to the verifier (650k on 6.18). */
+#define CSUM_BLOCK(size, value) do { \
+	if (csum_has(len, size)) { \
+		void *p = data + ((off + (len & ~(2 * (size) - 1))) & CSUM_MAX); \
+		if (p + (size) > end) \
+			goto failed; \
+		sum += (value); \
+	} \
+} while (0)
 
 /* Adds len bytes of the frame from off to r->sum, as words that begin at off. Sets
  * r->failed when the frame is shorter. */
 static __noinline int csum_frame(struct csum_range *r)
 {
-	if (r->len >= CSUM_CHUNK)
+	void *data = r->data, *end = r->end;
+	__u32 len = r->len, off = r->off;
+	__u64 sum;
+
+	if (len >= CSUM_CHUNK)
 		bpf_loop(CSUM_MAX / CSUM_CHUNK, csum_chunk, r, 0);
-	csum_block(r, 256);
-	csum_block(r, 128);
-	csum_block(r, 64);
-	csum_block(r, 32);
-	csum_block(r, 16);
-	csum_block(r, 8);
-	csum_block(r, 4);
-	csum_tail(r);
+	sum = r->sum;
+	if (csum_has(len, 256 | 128)) {
+		CSUM_BLOCK(256, csum_words(p, 256));
+		CSUM_BLOCK(128, csum_words(p, 128));
+	}
+	CSUM_BLOCK(64, csum_words(p, 64));
+	CSUM_BLOCK(32, csum_words(p, 32));
+	CSUM_BLOCK(16, csum_words(p, 16));
+	CSUM_BLOCK(8, csum_words(p, 8));
+	CSUM_BLOCK(4, csum_words(p, 4));
+	if (csum_has(len, 3)) {
+		CSUM_BLOCK(2, *(raw16 *)p);
+		CSUM_BLOCK(1, bpf_htons((__u16)(*(__u8 *)p << 8)));
+	}
+	r->sum = sum;
+	return 0;
+failed:
+	r->failed = 1;
 	return 0;
 }
 

@@ -54,32 +54,50 @@ static __always_inline void describe_outer(struct scratch *s)
 	s->outer.pad = 0;
 }
 
-static __always_inline void write_geneve(const struct outer *o, struct geneve_ovn *g)
+/* Headers are written in words: structures that are packed would be written byte by byte. */
+static __always_inline void write_outer_eth(raw32 *eth, const struct tunnel *t, __u16 type)
 {
-	g->version_len = 2;
-	g->flags = GENEVE_CRITICAL;
-	g->protocol = bpf_htons(ETH_P_TEB);
-	g->vni = bpf_htonl(o->datapath << 8);
-	g->option_class = bpf_htons(OVN_OPTION_CLASS);
-	g->option_type = OVN_OPTION_TYPE;
-	g->option_len = 1;
-	g->ports = bpf_htonl(o->ports);
+	const raw32 *addresses = (const raw32 *)t->eth_dst;	/* and source */
+
+	eth[0] = addresses[0];
+	eth[1] = addresses[1];
+	eth[2] = addresses[2];
+	((raw16 *)eth)[ETH_ALEN] = bpf_htons(type);
 }
 
-static __always_inline void write_outer_eth(struct ethhdr *eth, const struct tunnel *t,
-					    __u16 type)
+/* UDP, without its checksum, and geneve. */
+static __always_inline void write_udp(raw32 *w, const struct outer *o, __u32 len)
 {
-	__builtin_memcpy(eth->h_dest, t->eth_dst, 6);
-	__builtin_memcpy(eth->h_source, t->eth_src, 6);
-	eth->h_proto = bpf_htons(type);
+	w[0] = bpf_htonl((__u32)o->source_port << 16 | GENEVE_PORT);
+	w[1] = bpf_htonl(len << 16);
+	w[2] = bpf_htonl(2u << 24 | GENEVE_CRITICAL << 16 | ETH_P_TEB);
+	w[3] = bpf_htonl(o->datapath << 8);
+	w[4] = bpf_htonl((__u32)OVN_OPTION_CLASS << 16 | OVN_OPTION_TYPE << 8 | 1);
+	w[5] = bpf_htonl(o->ports);
 }
 
-static __always_inline void write_udp(const struct outer *o, struct udphdr *udp, __u32 len)
+static __always_inline void write_ip4(raw32 *w, const struct outer *o, const struct tunnel *t,
+				      __u32 len)
 {
-	udp->source = bpf_htons(o->source_port);
-	udp->dest = bpf_htons(GENEVE_PORT);
-	udp->len = bpf_htons((__u16)len);
-	udp->check = 0;
+	__u32 first = bpf_htonl(0x45u << 24 | (__u32)o->tos << 16 | (len & 0xffff));
+	__u32 flags = bpf_htonl(IP4_DF), ttl = bpf_htonl(TUNNEL_TTL << 24 | IPPROTO_UDP << 16);
+	__u32 local = *(const raw32 *)t->local, remote = *(const raw32 *)t->remote;
+
+	w[0] = first;
+	w[1] = flags;
+	w[2] = ttl;
+	w[3] = local;
+	w[4] = remote;
+	((raw16 *)w)[5] = ~csum_fold((__u64)first + flags + ttl + local + remote);
+}
+
+static __always_inline void write_ip6(raw32 *w, const struct outer *o, const struct tunnel *t,
+				      __u32 len)
+{
+	w[0] = bpf_htonl(6u << 28 | (__u32)o->tos << 20);
+	w[1] = bpf_htonl(len << 16 | IPPROTO_UDP << 8 | TUNNEL_TTL);
+	__builtin_memcpy(w + 2, t->local, 16);
+	__builtin_memcpy(w + 6, t->remote, 16);
 }
 
 /* As OVS's userspace does, and its kernel datapath: only the latter obeys over IPv6 (RFC 6935). */
@@ -108,26 +126,14 @@ static __noinline int push4(ctx_t *ctx, const struct outer *o, const struct tunn
 	struct ethhdr *eth = ctx_data(ctx);
 	struct iphdr *ip = (void *)(eth + 1);
 	struct udphdr *udp = (void *)(ip + 1);
-	struct geneve_ovn *geneve = (void *)(udp + 1);
 	__u32 ip_len = ctx_len(ctx) - ETH_HLEN, udp_len = ip_len - sizeof(struct iphdr);
 	int check;
 
-	if ((void *)(geneve + 1) > ctx_end(ctx))
+	if ((void *)eth + OUTER4_LEN > ctx_end(ctx))
 		return -1;
-	write_outer_eth(eth, t, ETH_P_IP);
-	__builtin_memset(ip, 0, sizeof(*ip));
-	ip->version = 4;
-	ip->ihl = 5;
-	ip->tos = o->tos;
-	ip->tot_len = bpf_htons((__u16)ip_len);
-	ip->frag_off = bpf_htons(IP4_DF);
-	ip->ttl = TUNNEL_TTL;
-	ip->protocol = IPPROTO_UDP;
-	ip->saddr = *(const raw32 *)t->local;
-	ip->daddr = *(const raw32 *)t->remote;
-	ip->check = ~csum_ip4(ip);
-	write_udp(o, udp, udp_len);
-	write_geneve(o, geneve);
+	write_outer_eth((void *)eth, t, ETH_P_IP);
+	write_ip4((void *)ip, o, t, ip_len);
+	write_udp((void *)udp, o, udp_len);
 	if (!wants_csum(t))
 		return 0;
 	check = outer_csum(ctx, ETH_HLEN + sizeof(struct iphdr), sum_len ? sum_len : udp_len,
@@ -145,21 +151,14 @@ static __noinline int push6(ctx_t *ctx, const struct outer *o, const struct tunn
 	struct ethhdr *eth = ctx_data(ctx);
 	struct ipv6hdr *ip = (void *)(eth + 1);
 	struct udphdr *udp = (void *)(ip + 1);
-	struct geneve_ovn *geneve = (void *)(udp + 1);
 	__u32 udp_len = ctx_len(ctx) - ETH_HLEN - sizeof(struct ipv6hdr);
 	int check;
 
-	if ((void *)(geneve + 1) > ctx_end(ctx))
+	if ((void *)eth + OUTER6_LEN > ctx_end(ctx))
 		return -1;
-	write_outer_eth(eth, t, ETH_P_IPV6);
-	*(raw32 *)ip = bpf_htonl(6u << 28 | (__u32)o->tos << 20);
-	ip->payload_len = bpf_htons((__u16)udp_len);
-	ip->nexthdr = IPPROTO_UDP;
-	ip->hop_limit = TUNNEL_TTL;
-	__builtin_memcpy(&ip->saddr, t->local, 16);
-	__builtin_memcpy(&ip->daddr, t->remote, 16);
-	write_udp(o, udp, udp_len);
-	write_geneve(o, geneve);
+	write_outer_eth((void *)eth, t, ETH_P_IPV6);
+	write_ip6((void *)ip, o, t, udp_len);
+	write_udp((void *)udp, o, udp_len);
 	if (!wants_csum(t))
 		return 0;
 	check = outer_csum(ctx, ETH_HLEN + sizeof(struct ipv6hdr), sum_len ? sum_len : udp_len,

@@ -7,6 +7,7 @@
 #define OVN_XDP_PIPELINE_H
 
 #include "scratch.h"
+#include "iface.h"
 #include "parse.h"
 #include "physical.h"
 #include "walk.h"
@@ -100,6 +101,17 @@ static __always_inline int from_provider(ctx_t *ctx, struct scratch *s)
 	return 0;
 }
 
+/* For the next frame of the device; an entry under the key of another kind would be wrong. */
+static __always_inline void note_kind(struct scratch *s, __u32 kind)
+{
+	struct iface_cell *cell = iface_cell(s->ingress);
+
+	if (cell && !(s->marks & MARK_TRACE))
+		cell->kind = kind;
+	if (s->cache.kind != kind)
+		s->unstorable = 1;
+}
+
 static __always_inline int receive(ctx_t *ctx, struct scratch *s)
 {
 	struct iface_key key = { .ifindex = s->ingress };
@@ -111,6 +123,7 @@ static __always_inline int receive(ctx_t *ctx, struct scratch *s)
 		return punt(s, PUNT_DISABLED);
 	s->buffer = key.buffer = c->active & 1;
 	in = bpf_map_lookup_elem(&ifaces, &key);
+	note_kind(s, iface_kind(in ? in->role : 0));
 	if (!ctx_readable(ctx))
 		return punt(s, PUNT_MALFORMED);
 	if (!in)

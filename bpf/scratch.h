@@ -108,6 +108,8 @@ struct scratch {
 	struct {
 		struct cache_entry entry;	/* its key is the packet's, if `keyed` */
 		__u32 keyed;
+		__u32 kind;		/* enum iface_kind that the key was made for */
+		__u32 len;		/* as FW_PKT_LEN, if `keyed` */
 		__u32 generation;	/* of control, before anything else was read */
 		__u32 state;		/* enum cache_state */
 		struct cache_decision found;	/* with MARK_TRACE: what the cache says */

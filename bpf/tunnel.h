@@ -46,11 +46,10 @@ static __always_inline int read_geneve(struct scratch *s, const struct geneve_ov
 /* The frame was meant for us, not for a neighbour whose frames this device happens to see. */
 static __always_inline int is_for(ctx_t *ctx, const struct tunnel *t)
 {
-	struct ethhdr *eth = ctx_data(ctx);
+	const raw16 *dst = ctx_data(ctx), *us = (const raw16 *)t->eth_src;
 
-	return (void *)(eth + 1) <= ctx_end(ctx) &&
-	       *(raw32 *)eth->h_dest == *(const raw32 *)t->eth_src &&
-	       *(raw32 *)(eth->h_dest + 2) == *(const raw32 *)(t->eth_src + 2);
+	return (void *)(dst + ETH_ALEN / 2) <= ctx_end(ctx) &&
+	       !((dst[0] ^ us[0]) | (dst[1] ^ us[1]) | (dst[2] ^ us[2]));
 }
 
 static __always_inline int same_address(const __u8 *a, const __u8 *b)
@@ -76,14 +75,22 @@ static __always_inline int check_source(ctx_t *ctx, struct scratch *s)
 	return PUNT_NONE;
 }
 
+/* Unused words of IPv4 addresses are zero. */
+static __always_inline int same_addresses(const struct tunnel *t, const struct tunnel_source_key *k)
+{
+	if (k->family == 4)
+		return *(const raw32 *)t->remote == *(const raw32 *)k->remote &&
+		       *(const raw32 *)t->local == *(const raw32 *)k->local;
+	return same_address(t->remote, k->remote) && same_address(t->local, k->local);
+}
+
 /* check_source() for a frame that the cache knows: it came by this tunnel before. */
 static __always_inline int source_holds(ctx_t *ctx, struct scratch *s, __u32 index)
 {
 	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
 
 	return t && t->ready && t->family == s->source.family && is_for(ctx, t) &&
-	       same_address(t->remote, s->source.remote) &&
-	       same_address(t->local, s->source.local);
+	       same_addresses(t, &s->source);
 }
 
 static __always_inline void set_source4(struct scratch *s, const struct iphdr *ip)
@@ -101,17 +108,17 @@ static __noinline int pull4(ctx_t *ctx, struct scratch *s)
 	struct iphdr *ip = (void *)(eth + 1);
 	struct udphdr *udp = (void *)(ip + 1);
 	struct geneve_ovn *geneve = (void *)(udp + 1);
-	__u32 len;
+	__u32 len, room = ctx_len(ctx) - ETH_HLEN;
 	int reason;
 
 	if ((void *)(geneve + 1) > ctx_end(ctx))
 		return PUNT_NOT_GENEVE;
-	if (ip->version != 4 || ip->ihl != 5 || ip->protocol != IPPROTO_UDP ||
+	if (*(__u8 *)ip != 0x45 || ip->protocol != IPPROTO_UDP ||
 	    ip->frag_off & bpf_htons(IP4_FRAGMENT) || udp->dest != bpf_htons(GENEVE_PORT))
 		return PUNT_NOT_GENEVE;
 	len = bpf_ntohs(udp->len);
-	if (csum_ip4(ip) != 0xffff || bpf_ntohs(ip->tot_len) != ctx_len(ctx) - ETH_HLEN ||
-	    len != ctx_len(ctx) - ETH_HLEN - sizeof(struct iphdr))
+	if (csum_ip4(ip) != 0xffff || bpf_ntohs(ip->tot_len) != room ||
+	    len != room - sizeof(struct iphdr))
 		return PUNT_MALFORMED;
 	set_source4(s, ip);
 	reason = read_geneve(s, geneve);
@@ -169,7 +176,7 @@ static __always_inline int maybe_tunnel(ctx_t *ctx)
 
 	if (udp + sizeof(struct udphdr) > ctx_end(ctx))
 		return 1;
-	if (eth->h_proto == bpf_htons(ETH_P_IP))
+	if (eth_type(eth) == bpf_htons(ETH_P_IP))
 		return ((struct udphdr *)udp)->dest == bpf_htons(GENEVE_PORT);
 	udp = (void *)(eth + 1) + sizeof(struct ipv6hdr);
 	if (udp + sizeof(struct udphdr) > ctx_end(ctx))
@@ -185,9 +192,9 @@ static __always_inline int open_tunnel(ctx_t *ctx, struct scratch *s)
 
 	if ((void *)(eth + 1) > ctx_end(ctx))
 		return PUNT_MALFORMED;
-	if (eth->h_proto == bpf_htons(ETH_P_IP))
+	if (eth_type(eth) == bpf_htons(ETH_P_IP))
 		return pull4(ctx, s);
-	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
+	if (eth_type(eth) == bpf_htons(ETH_P_IPV6))
 		return pull6(ctx, s);
 	return PUNT_NOT_GENEVE;
 }

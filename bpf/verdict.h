@@ -6,35 +6,16 @@
 #define OVN_XDP_VERDICT_H
 
 #include "scratch.h"
+#include "iface.h"
 #include "rewrite.h"
 #include "synth.h"
 #include "ct_give_up.h"
 #include "hold.h"
 
-static __always_inline void count(struct counter *c, __u32 bytes)
-{
-	if (c) {
-		c->packets++;
-		c->bytes += bytes;
-	}
-}
-
-/* The device's own cell, if it has one on this CPU. */
-static __always_inline struct iface_counters *iface_cell(__u32 ifindex)
-{
-	__u32 index = ifindex % IFACE_CELLS;
-	struct iface_cell *cell = bpf_map_lookup_elem(&iface_cells, &index);
-
-	if (!cell)
-		return 0;
-	if (!cell->ifindex)
-		cell->ifindex = ifindex;
-	return cell->ifindex == ifindex ? &cell->counters : 0;
-}
-
 static __always_inline void count_iface(struct scratch *s)
 {
-	struct iface_counters *c = iface_cell(s->ingress);
+	struct iface_cell *cell = iface_cell(s->ingress);
+	struct iface_counters *c = cell ? &cell->counters : 0;
 
 	if (!c)
 		c = bpf_map_lookup_elem(&iface_counters, &s->ingress);

@@ -110,6 +110,17 @@ struct geneve_ovn {
 #define OUTER6_LEN (ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct udphdr) + \
 		    sizeof(struct geneve_ovn))
 
+/* struct ethhdr is packed: its fields would be read byte by byte. */
+static __always_inline __u16 eth_type(const struct ethhdr *eth)
+{
+	return ((const raw16 *)(const void *)eth)[ETH_ALEN];
+}
+
+static __always_inline void set_eth_type(struct ethhdr *eth, __u16 type)
+{
+	((raw16 *)(void *)eth)[ETH_ALEN] = type;
+}
+
 static __always_inline __u32 load_be32(const void *p)
 {
 	return bpf_ntohl(*(const raw32 *)p);

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { packageRoot } from '#ts/base/package_root.js';
 import { Compiler } from '#ts/compile/compiler.js';
 import { localChassis, readDatabase, type MutableSouthbound } from '#ts/compile/testing.js';
-import { concat, ethernet, ipPacket, PROTO, tcp, typeOf, type Bytes } from '#ts/lab/frames.js';
+import { concat, ethernet, ipPacket, PROTO, tcp, typeOf, udp, type Bytes }
+  from '#ts/lab/frames.js';
 import {
   gatewayCommands, gatewayMac, network, outsideIp, outsideMac, vmIp, type GatewayShape,
 } from '#ts/lab/gateway_shape.js';
@@ -121,3 +122,26 @@ export const gatewayPackets: readonly Packet[] = families.flatMap((family): Pack
       ...conversation({ ...dnat, worldPort: 40004 }, 'uplink') },
   ];
 });
+
+// ---- Datagrams --------------------------------------------------------------------------------
+
+const GENERATED_PORT = 1024;
+function generated(macs: { readonly src: string; readonly dst: string }, src: string, dst: string,
+  dport: number, ttl: number): Bytes {
+  const payload = new Uint8Array(18);
+  new DataView(payload.buffer).setUint16(0, ~(2 * GENERATED_PORT) & 0xffff);
+  return ethernet({ ...macs, type: typeOf(src) }, ipPacket({ src, dst, proto: PROTO.udp, ttl },
+    udp({ src, dst }, { sport: GENERATED_PORT, dport }, payload)));
+}
+
+/** As scenes.ts, datagram(): out of the tunnel, to the world; and the world's answer to what has
+ * left for it. */
+export function natDatagram(rows: MutableSouthbound): { readonly frame: Bytes;
+  readonly sportAt: number; readonly answer: (left: Bytes) => Bytes } {
+  const inner = generated({ src: gatewayMac, dst: outsideMac }, vmIp(0, 4), outsideIp(4),
+    GENERATED_PORT, 63);
+  const frame = tunnelled(rows, 'r-s1', 'cr-r-pub', inner);
+  return { frame, sportAt: frame.length - inner.length + 34, answer: (left) =>
+    generated({ src: outsideMac, dst: gatewayMac }, outsideIp(4), shared(4),
+      sourcePort(left, 4), 64) };
+}

@@ -1,13 +1,16 @@
 /**
  * Instructions per packet at XDP, in a machine whose nanoseconds are instructions: ready frames
  * from a live test run enter one veth and leave by another, where they are counted and dropped.
- * The tables are those of the recorded network (scenes.ts), no OVN runs. A cost is the slope
- * between two numbers of frames, less that of dropping them where they would enter.
+ * The tables are those of the recorded networks (scenes.ts, gateway_scene.ts), no OVN runs. A
+ * cost is the slope between two numbers of frames, less that of dropping them where they would
+ * enter.
  */
+import { cacheStat } from '#ts/abi/generated.js';
 import { run } from '#ts/lab/exec.js';
-import { BpfLink, inNetns } from '#ts/libbpf/mod.js';
+import { BpfLink, inNetns, u32Bytes } from '#ts/libbpf/mod.js';
 import { indexOf, LabObject } from '../harness/lab_object.js';
-import { compileScene, datagram, tunnelled } from '../harness/scenes.js';
+import { compileGateway, natDatagram } from '../harness/gateway_scene.js';
+import { compileScene, datagram, tunnelled, type Compiled } from '../harness/scenes.js';
 import { Tables } from '#ts/lab/tables.js';
 import { median, slope, type Cost, type Say, type Wanted } from './cost.js';
 
@@ -17,11 +20,15 @@ const within = <T>(work: () => T): T => inNetns(`/run/netns/${netns}`, work);
 
 /** Which device frames come from, by which they leave, and what they are. */
 interface Subject { readonly name: string; readonly from: string; readonly to: string;
-  readonly frame: Uint8Array; readonly sportAt: number }
-const subjectNames = ['xdp_decap', 'xdp_encap', 'xdp_switch'] as const;
+  readonly frame: Uint8Array; readonly sportAt: number;
+  /** From the world, when a frame has left for it: a connection that answers is established. */
+  readonly answer?: (left: Uint8Array) => Uint8Array }
 const GENEVE_BYTES = 58;
 
-function subjects({ rows }: ReturnType<typeof compileScene>): Subject[] {
+const atGateway = ({ rows }: Compiled): Subject[] =>
+  [{ name: 'xdp_snat', from: 'uplink', to: 'provider', ...natDatagram(rows) }];
+
+function inNetwork({ rows }: Compiled): Subject[] {
   const local = datagram('a1', 'a2'), out = datagram('a1', 'a3'), back = datagram('a3', 'a1');
   return [
     { name: 'xdp_decap', from: 'uplink', to: 'tapa1', sportAt: back.sportAt + GENEVE_BYTES,
@@ -69,38 +76,78 @@ function costUnder(programs: LabObject, frame: Uint8Array, attach: () => BpfLink
   }
 }
 
+/** The subject's packets come by in1 and leave by out0; its connection is established. */
+function prepare(programs: LabObject, tables: Tables, subject: Subject): void {
+  const { from, to, frame, sportAt, answer } = subject;
+  programs.template(frame);
+  programs.set('sport_at', sportAt);
+  if (answer) {
+    tables.enter(from);
+    const { dataOut } = tables.forward.testRun({ data: frame });
+    tables.enter(to);
+    tables.forward.testRun({ data: answer(dataOut) });
+  }
+  tables.enter(from, within(() => indexOf('in1')));
+  within(() => { tables.leave(to, indexOf('out0')); });
+}
+
+/** Frames that no entry of the cache decided about. */
+function walked(tables: Tables): number {
+  const stats = tables.map('cache_stats')!;
+  return [cacheStat.CACHE_STAT_BYPASSED, cacheStat.CACHE_STAT_MISSED, cacheStat.CACHE_STAT_STALE]
+    .flatMap((stat) => stats.perCpuValues(stats.lookup(u32Bytes(stat))!))
+    .reduce((sum, bytes) => sum + Number(Buffer.from(bytes).readBigUInt64LE()), 0);
+}
+
+/** Instructions of the subject's frames: what the dataplane takes, and a null redirect. */
+function costsOf(programs: LabObject, tables: Tables, { name, frame }: Subject, say: Say): Cost[] {
+  const before = walked(tables);
+  const base = costUnder(programs, frame, () => programs.attach('receive', netns, 'in1'));
+  const [least, cached] = [() => programs.attach('null_redirect', netns, 'in1'),
+    () => within(() => BpfLink.attachXdp(tables.forward, indexOf('in1'), 'drv'))]
+    .map((attach) => Math.round(costUnder(programs, frame, attach) - base)) as [number, number];
+  const strangers = walked(tables) - before;
+  if (strangers > few * 0.05) throw new Error(`${name}: ${strangers} were not cached`);
+  say(`${name}: ${cached}, a null redirect ${least}, sending and dropping ${base.toFixed(0)}`);
+  return [{ name: `${name}_cached`, instructions: cached },
+    { name: `${name}_null`, instructions: least }];
+}
+
+async function sceneCosts(programs: LabObject, scene: Compiled, subjects: readonly Subject[],
+  say: Say): Promise<Cost[]> {
+  if (subjects.length === 0) return [];
+  const tables = Tables.load();
+  try {
+    await tables.apply(scene.desired);
+    tables.trackConnections();
+    return subjects.flatMap((subject) => {
+      prepare(programs, tables, subject);
+      return costsOf(programs, tables, subject, say);
+    });
+  } finally {
+    tables.close();
+  }
+}
+
 export async function xdpCosts(say: Say, wanted: Wanted): Promise<Cost[]> {
-  if (!subjectNames.some((name) => wanted(name))) return [];
-  const programs = LabObject.load(), tables = Tables.load();
+  if (!['xdp_decap', 'xdp_encap', 'xdp_switch', 'xdp_snat'].some(wanted)) return [];
+  const programs = LabObject.load();
   let sink: BpfLink | undefined;
   makeDevices();
   try {
-    const scene = compileScene();
-    await tables.apply(scene.desired);
-    const entry = within(() => indexOf('in1')), exit = within(() => indexOf('out0'));
-    const costs: Cost[] = [];
     programs.set('out_ifindex', within(() => indexOf('in0')));
     programs.set('flows', 1);
     programs.wire(netns, 'in1', 'out0');
     sink = programs.attach('receive', netns, 'out1');
-    for (const { name, from, to, frame, sportAt } of subjects(scene)) {
-      if (!wanted(name)) continue;
-      programs.template(frame);
-      programs.set('sport_at', sportAt);
-      tables.enter(from, entry);
-      within(() => { tables.leave(to, exit); });
-      const base = costUnder(programs, frame, () => programs.attach('receive', netns, 'in1'));
-      const [least, cached] = [() => programs.attach('null_redirect', netns, 'in1'),
-        () => within(() => BpfLink.attachXdp(tables.forward, entry, 'drv'))]
-        .map((attach) => Math.round(costUnder(programs, frame, attach) - base)) as [number, number];
-      say(`${name}: ${cached}, a null redirect ${least}, sending and dropping ${base.toFixed(0)}`);
-      costs.push({ name: `${name}_cached`, instructions: cached },
-        { name: `${name}_null`, instructions: least });
+    const costs: Cost[] = [];
+    for (const [scene, make] of [[compileScene(), inNetwork],
+      [compileGateway(), atGateway]] as const) {
+      costs.push(...await sceneCosts(programs, scene,
+        make(scene).filter(({ name }) => wanted(name)), say));
     }
     return costs;
   } finally {
     sink?.close();
-    tables.close();
     programs.close();
     run(['ip', 'netns', 'del', netns]);
   }

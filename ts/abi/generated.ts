@@ -84,6 +84,7 @@ export const CACHE_DATAPATHS = 6;
 export const CACHE_WAYS = 2;
 export const CT_VERSIONS = 32768;
 export const CACHE_CONNECTIONS = 4;
+export const CACHE_KEY_BLOCKS4 = 5;
 export const CACHE_WRITES_ETH = 1;
 export const CACHE_WRITES_IP = 2;
 export const CACHE_WRITES_PORTS = 4;
@@ -594,13 +595,13 @@ export const ctExpire = struct<CtExpire>('ct_expire', 56, {
 export interface CacheKey {
   readonly ifindex: number; readonly head: number; readonly eth: readonly number[];
   readonly l4: number; readonly datapath: number; readonly ports: number;
-  readonly src: readonly number[]; readonly dst: readonly number[];
+  readonly ip: readonly number[];
 }
 export const cacheKey = struct<CacheKey>('cache_key', 64, {
   ifindex: { offset: 0, type: 'u32' }, head: { offset: 4, type: 'u32' },
   eth: { offset: 8, type: 'u32', length: 3 }, l4: { offset: 20, type: 'u32' },
   datapath: { offset: 24, type: 'u32' }, ports: { offset: 28, type: 'u32' },
-  src: { offset: 32, type: 'u32', length: 4 }, dst: { offset: 48, type: 'u32', length: 4 },
+  ip: { offset: 32, type: 'u32', length: 8 },
 });
 
 export interface Outer {
@@ -679,9 +680,12 @@ export const ifaceCounters = struct<IfaceCounters>('iface_counters', 48, {
   punted: { offset: 32, type: counter },
 });
 
-export interface IfaceCell { readonly ifindex: bigint; readonly counters: IfaceCounters }
+export interface IfaceCell {
+  readonly ifindex: number; readonly kind: number; readonly counters: IfaceCounters;
+}
 export const ifaceCell = struct<IfaceCell>('iface_cell', 56, {
-  ifindex: { offset: 0, type: 'u64' }, counters: { offset: 8, type: ifaceCounters },
+  ifindex: { offset: 0, type: 'u32' }, kind: { offset: 4, type: 'u32' },
+  counters: { offset: 8, type: ifaceCounters },
 });
 
 export interface TraceStep {

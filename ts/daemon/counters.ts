@@ -71,7 +71,7 @@ export function readDevices(counters: BpfMap, cells: BpfMap): Map<number, Verdic
   for (const [, value] of cells.entries(1024)) {
     for (const one of cells.perCpuValues(value)) {
       const cell = ifaceCell.fromBytes(one);
-      if (cell.ifindex !== 0n) count(Number(cell.ifindex), cell.counters);
+      if (cell.ifindex !== 0) count(cell.ifindex, cell.counters);
     }
   }
   return devices;
