@@ -127,6 +127,19 @@ export class SkbPaths {
     return sent.seconds * 1e9;
   }
 
+  /** OVS makes its flows for new connections when their first packets have come, and the only CPU
+   * leaves it little time: until then packets are lost. */
+  private async warm(to: Target, sink: Device): Promise<void> {
+    for (let i = 0; i < 20; i += 1) {
+      try {
+        this.send(few, to, sink, true);
+        return;
+      } catch {
+        await new Promise((resolve) => { setTimeout(resolve, 1000); });
+      }
+    }
+  }
+
   /** Instructions of a packet to the sink, sending and dropping included. */
   private async slope(to: Target, sink: Device, fresh = false): Promise<number> {
     const { netns, device } = sink;
@@ -134,6 +147,7 @@ export class SkbPaths {
     run(['tc', '-n', netns, 'filter', 'add', 'dev', device, 'ingress', 'prio', '1', 'matchall',
       'action', 'drop']);
     try {
+      if (fresh) await this.warm(to, sink);
       const values: number[] = [];
       for (let i = 0; i < rounds; i += 1) {
         values.push(slope((n) => this.send(n, to, sink, fresh), few, many));
