@@ -42,14 +42,14 @@ export async function programTimes(programs: LabObject, forward: BpfProgram, pat
 
 // ---- Packets ----------------------------------------------------------------------------------
 
-const opsText = ([lookups, updates, deletions]: MapOps): string =>
-  `${lookups} lookups, ${updates} updates and ${deletions} deletions of map entries`;
+const opsText = (ops: MapOps): string => ['lookups', 'updates', 'deletions'].flatMap((what, i) =>
+  ops[i] === 0 ? [] : [`${ops[i]} ${what}`]).join(' and ');
 
 /** What the program asks the kernel for, of packets whose figures are missed. */
 export async function packetWork(scene: Compiled, packets: readonly Packet[]): Promise<string[]> {
   if (packets.length === 0) return [];
   return [...await packetOps(scene, packets)].map(([name, { first, walk, cached }]) =>
-    `${name}: ${Object.entries({ 'first of a connection': first, walk, cached })
+    `${name}: map entries, ${Object.entries({ 'first of a connection': first, walk, cached })
       .flatMap(([path, ops]) => ops === undefined ? [] : [`${path}: ${opsText(ops)}`])
       .join('; ')}.`);
 }
