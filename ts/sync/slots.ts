@@ -3,10 +3,16 @@
  * are counted. An index is reused only after its last reference is released, which apply.ts
  * does after the grace period.
  */
-export interface Slot { readonly index: number; readonly fresh: boolean }
+export interface Slot {
+  readonly index: number; readonly fresh: boolean;
+  /** The content's entry until its last reference is released, and never again after that. `id`:
+   * the one string to keep, of the many that say the same. */
+  readonly entry: SlotEntry;
+}
+export interface SlotEntry { readonly id: string; readonly index: number }
 
 export class Slots {
-  readonly #entries = new Map<string, { index: number; refs: number }>();
+  readonly #entries = new Map<string, { id: string; index: number; refs: number }>();
   readonly #used = new Set<number>();
   readonly #free: number[] = [];
   #next: number;
@@ -16,8 +22,8 @@ export class Slots {
   get size(): number { return this.#used.size; }
   indexOf(id: string): number | undefined { return this.#entries.get(id)?.index; }
 
-  /** Something that `id` has until its last reference is released, and never again after that. */
-  tokenOf(id: string): object | undefined { return this.#entries.get(id); }
+  /** Whether its content has been referred to ever since. */
+  holds(entry: SlotEntry): boolean { return this.#entries.get(entry.id) === entry; }
 
   /** One more reference to `id`; `fresh` when its content is not in the kernel yet.
    * Undefined when the array is full. */
@@ -25,20 +31,21 @@ export class Slots {
     const known = this.#entries.get(id);
     if (known) {
       known.refs += 1;
-      return { index: known.index, fresh: false };
+      return { index: known.index, fresh: false, entry: known };
     }
     const index = this.#take();
     if (index === undefined) return undefined;
-    this.#entries.set(id, { index, refs: 1 });
+    const entry = { id, index, refs: 1 };
+    this.#entries.set(id, entry);
     this.#used.add(index);
-    return { index, fresh: true };
+    return { index, fresh: true, entry };
   }
 
   /** Takes over an index found in the kernel, with one reference that belongs to the name
    * returned. A content found twice keeps its first index; the second is only kept busy. */
   adopt(id: string, index: number): string {
     const name = this.#entries.has(id) ? `${id}\0${index}` : id;
-    this.#entries.set(name, { index, refs: 1 });
+    this.#entries.set(name, { id: name, index, refs: 1 });
     this.#used.add(index);
     return name;
   }

@@ -6,7 +6,7 @@
 import { BUCKETS, PROGRAM_NEXT, STAGE_TUPLES, opCode, puntReason } from '../abi/generated.js';
 import type { Buckets, Program, Rule, Stage, TupleShape } from '../compile/model.js';
 import type { Bytes, HashMap, MapName, MapPort } from './port.js';
-import { Slots } from './slots.js';
+import { Slots, type Slot } from './slots.js';
 import {
   argsFit, encodeBuckets, encodeProgram, encodeRule, encodeRuleKey, encodeStage, encodeTuple,
   encodeUuid, idOf, keyClass, keyWords, nextIndex, words,
@@ -253,11 +253,10 @@ export class StageStore {
     return slot.index;
   }
 
-  acquire(slots: Slots, id: string, what: Refusal, held: [Slots, string][]):
-    { index: number; fresh: boolean } {
+  acquire(slots: Slots, id: string, what: Refusal, held: [Slots, string][]): Slot {
     const slot = slots.acquire(id);
     if (!slot) throw new Refused(what);
-    held.push([slots, id]);
+    held.push([slots, slot.entry.id]);
     return slot;
   }
 }

@@ -8,7 +8,7 @@ import {
 } from '../abi/generated.js';
 import type { Stage, View, ViewNode, Views } from '../compile/model.js';
 import type { MapPort } from './port.js';
-import { Slots } from './slots.js';
+import { Slots, type SlotEntry } from './slots.js';
 import { add, Refused, stageId, type StageRecord, type StageStore, type Writes } from './stages.js';
 import { encodeNode, idOf, words } from './wire.js';
 
@@ -16,7 +16,7 @@ type Held = [Slots, string][];
 interface Row { readonly views: Views; readonly index: number; readonly held: Held }
 /** What a view was written as: good as long as its stage and all its parts are in place. */
 interface Written { readonly index: number; readonly stage: StageRecord | undefined;
-  readonly parts: readonly { readonly id: string; readonly token: object | undefined }[] }
+  readonly parts: readonly SlotEntry[] }
 
 export class ViewStore {
   readonly views: Slots;
@@ -109,26 +109,25 @@ export class ViewStore {
     const stage = this.stages.records.get(stageId(view.stage));
     const known = this.#written.get(view);
     if (known && known.stage === stage
-      && known.parts.every(({ id, token }) => this.views.tokenOf(id) === token)) {
+      && known.parts.every((part) => this.views.holds(part))) {
       for (const { id } of known.parts) this.stages.acquire(this.views, id, 'views', held);
       return known.index;
     }
-    const ids: string[] = [];
+    const parts: SlotEntry[] = [];
     const index = this.#parts(view, out).reduceRight((more, { nodes, inner }) => {
       const { table } = view.stage;
       const bytes = viewCodec.toBytes({ nnodes: nodes.length, table, more, nodes });
       const id = idOf(bytes);
       const slot = this.stages.acquire(this.views, id, 'views', held);
-      ids.push(id);
+      parts.push(slot.entry);
       if (slot.fresh) {
         add(out, 'views', [[words(slot.index), bytes]]);
-        this.#inner.set(id, inner);
+        this.#inner.set(slot.entry.id, inner);
       } else this.#release(inner);
       return slot.index;
     }, 0);
     this.encoded += 1;
-    this.#written.set(view,
-      { index, stage, parts: ids.map((id) => ({ id, token: this.views.tokenOf(id) })) });
+    this.#written.set(view, { index, stage, parts });
     return index;
   }
 
