@@ -1,6 +1,6 @@
 /**
  * Two chassis on OVS's kernel datapath: without ovn-xdp, with it, and with it on one of them.
- * Argument 6: the underlay is IPv6, and outer checksums are off.
+ * argv: `4` or `6`, the underlay's family; `csum` or `zero`, outer checksums.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -9,8 +9,8 @@ import { run } from './exec.js';
 import { Lab } from './lab.js';
 import { applyTopology, twoSubnets } from './topology.js';
 
-const encap = process.argv[2] === '6' ? { family: 6, csum: false } as const
-  : { family: 4, csum: true } as const;
+const encap = { family: process.argv[2] === '6' ? 6 : 4,
+  csum: process.argv[3] !== 'zero' } as const;
 let lab: Lab;
 let agents: Agent[] = [];
 

@@ -122,8 +122,10 @@ export const parts = {
   cost: counting(executed, node('../perf/instructions/cost.guest.js'),
     { ...ovn, icount: true }),
   floor: testRuns('^lab/(dataplane|conntrack|cache|synth).*\\.root\\.'),
-  datapath: guestTest('kernel_datapath.guest.js', '4'),
-  datapath6: guestTest('kernel_datapath.guest.js', '6'),
+  datapath: guestTest('kernel_datapath.guest.js', '4', 'csum'),
+  datapath_zero: guestTest('kernel_datapath.guest.js', '4', 'zero'),
+  datapath6: guestTest('kernel_datapath.guest.js', '6', 'zero'),
+  datapath6_csum: guestTest('kernel_datapath.guest.js', '6', 'csum'),
   offloads: guestTest('kernel_offloads.guest.js', '4', 'csum'),
   offloads6: guestTest('kernel_offloads.guest.js', '6', 'zero'),
   differential: overKernel('^lab/differential\\.lab\\.',
@@ -140,8 +142,8 @@ export const partNames = Object.keys(parts) as readonly PartName[];
 /** What no other kernel would tell more of: tried where it is not named together with a kernel. */
 const once: Partial<Record<PartName, readonly KernelName[]>> = {
   cost: ['6.1', '6.12'], differential: ['6.1', '6.12'], sequences: ['6.12'], conntrack: ['6.1'],
-  datapath6: ['6.12'], offloads: ['6.1'], offloads6: ['6.12'], pktgen: ['6.1'],
-  speed: ['6.1', '6.12'],
+  datapath: ['6.1'], datapath_zero: ['newest'], datapath6: ['6.12'], datapath6_csum: ['newest'],
+  offloads: ['6.1'], offloads6: ['6.12'], pktgen: ['6.1'], speed: ['6.1', '6.12'],
 };
 
 /** Runs the parts on the kernels, one machine at a time; `say` gets a line for each. */
