@@ -81,6 +81,7 @@ async function startUntilEnforcing(agent: Agent, nodeOptions: readonly string[] 
   agent.start(nodeOptions);
   for (let map: BpfMap | undefined; performance.now() - began < PATIENCE_MS;) {
     await sleep(5);
+    if (agent.ended) break;
     map ??= openControl(agent);
     if (map === undefined || !inForce(map).enabled) continue;
     const whole = performance.now() - began;
@@ -231,6 +232,8 @@ async function profileOf(context: Context, agent: Agent): Promise<string[]> {
     await agent.stop('SIGTERM');
     const profile = readCpuProfile(dir);
     return profile === undefined ? [] : [`a start until enforcing: ${functionTimes(profile, 12)}.`];
+  } catch (error) {
+    return [`a start could not be watched: ${(error as Error).message.slice(0, 300)}`];
   } finally {
     rmSync(dir, { recursive: true });
   }

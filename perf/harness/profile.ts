@@ -87,5 +87,7 @@ export function readCpuProfile(dir: string): CpuProfile | undefined {
   return file === undefined ? undefined
     : JSON.parse(readFileSync(join(dir, file), 'utf8')) as CpuProfile;
 }
+/** Rarely enough: each sample is a signal, and one makes the verifier give up (EAGAIN). */
+const INTERVAL_US = 50_000;
 export const cpuProfileIn = (dir: string): readonly string[] =>
-  ['--cpu-prof', `--cpu-prof-dir=${dir}`];
+  ['--cpu-prof', `--cpu-prof-dir=${dir}`, `--cpu-prof-interval=${INTERVAL_US}`];

@@ -42,6 +42,11 @@ export class Agent {
   }
 
   get pid(): number | undefined { return this.child?.pid; }
+  /** Whether the process has ended by itself. */
+  get ended(): boolean {
+    return this.child !== undefined
+      && (this.child.exitCode !== null || this.child.signalCode !== null);
+  }
 
   /** `nodeOptions`: for the process beside its own. */
   start(nodeOptions: readonly string[] = []): void {
