@@ -15,9 +15,7 @@ import {
   type Bytes, type Layer4,
 } from './packet.js';
 import type { Player, Stage } from './sequence_run.js';
-import {
-  firstClientPort, fragmentSize, inOrder, isDisordered, type Packet, type Side,
-} from './sequences.js';
+import { firstClientPort, fragmentSize, inOrder, type Packet, type Side } from './sequences.js';
 
 type Family = 4 | 6;
 
@@ -82,7 +80,8 @@ export class NatPlayer implements Player {
       frame: this.world.onWire(eth(addresses, piece), this.world.vlanOf(end)) }));
   }
 
-  anyOrder(step: number): boolean { return isDisordered(this.sequence.packets[step]); }
+  /** On its way a fragment may meet others of its datagram at one place, on their way back. */
+  anyOrder(step: number): boolean { return this.sequence.packets[step]?.cut === true; }
 
   hear(arrival: Arrival, step: number): string | undefined {
     const { where, frame } = arrival;
