@@ -13,7 +13,7 @@
 #ifndef OVN_XDP_ABI_H
 #define OVN_XDP_ABI_H
 
-#define ABI_VERSION 2
+#define ABI_VERSION 3
 
 /* ---- The flow vector: the packet as a logical pipeline sees it -------------
  *
@@ -60,6 +60,8 @@ enum flow_word {
 	FW_NAT_ADDRESS = 58,	/* 58..61, for OP_CT_NAT: the new address, as FW_IP_SRC */
 	FW_NAT_PORTS = 62,	/* the new port: lowest << 16 | highest; 0: any */
 	FW_CHOICE = 58,		/* 58..62: what OP_SELECT chose */
+	FW_SETS = 60,		/* 60..63, between programs: which sets have the packet's
+				 * addresses, as the stage asks (struct set_lookups) */
 	FW_WORDS = 64,
 };
 
@@ -109,8 +111,9 @@ struct stage_tuple {
 	__u16 max_priority;
 };
 struct stage {
-	__u16 ntuples;
-	__u16 table;		/* for trace: the table this stage stands for */
+	__u8 ntuples;
+	__u8 table;		/* for trace: the table this stage stands for */
+	__u16 sets;		/* index into set_lookups; 0 = asks for nothing */
 	__u32 datapath_hint;	/* for trace: one datapath that uses it */
 	__u32 more;
 	struct stage_tuple tuples[STAGE_TUPLES];
@@ -152,8 +155,9 @@ struct node {
  * referenced, as a stage. */
 #define VIEW_NODES 7
 struct view {
-	__u16 nnodes;
-	__u16 table;		/* the table it stands for: those before it do nothing */
+	__u8 nnodes;
+	__u8 table;		/* the table it stands for: those before it do nothing */
+	__u16 sets;		/* as stage.sets */
 	__u32 more;
 	struct node nodes[VIEW_NODES];
 };
@@ -355,6 +359,7 @@ struct mac_binding_key { __u32 datapath; __u32 port; __u32 ip[4]; /* as FW_IP_SR
 struct mac_binding { __u32 mac_hi; __u32 mac_lo; };
 
 #include "abi_balance.h"
+#include "abi_sets.h"
 #include "abi_conn.h"
 
 /* ---- Control and accounting ---------------------------------------------------- */

@@ -27,6 +27,8 @@
 #define SINGLE_RULES_MAX 65536
 #define ROWS_MAX 2048
 #define CONNS_MAX (1024 * 1024)
+#define SET_MEMBERS_MAX (1024 * 1024)
+#define SET_LISTS_MAX 2048
 
 #define TABLE(name, map_type, entries, key_type, value_type, flags) \
 	struct { \
@@ -94,6 +96,15 @@ TABLE(tuples, BPF_MAP_TYPE_ARRAY, TUPLES_MAX, __u32, struct tuple, READ_ONLY);
 TABLE(rules_s, BPF_MAP_TYPE_HASH, RULES_MAX, struct rule_key_s, struct rule, SPARSE);
 TABLE(rules_m, BPF_MAP_TYPE_HASH, RULES_MAX, struct rule_key_m, struct rule, SPARSE);
 TABLE(rules_l, BPF_MAP_TYPE_HASH, RULES_MAX, struct rule_key_l, struct rule, SPARSE);
+
+/* Members of large address sets, which change in place, and what stages ask about them.
+ * Writer: user. Reader: sets.h, before the first tuple of a stage that asks. Not preallocated.
+ * Full: stages that ask for a set that does not fit punt (CAPACITY). */
+TABLE(set_hosts, BPF_MAP_TYPE_HASH, SET_MEMBERS_MAX, struct set_host_key, struct set_member,
+      SPARSE);
+TABLE(set_prefixes, BPF_MAP_TYPE_LPM_TRIE, SET_MEMBERS_MAX, struct set_prefix_key,
+      struct set_member, SPARSE);
+TABLE(set_lookups, BPF_MAP_TYPE_ARRAY, SET_LISTS_MAX, __u32, struct set_lookups, READ_ONLY);
 
 /* Action shapes. Writer: user. Reader: actions.h. A big OpenStack has some 64. Full:
  * flows of the new shape punt (CAPACITY). */

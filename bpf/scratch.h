@@ -86,6 +86,8 @@ struct scratch {
 		struct rule_key_m m;
 		struct rule_key_l l;
 	} key;
+	struct set_host_key set_host;	/* the address that is asked for */
+	struct set_prefix_key set_prefix;
 	struct rule rule;		/* the rule whose program runs */
 	struct rule caller;		/* of OP_CALL */
 	__u32 quoted[FW_WORDS];		/* with MARK_ANSWER: the packet that is answered */

@@ -13,6 +13,7 @@
 #include "actions.h"
 #include "physical.h"
 #include "conntrack.h"
+#include "sets.h"
 
 #define WALK_STEPS 192		/* some 60 in the longest ordinary path: four pipelines */
 #define SCAN_TUPLES 2048	/* of one stage; the steps to continued slots count too */
@@ -108,8 +109,9 @@ GLOBAL int tuple_rule(struct scratch *s, __u32 stage, __u32 index, __u32 low)
 	return 0;
 }
 
-/* One tuple, or the step to the next slot; 1: no more of them. */
-static __always_inline long scan_next(struct scan *c)
+/* One tuple, or the step to the next slot; 1: no more of them. `first`, a constant: the stage
+ * has just begun. */
+static __always_inline long scan_next(struct scan *c, int first)
 {
 	struct scratch *s = c->s;
 	__u32 slot = c->slot, pos = c->pos;
@@ -117,6 +119,8 @@ static __always_inline long scan_next(struct scan *c)
 
 	if (!stage)
 		return punt(s, PUNT_INTERNAL);
+	if (first && stage->sets)
+		ask_sets(s, stage->sets);
 	if (pos >= stage->ntuples) {
 		c->slot = stage->more;
 		c->pos = 0;
@@ -140,7 +144,7 @@ static __always_inline long scan_next(struct scan *c)
 
 /* Compares until a rule is found or a tuple has to be looked up; as scan_next(). The table
  * becomes the one that the view stands for. */
-static __always_inline long view_next(struct scan *c)
+static __always_inline long view_next(struct scan *c, int first)
 {
 	struct scratch *s = c->s;
 	__u32 slot = c->slot, pos = c->pos, index, fails, and;
@@ -151,6 +155,8 @@ static __always_inline long view_next(struct scan *c)
 	if (!v)
 		return punt(s, PUNT_INTERNAL);
 	s->table = v->table;
+	if (first && v->sets)
+		ask_sets(s, v->sets);
 	for (int k = 0; k < VIEW_NODES; k++) {
 		if (pos >= v->nnodes || pos >= VIEW_NODES)
 			break;
@@ -189,12 +195,12 @@ ended:
 
 static long scan_tuple(__u32 i __attribute__((unused)), void *arg)
 {
-	return scan_next(arg);
+	return scan_next(arg, 0);
 }
 
 static long scan_view(__u32 i __attribute__((unused)), void *arg)
 {
-	return view_next(arg);
+	return view_next(arg, 0);
 }
 
 static __noinline int record_step(struct scratch *s, __u32 slot, __u32 view,
@@ -259,7 +265,7 @@ static __always_inline int find_in_stage(struct scratch *s)
 
 	if (slot) {
 		c.slot = *slot;
-		if (!scan_next(&c))	/* most stages have one tuple, and need no loop */
+		if (!scan_next(&c, 1))	/* most stages have one tuple, and need no loop */
 			bpf_loop(SCAN_TUPLES, scan_tuple, &c, 0);
 	}
 	if (s->marks & MARK_TRACE)
@@ -277,7 +283,7 @@ static __noinline int find_rule(struct scratch *s)
 	c.slot = view_of(s);
 	if (!c.slot)
 		return find_in_stage(s);
-	if (!view_next(&c))
+	if (!view_next(&c, 1))
 		bpf_loop(SCAN_TUPLES, scan_view, &c, 0);
 	if (s->marks & MARK_TRACE)
 		record_step(s, 0, c.slot, c.tests, c.lookups);

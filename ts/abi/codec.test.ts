@@ -7,13 +7,13 @@ const words = (...values: number[]): number[] => values;
 
 test('a nested structure keeps its values', () => {
   const value: abi.Stage = {
-    ntuples: 2, table: 7, datapath_hint: 0xffff_fffe, more: 0,
+    ntuples: 2, table: 7, sets: 0, datapath_hint: 0xffff_fffe, more: 0,
     tuples: [{ tuple: 1, max_priority: 65535 }, { tuple: 300, max_priority: 0 }],
   };
   const bytes = abi.stage.toBytes(value);
   assert.is(bytes.length, 256);
   assert.equal([...bytes.subarray(0, 20)],
-    words(2, 0, 7, 0, 0xfe, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1, 0, 0xff, 0xff, 0x2c, 1, 0, 0));
+    words(2, 7, 0, 0, 0xfe, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1, 0, 0xff, 0xff, 0x2c, 1, 0, 0));
   const back = abi.stage.fromBytes(bytes);
   assert.is(back.tuples.length, abi.STAGE_TUPLES);
   assert.equal(back.tuples.slice(0, 2), value.tuples);

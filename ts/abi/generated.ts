@@ -1,7 +1,7 @@
 /** Made from bpf/abi.h by generate.ts (npm run generate). Do not edit. */
 import { struct, type Codec } from './codec.js';
 
-export const ABI_VERSION = 2;
+export const ABI_VERSION = 3;
 export const FLAG_LOOPBACK = 1;
 export const FLAG_NESTED = 32;
 export const FLAG_LOCALPORT = 1024;
@@ -53,6 +53,7 @@ export const SELECT_IP4 = 65536;
 export const SELECT_IP6 = 131072;
 export const BUCKET_WORDS = 5;
 export const BUCKETS = 32;
+export const SET_LOOKUPS = 128;
 export const CT_STATE_NEW = 1;
 export const CT_STATE_EST = 2;
 export const CT_STATE_REL = 4;
@@ -98,7 +99,7 @@ export const flowWord = Object.freeze({
   FW_TCP_FLAGS: 34, FW_ARP_OP: 35, FW_ND_TARGET: 36, FW_SHA: 40, FW_THA: 42, FW_CT_STATE: 44,
   FW_CT_MARK: 45, FW_CT_LABEL: 46, FW_CT_ORIG_DST: 50, FW_CT_ORIG_L4: 54, FW_CT_ORIG_PROTO: 55,
   FW_PKT_LEN: 56, FW_RESULT: 57, FW_TMP: 58, FW_NAT_ADDRESS: 58, FW_NAT_PORTS: 62, FW_CHOICE: 58,
-  FW_WORDS: 64,
+  FW_SETS: 60, FW_WORDS: 64,
 });
 
 export const keyClass = Object.freeze({ KEY_S: 0, KEY_M: 1, KEY_L: 2 });
@@ -251,13 +252,13 @@ export const stageTuple = struct<StageTuple>('stage_tuple', 4, {
 });
 
 export interface Stage {
-  readonly ntuples: number; readonly table: number; readonly datapath_hint: number;
-  readonly more: number; readonly tuples: readonly StageTuple[];
+  readonly ntuples: number; readonly table: number; readonly sets: number;
+  readonly datapath_hint: number; readonly more: number; readonly tuples: readonly StageTuple[];
 }
 export const stage = struct<Stage>('stage', 256, {
-  ntuples: { offset: 0, type: 'u16' }, table: { offset: 2, type: 'u16' },
-  datapath_hint: { offset: 4, type: 'u32' }, more: { offset: 8, type: 'u32' },
-  tuples: { offset: 12, type: stageTuple, length: 61 },
+  ntuples: { offset: 0, type: 'u8' }, table: { offset: 1, type: 'u8' },
+  sets: { offset: 2, type: 'u16' }, datapath_hint: { offset: 4, type: 'u32' },
+  more: { offset: 8, type: 'u32' }, tuples: { offset: 12, type: stageTuple, length: 61 },
 });
 
 export interface Node {
@@ -271,12 +272,13 @@ export const node = struct<Node>('node', 36, {
 });
 
 export interface View {
-  readonly nnodes: number; readonly table: number; readonly more: number;
+  readonly nnodes: number; readonly table: number; readonly sets: number; readonly more: number;
   readonly nodes: readonly Node[];
 }
 export const view = struct<View>('view', 260, {
-  nnodes: { offset: 0, type: 'u16' }, table: { offset: 2, type: 'u16' },
-  more: { offset: 4, type: 'u32' }, nodes: { offset: 8, type: node, length: 7 },
+  nnodes: { offset: 0, type: 'u8' }, table: { offset: 1, type: 'u8' },
+  sets: { offset: 2, type: 'u16' }, more: { offset: 4, type: 'u32' },
+  nodes: { offset: 8, type: node, length: 7 },
 });
 
 export interface Row { readonly view: readonly number[] }
@@ -482,6 +484,39 @@ export const hairpinKey = struct<HairpinKey>('hairpin_key', 44, {
 export interface Hairpin { readonly snat: readonly number[] }
 export const hairpin = struct<Hairpin>('hairpin', 16, {
   snat: { offset: 0, type: 'u32', length: 4 },
+});
+
+export interface SetLookup {
+  readonly set: number; readonly word: number; readonly words: number; readonly bit: number;
+  readonly prefixes: number;
+}
+export const setLookup = struct<SetLookup>('set_lookup', 8, {
+  set: { offset: 0, type: 'u32' }, word: { offset: 4, type: 'u8' },
+  words: { offset: 5, type: 'u8' }, bit: { offset: 6, type: 'u8' },
+  prefixes: { offset: 7, type: 'u8' },
+});
+
+export interface SetLookups { readonly n: number; readonly lookup: readonly SetLookup[] }
+export const setLookups = struct<SetLookups>('set_lookups', 1028, {
+  n: { offset: 0, type: 'u32' }, lookup: { offset: 4, type: setLookup, length: 128 },
+});
+
+export interface SetHostKey { readonly set: number; readonly address: readonly number[] }
+export const setHostKey = struct<SetHostKey>('set_host_key', 20, {
+  set: { offset: 0, type: 'u32' }, address: { offset: 4, type: 'u32', length: 4 },
+});
+
+export interface SetPrefixKey {
+  readonly prefix_len: number; readonly set: number; readonly address_be: readonly number[];
+}
+export const setPrefixKey = struct<SetPrefixKey>('set_prefix_key', 24, {
+  prefix_len: { offset: 0, type: 'u32' }, set: { offset: 4, type: 'u32' },
+  address_be: { offset: 8, type: 'u32', length: 4 },
+});
+
+export interface SetMember { readonly in: readonly number[] }
+export const setMember = struct<SetMember>('set_member', 8, {
+  in: { offset: 0, type: 'u32', length: 2 },
 });
 
 export interface ConnKey {
@@ -717,7 +752,8 @@ export const structs: readonly Codec<unknown>[] = [
   tuple, stageTuple, stage, node, view, row, dispatchKey, ruleKeyS, ruleKeyM, ruleKeyL, rule, op,
   program, ifaceKey, iface, portKey, port, providerKey, provider, netMacKey, netMac, datapathKey,
   datapath, tunnel, tunnelSourceKey, macBindingKey, macBinding, bucket, buckets, hairpinKey,
-  hairpin, connKey, conn, natBlock, natPoolKey, natPool, ctControl, foreign, fragmentKey, fragment,
-  held, ctCollect, ctExpire, cacheKey, outer, cacheDecision, cacheEntry, cacheSet, control,
-  flowUuid, counter, ifaceCounters, ifaceCell, traceStep, trace,
+  hairpin, setLookup, setLookups, setHostKey, setPrefixKey, setMember, connKey, conn, natBlock,
+  natPoolKey, natPool, ctControl, foreign, fragmentKey, fragment, held, ctCollect, ctExpire,
+  cacheKey, outer, cacheDecision, cacheEntry, cacheSet, control, flowUuid, counter, ifaceCounters,
+  ifaceCell, traceStep, trace,
 ];

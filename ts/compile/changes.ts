@@ -2,6 +2,7 @@
 import type { PortBinding, RowChange, TableName, Tables } from '../southbound/rows.js';
 import type { View } from '../southbound/view.js';
 import type { Dependency } from './flow.js';
+import { followSet } from './sets.js';
 
 /** Tables that say which datapaths are local. */
 export const localTables: ReadonlySet<TableName> = new Set<TableName>(
@@ -63,6 +64,8 @@ export function differing<V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V
 
 /** Names whose meaning a changed row changes. */
 export function touched(change: RowChange, chassisName: string | undefined): Dependency[] {
+  const set = modified(change, 'Address_Set');
+  if (set && set[0].name === set[1].name && !followSet(...set)) return [];
   const rows = [change.old, change.new];
   const named = <T extends TableName>(table: T, f: (row: Tables[T]) => Dependency) =>
     change.table === table

@@ -5,12 +5,9 @@
  */
 import { TABLE_EGRESS } from '../abi/generated.js';
 import { finish, type Steps } from '../base/slices.js';
-import { addressSetConstants } from '../lflow/operand.js';
-import type { Constant } from '../lflow/ast.js';
 import { localDatapaths } from '../southbound/local_datapaths.js';
-import type {
-  AddressSet, DatapathBinding, LogicalFlow, RowChange, Tables, Uuid,
-} from '../southbound/rows.js';
+import type { DatapathBinding, LogicalFlow, RowChange, Tables, Uuid }
+  from '../southbound/rows.js';
 import type { View } from '../southbound/view.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { invisible, localTables, modified, movesEverything, movesResidents, nestedWith, touched }
@@ -26,6 +23,7 @@ import { ProviderMacs } from './provider.js';
 import { Residents } from './residency.js';
 import { subTable, subTables, subTablesOf } from './subtables.js';
 import { AllViews } from './views.js';
+import { constantsOf, UsedSets } from './sets.js';
 import { buildStage, onlyNext, type Candidate } from './stage.js';
 import { addUse, deleteUse, useOf, usesOf, type Flow, type Use } from './uses.js';
 
@@ -40,13 +38,6 @@ type Dirty = Map<Uuid, Set<number>>;
 function addTo<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
   const set = map.get(key);
   if (set) set.add(value); else map.set(key, new Set([value]));
-}
-
-const constants = new WeakMap<AddressSet, readonly Constant[]>();
-function constantsOf(row: AddressSet): readonly Constant[] {
-  let list = constants.get(row);
-  if (!list) constants.set(row, list = addressSetConstants(row.addresses));
-  return list;
 }
 
 /** "23.03" of northd_internal_version "23.03.1-20.27.2-70.6"; "all" when it does not say. */
@@ -86,6 +77,7 @@ export class Compiler {
   private readonly views: AllViews;
   private physical: Physical | undefined;
   private readonly loose = new Loose();
+  private readonly sets = new UsedSets();
   /** How many stages say so, by the entry's text. */
   private readonly refusals = new Map<string, { readonly entry: Unsupported; stages: number }>();
   private unsupported: readonly Unsupported[] | undefined;
@@ -170,12 +162,13 @@ export class Compiler {
       from: this.name, ports, dispatch: new Set(this.pending.keys()), refused: this.refused }
       : undefined;
     this.name = {};
+    this.sets.follow(this.at.view, this.users, this.keys);
     const unsupported = (): readonly Unsupported[] =>
       this.unsupported ??= [...this.refusals.values()].map(({ entry }) => entry);
     const { dispatch, name } = this;
     return { ...this.physical!, ...this.loose.now, dispatch, views: this.views.now, name, since,
       providerMacs: this.providerMacs.byDatapath, residents: this.residents.now,
-      complete: this.views.complete,
+      complete: this.views.complete, sets: this.sets.now,
       get unsupported() { return unsupported(); } };
   }
 
@@ -443,6 +436,7 @@ export class Compiler {
         const row = view.addressSet(name);
         return row && constantsOf(row);
       },
+      wholeSet: (name) => this.sets.whole(view, name),
       portGroup: (name) => view.portGroup(name)?.ports,
       template: (name) => this.templates().get(name),
       portKey: (name) => {

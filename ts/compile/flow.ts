@@ -17,6 +17,7 @@ import { forgetClauses, operandsOf, prerequisite } from './clauses.js';
 import { compileMatch, everything, type MatchContext, type Matched, type Term }
   from './match.js';
 import { oneSource } from './nat.js';
+import type { Bits } from './sets.js';
 import { lean, punt } from './program.js';
 import { cutActions, cutMatch, filledIn, learnShape, termOf, valueOf, type Cut, type Language,
   type Shape } from './shapes.js';
@@ -36,6 +37,8 @@ export interface Scope {
   /** The router's SNAT zone is given (Datapath_Binding.external_ids). */
   readonly snatZoneGiven?: boolean;
   addressSet(name: string): readonly Constant[] | undefined;
+  /** A large one: the bits of its members, and whether any are networks. */
+  wholeSet?(name: string): { readonly bits: Bits; readonly prefixes: boolean } | undefined;
   /** By the row's name: `${datapath key}_${group}`. */
   portGroup(rowName: string): readonly string[] | undefined;
   template(name: string): string | undefined;
@@ -88,6 +91,12 @@ class Recorder implements Environment, MatchContext {
     this.depend(`set:${name}`);
     return this.found('$' + name, this.scope.addressSet(name));
   }
+  wholeSet(name: string): Bits | undefined {
+    const whole = this.scope.wholeSet?.(name);
+    if (whole) this.depend(`set:${name}`);
+    return whole?.bits;
+  }
+  setHasPrefixes(name: string): boolean { return this.scope.wholeSet?.(name)?.prefixes ?? false; }
   portGroup(name: string): readonly string[] | undefined {
     const rowName = `${this.scope.datapathKey}_${name}`;
     this.perDatapath = true;

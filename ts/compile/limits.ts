@@ -4,6 +4,9 @@
 export const RULES_PER_FLOW = 20_000;
 /** Pairs of terms that one flow may multiply before the product counts as too large. */
 export const MERGES_PER_FLOW = 1_000_000;
+/** Address sets of no more members are multiplied out: rules of one tuple, which a packet looks up
+ * once for all of them. Larger ones are asked for (sets.ts). */
+export const SMALL_SET = 128;
 /** Keys that Southbound schemas allow (ovn-sb(5)): 24 bits, and 15 without multicast groups. */
 export const isDatapathKey = (key: number): boolean => key >= 1 && key <= 0xffffff;
 export const isPortKey = (key: number): boolean => key >= 1 && key <= 0x7fff;

@@ -11,6 +11,7 @@ import type { Constant, Expr, Field } from '../lflow/ast.js';
 import { bitsAt, placeNamed, placeOf, segments, wordMask, ones, type Place } from './fields.js';
 import type { TupleShape } from './model.js';
 import { MERGES_PER_FLOW, RULES_PER_FLOW } from './limits.js';
+import { setWord } from './sets.js';
 
 export interface Term {
   readonly words: readonly number[];
@@ -29,6 +30,8 @@ export interface MatchContext {
   elsewhere?(symbol: string, port: string): boolean;
   /** is_chassis_resident() for this chassis. */
   resident(port: string): boolean;
+  /** Whether a set with which comparisons are whole has networks. */
+  setHasPrefixes?(name: string): boolean;
 }
 
 /** Terms without duplicates; `widened` says why they match more than the text does. */
@@ -48,7 +51,7 @@ export function both(a: Term, b: Term): Term | undefined {
   const words: number[] = [], masks: number[] = [], values: number[] = [];
   let i = 0, j = 0;
   while (i < a.words.length || j < b.words.length) {
-    const wa = a.words[i] ?? 0x100, wb = b.words[j] ?? 0x100;
+    const wa = a.words[i] ?? Infinity, wb = b.words[j] ?? Infinity;
     let mask = 0, value = 0;
     if (wa <= wb) { mask = a.masks[i]!; value = a.values[i]!; i++; }
     if (wb <= wa) {
@@ -122,7 +125,8 @@ class Matcher {
     switch (e.kind) {
       case 'bool': return e.value ? [everything] : [];
       case 'resident': return this.context.resident(e.port) !== e.not ? [everything] : [];
-      case 'cmp': return this.compare(e.field, e.relop, e.constant);
+      case 'cmp': return e.whole ? this.inSet(e.field, e.relop, e.set!.slice(1))
+        : this.compare(e.field, e.relop, e.constant);
       case 'or': return this.or(e.args);
       case 'and': return this.and(e.args.map((arg) => this.terms(arg)));
     }
@@ -161,6 +165,13 @@ class Matcher {
       if (all.length > RULES_PER_FLOW) return tooLarge();
     }
     return lessened(all);
+  }
+
+  private inSet(field: Field, relop: string, set: string): readonly Term[] {
+    const place = placeOf(field);
+    const word = place && setWord(place, set, this.context.setHasPrefixes?.(set) ?? false);
+    if (word === undefined) return this.widen(`field ${field.symbol.name}`);
+    return [oneWord(word, 1, relop === '==' ? 1 : 0)];
   }
 
   private compare(field: Field, relop: string, constant: Constant): readonly Term[] {

@@ -36,9 +36,31 @@ export interface Rule {
   readonly flow: string;
 }
 
+/** Whether `set` has the address that ends with word `word` and is so many words long.
+ * `prefixes`: the set has members that are networks. */
+export interface SetLookup {
+  readonly set: string; readonly word: number; readonly words: number;
+  readonly prefixes: boolean;
+}
+/** Members of a large address set, which change in place: `version` is another object then. */
+export interface SetContent {
+  readonly bits: 32 | 48 | 128;
+  /** By value in hexadecimal and length in bits: "a000001/32". */
+  readonly members: ReadonlyMap<string, number>;
+  readonly version: object;
+  /** How it came from an earlier version: keys of what may have been added or removed. */
+  readonly since?: { readonly from: object; readonly changed: ReadonlySet<string> } | undefined;
+}
+/** One that stages ask for, and datapaths whose packets depend on it. */
+export interface UsedSet {
+  readonly content: SetContent; readonly datapaths: ReadonlySet<number>;
+}
+
 /** One stage's rules. Content-addressed: equal digests are equal stages. */
 export interface Stage {
   readonly digest: string; readonly table: number;
+  /** What is asked before rules are looked for: the n-th is bit n from FW_SETS on. */
+  readonly lookups?: readonly SetLookup[];
   /** Falling priority; equal ones in the order of their tuples, which is that of a walk. */
   readonly rules: readonly Rule[];
 }
@@ -53,7 +75,11 @@ export interface ViewNode {
   readonly shape?: TupleShape;
 }
 /** What a stage is to packets of which something is known; by falling order. */
-export interface View { readonly stage: Stage; readonly nodes: readonly ViewNode[] }
+export interface View {
+  readonly stage: Stage; readonly nodes: readonly ViewNode[];
+  /** Of the stage's lookups those that are needed yet, each with its bit. */
+  readonly lookups?: readonly (readonly [number, SetLookup])[];
+}
 /** By cell of struct row. The same object says to sync/ that nothing changed. */
 export type Views = ReadonlyMap<number, View>;
 
@@ -151,6 +177,8 @@ export interface Desired {
   readonly residents?: ReadonlySet<string>;
   /** By the words of its key, joined by dots. */
   readonly hairpins: ReadonlyMap<string, Hairpin>;
+  /** By name. */
+  readonly sets?: ReadonlyMap<string, UsedSet>;
   readonly unsupported: readonly Unsupported[];
   /** This state's own; no other has it. */
   readonly name?: object;

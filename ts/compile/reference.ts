@@ -11,6 +11,7 @@ import type { Desired, Op, Port, Program, Rule, Stage } from './model.js';
 import { classOf } from './known.js';
 import { askHairpin } from './reference_hairpin.js';
 import { select } from './reference_select.js';
+import { askSets } from './reference_sets.js';
 import { Connections, Tracking, type IcmpRest } from './reference_ct.js';
 import { lookupView } from './views.js';
 
@@ -83,6 +84,8 @@ class Walk {
     const view = this.class === packetClass.CLASS_ANY || table >= ROW_TABLES ? undefined
       : this.desired.views?.get(this.datapath)?.get(cell);
     const stage = view?.stage ?? this.desired.dispatch.get(`${this.datapath}/${table}`);
+    const asked = view ? view.lookups : stage?.lookups?.entries();
+    if (asked) askSets(this.desired, asked, this.words);
     const rule = view ? lookupView(view, this.words) : stage && lookup(stage, this.words);
     this.steps.push({ datapath: this.datapath, table: stage?.table ?? table, rule });
     if (!rule) return { verdict: { kind: 'drop', reason: 'NO_MATCH', flow: '' } };

@@ -3,11 +3,14 @@
  * Also which stages are trivial: those that all packets leave for the same next table.
  */
 import { hash } from 'node:crypto';
-import type { Buckets, Program, Rule, Stage, TupleShape, Unsupported } from './model.js';
-import { overlap, termText, type Term } from './match.js';
+import type { Buckets, Program, Rule, SetLookup, Stage, TupleShape, Unsupported }
+  from './model.js';
+import { SET_LOOKUPS } from '../abi/generated.js';
+import { everything, overlap, termText, type Term } from './match.js';
 import {
   bucketsText, isPunt, plainNext, programText, punt, shapeOf, shapeText,
 } from './program.js';
+import { lookupsOf, lookupText, withBits } from './sets.js';
 
 /** What a flow says about the packets of one term. */
 export interface Claim {
@@ -117,8 +120,27 @@ function inWalkOrder(rules: readonly Candidate[]): readonly Candidate[] {
     || (termText(a.term) < termText(b.term) ? -1 : 1));
 }
 
-function digest(table: number, rules: readonly Candidate[]): string {
-  let text = `${table}`;
+/** Gives what is asked about sets its bits. A rule that asks for more than there are bits
+ * abstains, and with it whoever may be its equal. */
+function withLookups(candidates: readonly Candidate[], unsupported: Unsupported[]):
+  { readonly candidates: readonly Candidate[]; readonly lookups: readonly SetLookup[] } {
+  const all = lookupsOf(candidates.map(({ term }) => term));
+  if (all.length === 0) return { candidates, lookups: all };
+  const asked = new Map(all.map((lookup, bit) => [lookupText(lookup), bit]));
+  const settled = candidates.map((c) => {
+    const term = withBits(c.term, asked);
+    if (term === c.term) return c;
+    if (term) return candidate({ ...c, term });
+    unsupported.push({ flow: c.flow, stage: '', reason: 'UNSUPPORTED_MATCH',
+      detail: `more than ${SET_LOOKUPS} address sets in one table` });
+    return abstaining({ ...c, term: everything }, abstain, true);
+  });
+  return { candidates: settled, lookups: all.slice(0, SET_LOOKUPS) };
+}
+
+function digest(table: number, rules: readonly Candidate[], lookups: readonly SetLookup[]):
+  string {
+  let text = `${table}${lookups.map((lookup) => `\n${lookupText(lookup)}`).join('')}`;
   for (const { priority, term, program, args, buckets, flow } of rules) {
     text += `\n${priority} ${termText(term)} ${programText(program)} ${args.join()} ${flow}`
       + bucketsText(buckets);
@@ -135,8 +157,10 @@ export function buildStage(table: number, candidates: readonly Candidate[]): Bui
     unsupported = [];
     resolved = resolve([...candidates].sort((a, b) => (a.flow < b.flow ? -1 : 1)), unsupported);
   }
-  const rules = inWalkOrder(reachable(contaminate(resolved)));
-  return { stage: { digest: digest(table, rules), table, rules }, unsupported };
+  const { candidates: settled, lookups } = withLookups(reachable(resolved), unsupported);
+  const rules = inWalkOrder(reachable(contaminate(settled)));
+  const stage = { digest: digest(table, rules, lookups), table, rules };
+  return { stage: lookups.length > 0 ? { ...stage, lookups } : stage, unsupported };
 }
 
 /** The table that every packet of a stage goes to untouched, if there is one. */

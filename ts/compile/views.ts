@@ -15,6 +15,7 @@ import type { Steps } from '../base/slices.js';
 import { atEgress, atIngress, follow, fromTunnel, isKnownOp, Known } from './known.js';
 import type { Program, Rule, Stage, TupleShape, View, ViewNode, Views } from './model.js';
 import { plainNext, programText } from './program.js';
+import { needed } from './sets.js';
 
 /** A tuple with no more rules than this is compared rule by rule: some 5 ns each, where a
  * lookup takes 40. */
@@ -107,8 +108,10 @@ function look(stage: Stage, known: Known): Seen {
       shape: group.shape });
   }
   nodes.sort((a, b) => b.order - a.order);
-  return { view: { stage, nodes: withoutEnd(nodes) }, next: onlyNext(reached, last?.rule),
-    effects: distinct(reached) };
+  const kept = withoutEnd(nodes);
+  const lookups = needed(stage.lookups, kept.map(({ shape, ...node }) => shape ?? node));
+  return { view: { stage, nodes: kept, ...lookups.length > 0 ? { lookups } : {} },
+    next: onlyNext(reached, last?.rule), effects: distinct(reached) };
 }
 
 /** Rules above the last one that do as it does need no comparison, if all they do is `next`. */
@@ -208,9 +211,12 @@ class Flow {
   private reach(table: number, known: Known): void {
     if (!this.stages.has(table)) return;
     const there = this.at.get(table);
-    if (there && !there.exceeds(known)) return;
-    const less = !there ? known.copy() : there.isFixed ? there.copy() : there;
-    if (there) less.join(known);
+    const after = known.copy();
+    // Scratch words of the program that was; what a stage asks about sets goes there.
+    for (let word = fw.FW_TMP; word < fw.FW_WORDS; word++) after.forget(word);
+    if (there && !there.exceeds(after)) return;
+    const less = !there ? after : there.isFixed ? there.copy() : there;
+    if (there) less.join(after);
     this.at.set(table, less);
     this.dirty.add(table);
   }

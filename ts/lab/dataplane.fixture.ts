@@ -215,7 +215,7 @@ export class Dataplane {
     for (let i = 0; i < slots; i++) {
       const tuples = order.slice(i * perSlot, (i + 1) * perSlot);
       this.#map('stages').update(u32Bytes(first + i), layout.stage.toBytes({
-        ntuples: tuples.length, table, datapath_hint: datapath,
+        ntuples: tuples.length, table, sets: 0, datapath_hint: datapath,
         more: i + 1 < slots ? first + i + 1 : 0, tuples }));
     }
     this.#map('dispatch').update(layout.dispatchKey.toBytes({ buffer, datapath, table }),

@@ -51,14 +51,15 @@ export type Constant =
  * A match expression. In comparisons made by this package `field` is all of its symbol;
  * the mask says which bits count (absent: all of them), and value has no bit outside it.
  * So `vlan.tci[12..15] < 3` is value 0x3000, mask 0xf000: (field & mask) < value.
- * `set` is "$name" or "@name" when the constant came from an address set or port group,
- * so that the compiler can treat its members as one class of a value.
+ * `set` is "$name" or "@name" when the constant came from an address set or port group. `whole`:
+ * the comparison is with all members of `set` at once, == one of them or != each; the constant
+ * says nothing.
  */
 export type Expr =
   | { readonly kind: 'bool'; readonly value: boolean }
   | { readonly kind: 'and' | 'or'; readonly args: readonly Expr[] }
   | { readonly kind: 'cmp'; readonly field: Field; readonly relop: Relop;
-      readonly constant: Constant; readonly set?: string }
+      readonly constant: Constant; readonly set?: string; readonly whole?: true }
   /** is_chassis_resident("port") */
   | { readonly kind: 'resident'; readonly port: string; readonly not: boolean };
 
@@ -66,6 +67,9 @@ export type Expr =
 export interface Environment {
   /** `$name`: constants of an Address_Set. */
   addressSet(name: string): readonly Constant[] | undefined;
+  /** The bits of each member of `$name`, all of one kind, if comparisons with the set shall stay
+   * whole: it is large. */
+  wholeSet?(name: string): 32 | 48 | 128 | undefined;
   /** `@name`: logical port names of the Port_Group, already resolved per datapath. */
   portGroup(name: string): readonly string[] | undefined;
   /** `^name`: text of a Chassis_Template_Var. */

@@ -14,9 +14,9 @@ export const noEnvironment: Environment = {
 
 /** A set that a text referred to, and what it was. */
 export interface SetUse {
-  readonly kind: 'addressSet' | 'portGroup'; readonly name: string;
-  /** undefined: there was none of this name. */
-  readonly members: readonly unknown[] | undefined;
+  readonly kind: 'addressSet' | 'wholeSet' | 'portGroup'; readonly name: string;
+  /** What the environment said. */
+  readonly members: readonly unknown[] | number | undefined;
 }
 
 export interface Context {
@@ -33,7 +33,10 @@ export function context(lexer: Lexer, table?: SymbolTable, env = noEnvironment):
   return { lexer, table, env, used: [], not: false, depth: 0 };
 }
 
-export interface Member { readonly constant: Constant; readonly set?: string }
+/** `whole`: the bits of the members of `set`, which this one stands for. */
+export interface Member {
+  readonly constant: Constant; readonly set?: string; readonly whole?: 32 | 48 | 128;
+}
 export interface Constants {
   readonly members: Member[];
   type: 'integer' | 'string';
@@ -118,8 +121,36 @@ function assignType(lexer: Lexer, constants: Constants, type: 'integer' | 'strin
   return true;
 }
 
+/** What stands for all members, by their bits. */
+const wholes = { 32: 'ipv4', 48: 'ethernet', 128: 'ipv6' } as const;
+
+/** Members that stand for whole sets that `field` cannot be compared with become what they
+ * stand for. */
+export function settle(ctx: Context, { symbol, width }: Field, equality: boolean,
+  constants: Constants): Constants {
+  const fits = ({ whole }: Member): boolean => whole === undefined
+    || (equality && whole === width && width === symbol.width && symbol.parent === undefined
+      && symbol.expansion === undefined);
+  if (constants.members.every(fits)) return constants;
+  const members = constants.members.flatMap((member): readonly Member[] => {
+    if (fits(member)) return [member];
+    const name = member.set!.slice(1), all = ctx.env.addressSet(name) ?? [];
+    ctx.used.push({ kind: 'addressSet', name, members: all });
+    return all.map((constant) => ({ constant, set: member.set! }));
+  });
+  return { ...constants, members };
+}
+
 function parseAddressSet(ctx: Context, constants: Constants): boolean {
   const { lexer } = ctx;
+  const whole = ctx.env.wholeSet?.(lexer.s);
+  if (whole !== undefined) {
+    ctx.used.push({ kind: 'wholeSet', name: lexer.s, members: whole });
+    if (!assignType(lexer, constants, 'integer')) return false;
+    constants.members.push({ set: '$' + lexer.s, whole,
+      constant: { kind: 'int', value: 0n, format: wholes[whole] } });
+    return true;
+  }
   const members = ctx.env.addressSet(lexer.s);
   ctx.used.push({ kind: 'addressSet', name: lexer.s, members });
   if (members === undefined) {

@@ -10,7 +10,7 @@ import { expandTemplates, Lexer } from './lexer.js';
 import { ones } from './literal.js';
 import {
   type Constants, type Context, context, type Member, noEnvironment, parseConstants, parseField,
-  type SetUse, typeCheck,
+  settle, type SetUse, typeCheck,
 } from './operand.js';
 
 export { noEnvironment, parseConstant, parseConstantSet, parseField } from './operand.js';
@@ -70,7 +70,10 @@ function nominalProblem(ctx: Context, { symbol }: Field, relop: Relop,
 }
 
 function makeOneCmp(entry: Entry, { low, width }: Field, relop: Relop, member: Member): Expr {
-  const { constant, set } = member;
+  const { constant, set, whole } = member;
+  if (whole !== undefined) {
+    return { kind: 'cmp', field: entry.whole, relop, constant, set: set!, whole: true };
+  }
   if (constant.kind === 'string') {
     const node = { kind: 'cmp', field: entry.whole, relop, constant } as const;
     return set === undefined ? node : { ...node, set };
@@ -88,10 +91,11 @@ function makeOneCmp(entry: Entry, { low, width }: Field, relop: Relop, member: M
 }
 
 function makeCmp(ctx: Context, field: Field, relop: Relop,
-  constants: Constants): Expr | undefined {
+  given: Constants): Expr | undefined {
   const { lexer } = ctx;
-  if (!typeCheck(lexer, field, constants)) return undefined;
   const equality = relop === '==' || relop === '!=';
+  const constants = settle(ctx, field, equality, given);
+  if (!typeCheck(lexer, field, constants)) return undefined;
   const problem = (equality ? undefined : inequalityProblem(field, constants))
     ?? (field.symbol.level === 'nominal' ? nominalProblem(ctx, field, relop, constants)
       : undefined);
@@ -274,7 +278,7 @@ const cache = new WeakMap<SymbolTable, Map<string, Known>>();
 
 function isCurrent({ used }: ParsedWithUses, env: Environment): boolean {
   // Asks for each set, even after a difference: an environment may take note of that.
-  return used.filter(({ kind, name, members }) => env[kind](name) !== members).length === 0;
+  return used.filter(({ kind, name, members }) => env[kind]?.(name) !== members).length === 0;
 }
 
 /**

@@ -65,7 +65,7 @@ const cases: Readonly<Record<Relop, (cmp: IntCmp, overlap: boolean) => Expr>> = 
 };
 
 function simplifyIn(expr: Expr, overlap: boolean): Expr {
-  if (isIntCmp(expr)) return cases[expr.relop](expr, overlap);
+  if (isIntCmp(expr)) return expr.whole ? expr : cases[expr.relop](expr, overlap);
   if (expr.kind !== 'and' && expr.kind !== 'or') return expr;
   let changed = false;
   const args = expr.args.map((arg) => {

@@ -8,6 +8,7 @@ import { NODE_HASH, datapath as datapathCodec, tunnel as tunnelCodec, view as vi
 import { bufferedMaps, emptyImage, type Image, type Rows } from './image.js';
 import type { LooseRows } from './loose.js';
 import type { Bytes, HashMap, MapName, MapPort } from './port.js';
+import { setMaps, type SetMap } from './sets.js';
 import { ruleMaps, type StageStore } from './stages.js';
 import type { ViewStore } from './views.js';
 import type { Slots } from './slots.js';
@@ -24,6 +25,8 @@ export interface Found {
   readonly tunnels: Rows;
   /** Rules of the stages in force, by rule map; deleted once they are not. */
   readonly foreignRules: Bytes[][];
+  /** Members of address sets, by map; deleted then, too. */
+  readonly foreignMembers: ReadonlyMap<SetMap, Bytes[]>;
   /** References that keep the found indexes busy until then. */
   readonly held: (readonly [Slots, string])[];
 }
@@ -105,9 +108,11 @@ export async function adopt(port: MapPort, store: StageStore, views: ViewStore, 
   await each(port, 'tuples', pause, hold(store.tuples, idOf));
   await each(port, 'programs', pause, hold(store.programs, idOf));
   await each(port, 'buckets', pause, hold(store.buckets, idOf));
+  await each(port, 'set_lookups', pause, hold(store.sets.lists, idOf));
   await each(port, 'flow_uuids', pause, hold(store.flows, decodeUuid));
   for (const [key, value] of tunnelRows) hold(tunnels, tunnelId)(bytesOf(key), value);
-  return { control, buffers, foreignRules, held, tunnels: tunnelRows,
+  const foreignMembers = await adoptSets(port, store, held, pause);
+  return { control, buffers, foreignRules, foreignMembers, held, tunnels: tunnelRows,
     loose: { mac_bindings: await readRows(port, 'mac_bindings', pause),
       hairpins: await readRows(port, 'hairpins', pause) },
     devmap: await readRows(port, 'devmap', pause) };
@@ -138,6 +143,23 @@ function adoptViews(port: MapPort, { datapaths }: Image, store: ViewStore,
       }
     }
   }
+}
+
+/** Members of sets that an earlier agent numbered; no set of ours gets such a number. */
+async function adoptSets(port: MapPort, { sets }: StageStore,
+  held: (readonly [Slots, string])[], pause: Pause): Promise<Map<SetMap, Bytes[]>> {
+  const members = new Map<SetMap, Bytes[]>(), ids = new Set<number>();
+  for (const map of setMaps) {
+    const keys: Bytes[] = [];
+    await each(port, map, pause, (key) => {
+      keys.push(key);
+      ids.add(toWords(key.subarray(0, 8))[map === 'set_hosts' ? 0 : 1] ?? 0);
+    });
+    members.set(map, keys);
+    sets.rows[map] += keys.length;
+  }
+  for (const id of ids) held.push([sets.ids, sets.ids.adopt(`foreign ${id}`, id)]);
+  return members;
 }
 
 /** Keys of the rules of `live` slots; all others are deleted. */

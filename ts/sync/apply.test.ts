@@ -42,6 +42,22 @@ function assertInForce(port: FakePort, sync: Sync, state: State): void {
   assert.is(usage.get('tunnels'), state.desired.tunnels.size);
   assertViews(port, sync);
   assertTunnels(port, state);
+  assertSets(port, sync, state);
+}
+
+/** Members of the sets that stages ask for, and no others. */
+function assertSets(port: FakePort, sync: Sync, { desired }: State): void {
+  const asked = new Set([...desired.dispatch.values()].flatMap(({ lookups = [] }) =>
+    lookups.map(({ set }) => set)));
+  const all = [...asked].flatMap((set) => [...desired.sets!.get(set)!.content.members.keys()]);
+  const hosts = all.filter((key) => key.endsWith('/32')).length;
+  assert.equal([port.keys('set_hosts').length, port.keys('set_prefixes').length],
+    [hosts, all.length - hosts]);
+  const usage = sync.usage();
+  assert.equal([usage.get('set_hosts'), usage.get('set_prefixes')], [hosts, all.length - hosts]);
+  for (const map of ['set_hosts', 'set_prefixes'] as const) {
+    for (const [, value] of port.entries(map)) assert.equal(toWords(value), [1, 1]);
+  }
 }
 
 /** Rows, views and their rules that are in use are those that the datapaths lead to. */

@@ -14,11 +14,13 @@ import { looseDiff, looseEdit, looseMaps, looseRows, type LooseDeltas, type Loos
   type LooseRows } from './loose.js';
 import type { Bytes, HashMap, MapName, MapPort } from './port.js';
 import { Slots } from './slots.js';
-import { barrier, ruleMaps, stageId, StageStore, type Refusal, type Writes } from './stages.js';
+import { setMaps, type SetEdits } from './sets.js';
+import { barrier, ruleMaps, stageId, StageStore } from './stages.js';
 import { Uses } from './uses.js';
 import { datapathsOf, touched, Versions } from './versions.js';
 import { ViewStore } from './views.js';
 import { bytesOf, idOf, words } from './wire.js';
+import type { Refusal, Writes } from './writes.js';
 
 export interface Applied {
   readonly generation: number;
@@ -75,12 +77,13 @@ export class Sync {
   /** Flow index -> UUID are in the kernel (`flow_uuids`); this is the other direction. */
   flowIndex(uuid: string): number | undefined { return this.#store.flows.indexOf(uuid); }
   usage(): ReadonlyMap<MapName, number> {
-    const { slots, tuples, programs, buckets, flows, ruleCount } = this.#store;
+    const { slots, tuples, programs, buckets, flows, ruleCount, sets } = this.#store;
     const { views, rules, rows } = this.#views;
     return new Map<MapName, number>([['stages', slots.size], ['views', views.size],
       ['single_rules', rules.size], ['rows', rows.size], ['tuples', tuples.size],
       ['programs', programs.size], ['buckets', buckets.size],
       ['flow_uuids', flows.size], ['tunnels', this.#tunnelSlots.size],
+      ['set_lookups', sets.lists.size], ...setMaps.map((map) => [map, sets.rows[map]] as const),
       ...ruleMaps.map((map, i) => [map, ruleCount[i as 0 | 1 | 2]] as const),
       ...bufferedMaps.map((map) => [map, this.#found ? this.#found.buffers[0][map].size +
         this.#found.buffers[1][map].size : 0] as const),
@@ -138,6 +141,7 @@ export class Sync {
     const found = await this.#adopted();
     this.#writes = 0;
     this.#last = undefined;
+    this.#store.sets.contents = state.desired.sets ?? new Map();
     const placed = await this.#place(state.desired.dispatch);
     const rows = await this.#placeViews(state.desired, state.desired.datapaths.keys(), placed);
     this.#views.keep(rows);
@@ -152,7 +156,8 @@ export class Sync {
     this.#checkCapacity(image, loose);
     const generation = found.control.generation + 1;
     setGenerations(image, found.buffers[found.control.active], generation);
-    const flipped = await this.#change(found, looseDiff(found.loose, loose), (buffer) =>
+    const sets = this.#store.sets.edits();
+    const flipped = await this.#change(found, looseDiff(found.loose, loose), sets, (buffer) =>
       Object.fromEntries(bufferedMaps.map((map) =>
         [map, diff(found.buffers[buffer][map], image[map])])) as unknown as Deltas);
     await this.#removeRows('devmap', found.devmap,
@@ -178,6 +183,7 @@ export class Sync {
     this.#last = undefined;
     this.#writes = 0;
     const { since } = desired;
+    this.#store.sets.contents = desired.sets ?? new Map();
     const placed = await this.#place(entriesOf(since, desired.dispatch));
     const rows = await this.#placeViews(desired, since.views, placed);
     await this.#writeAll(placed.writes);
@@ -192,7 +198,7 @@ export class Sync {
     }
     setGeneration(edit, found.buffers[found.control.active], found.control.generation + 1);
     const flipped = await this.#change(found, looseEdit(found.loose, desired, since),
-      (buffer) => deltasOf(found.buffers[buffer], edit));
+      this.#store.sets.edits(), (buffer) => deltasOf(found.buffers[buffer], edit));
     this.#views.settle();
     const left = new Set<string>();
     for (const key of since.dispatch) left.add(uses.set(key, placed.stages.get(key)) ?? '');
@@ -323,8 +329,8 @@ export class Sync {
 
   /** Brings rows into force that `deltas` has for each buffer: inactive buffer, flip, grace,
    * other buffer. What is changed in place is there before, and until after. */
-  async #change(found: Found, loose: LooseDeltas, deltas: (buffer: 0 | 1) => Deltas):
-    Promise<boolean> {
+  async #change(found: Found, loose: LooseDeltas, sets: SetEdits,
+    deltas: (buffer: 0 | 1) => Deltas): Promise<boolean> {
     for (const map of looseMaps) {
       const { put } = loose[map];
       await this.#versions.around(datapathsOf(put.map(([key]) => key)), () =>
@@ -333,15 +339,25 @@ export class Sync {
     await this.#pause();
     const { active, generation, enabled } = found.control;
     const inForce = deltas(active);
-    const changed = !enabled || bufferedMaps.some((map) =>
+    const flips = !enabled || bufferedMaps.some((map) =>
       inForce[map].put.length + inForce[map].remove.length > 0);
-    if (changed) {
+    // One member of one set is there at once, and needs no buffer.
+    const alone = !flips && sets.rows.length === 1
+      && looseMaps.every((map) => loose[map].put.length + loose[map].remove.length === 0);
+    const changed = flips || sets.rows.length > 0;
+    if (alone) {
+      await this.#versions.around(sets.datapaths, () => this.#finishSets(sets));
+    } else if (changed) {
       const inactive = active === 0 ? 1 : 0;
       await this.#fill(found, inactive, deltas(inactive));
-      await this.#versions.around(touched(found.buffers[active], inForce), () =>
+      await this.#putSets(sets.rows.map(({ map, key, until }) => [map, key, until(active)]));
+      const decided = new Set([...touched(found.buffers[active], inForce), ...sets.datapaths]);
+      await this.#versions.around(decided, () =>
         this.#setControl({ active: inactive, generation: generation + 1, enabled: true }));
       this.#port.grace();
+      await this.#finishSets(sets);
     }
+    sets.done();
     // Also when nothing changed: an earlier agent may have died before it did this.
     const other = found.control.active === 0 ? 1 : 0;
     await this.#fill(found, other, deltas(other));
@@ -351,6 +367,25 @@ export class Sync {
         this.#removeRows(map, found.loose[map], remove));
     }
     return changed;
+  }
+
+  async #putSets(rows: readonly (readonly [HashMap, Bytes, Bytes | undefined])[]): Promise<void> {
+    for (const map of setMaps) {
+      const own = rows.filter(([of]) => of === map);
+      for (let at = 0; at < own.length; at += batchEntries) {
+        const part = own.slice(at, at + batchEntries);
+        const put = part.flatMap(([, key, value]) => (value ? [[key, value] as const] : []));
+        const gone = part.flatMap(([, key, value]) => (value ? [] : [key]));
+        if (put.length > 0) this.#port.put(map, put);
+        if (gone.length > 0) this.#port.delete(map, gone);
+        this.#writes += part.length;
+        await this.#pause();
+      }
+    }
+  }
+
+  #finishSets({ rows }: SetEdits): Promise<void> {
+    return this.#putSets(rows.map(({ map, key, after }) => [map, key, after]));
   }
 
   async #fill(found: Found, buffer: 0 | 1, deltas: Deltas): Promise<void> {
@@ -377,13 +412,12 @@ export class Sync {
       if (!uses.has(id) && id !== stageId(barrier)) await this.#removeStage(id);
     }
     for (const [i, map] of ruleMaps.entries()) {
-      const keys = found.foreignRules[i] ?? [];
-      for (let part = keys.splice(-batchEntries); part.length > 0;
-        part = keys.splice(-batchEntries)) {
-        this.#port.delete(map, part);
-        this.#store.ruleCount[i as 0 | 1 | 2] -= part.length;
-        await this.#pause();
-      }
+      this.#store.ruleCount[i as 0 | 1 | 2] -= found.foreignRules[i]?.length ?? 0;
+      await this.#deleteAll(map, found.foreignRules[i] ?? []);
+    }
+    for (const [map, keys] of found.foreignMembers) {
+      this.#store.sets.rows[map] -= keys.length;
+      await this.#deleteAll(map, keys);
     }
     const gone = [...found.tunnels].filter(([key, value]) => !tunnels.rows.has(key) &&
       value.some((byte) => byte !== 0));
@@ -392,6 +426,15 @@ export class Sync {
     for (const id of this.#heldTunnels.values()) this.#tunnelSlots.release(id);
     this.#heldTunnels = tunnels.held;
     this.#store.release(found.held.splice(0));
+  }
+
+  /** Deletes the keys, and empties the list. */
+  async #deleteAll(map: HashMap, keys: Bytes[]): Promise<void> {
+    for (let part = keys.splice(-batchEntries); part.length > 0;
+      part = keys.splice(-batchEntries)) {
+      this.#port.delete(map, part);
+      await this.#pause();
+    }
   }
 
   async #removeStage(id: string): Promise<void> {
@@ -445,7 +488,7 @@ const words0 = (bytes: Bytes): number =>
 
 /** An order in which nothing refers to what is not there. */
 const writingOrder: readonly MapName[] = ['flow_drops', 'flow_uuids', 'tuples', 'programs',
-  'buckets', ...ruleMaps, 'stages', 'single_rules', 'views', 'rows'];
+  'buckets', ...setMaps, 'set_lookups', ...ruleMaps, 'stages', 'single_rules', 'views', 'rows'];
 
 /** Entries of `dispatch` that a change adds or alters. */
 function* entriesOf(change: Change, dispatch: ReadonlyMap<string, Stage>):

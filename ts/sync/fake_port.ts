@@ -13,6 +13,7 @@ const valueBytes: { readonly [M in MapName]: number } = {
   ifaces: abi.iface.size, providers: abi.provider.size, net_macs: abi.netMac.size,
   datapaths: abi.datapath.size, tunnel_sources: 4, rules_s: abi.rule.size, rules_m: abi.rule.size,
   rules_l: abi.rule.size, mac_bindings: abi.macBinding.size, hairpins: abi.hairpin.size, devmap: 4,
+  set_lookups: abi.setLookups.size, set_hosts: abi.setMember.size, set_prefixes: abi.setMember.size,
 };
 const keyBytes: { readonly [M in HashMap]: number } = {
   dispatch: abi.dispatchKey.size, ports: abi.portKey.size, ifaces: abi.ifaceKey.size,
@@ -20,6 +21,7 @@ const keyBytes: { readonly [M in HashMap]: number } = {
   rules_s: abi.ruleKeyS.size, rules_m: abi.ruleKeyM.size, rules_l: abi.ruleKeyL.size,
   mac_bindings: abi.macBindingKey.size, hairpins: abi.hairpinKey.size,
   providers: abi.providerKey.size, net_macs: abi.netMacKey.size, devmap: 4,
+  set_hosts: abi.setHostKey.size, set_prefixes: abi.setPrefixKey.size,
 };
 const isArray = (map: MapName): boolean => (arrayMaps as readonly string[]).includes(map);
 

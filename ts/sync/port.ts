@@ -3,9 +3,11 @@
  * this over libbpf, `fake_port.ts` in memory.
  */
 export const arrayMaps = ['control', 'tuples', 'stages', 'programs', 'buckets', 'tunnels',
-  'flow_uuids', 'flow_drops', 'cache_versions', 'views', 'single_rules', 'rows'] as const;
+  'flow_uuids', 'flow_drops', 'cache_versions', 'views', 'single_rules', 'rows',
+  'set_lookups'] as const;
 export const hashMaps = ['dispatch', 'ports', 'ifaces', 'datapaths', 'tunnel_sources', 'providers',
-  'net_macs', 'rules_s', 'rules_m', 'rules_l', 'mac_bindings', 'hairpins', 'devmap'] as const;
+  'net_macs', 'rules_s', 'rules_m', 'rules_l', 'mac_bindings', 'hairpins', 'devmap',
+  'set_hosts', 'set_prefixes'] as const;
 export type ArrayMap = (typeof arrayMaps)[number];
 export type HashMap = (typeof hashMaps)[number];
 export type MapName = ArrayMap | HashMap;

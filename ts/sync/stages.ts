@@ -5,22 +5,16 @@
  */
 import { BUCKETS, PROGRAM_NEXT, STAGE_TUPLES, opCode, puntReason } from '../abi/generated.js';
 import type { Buckets, Program, Rule, Stage, TupleShape } from '../compile/model.js';
-import type { Bytes, HashMap, MapName, MapPort } from './port.js';
+import type { Bytes, HashMap, MapPort } from './port.js';
+import { SetStore } from './sets.js';
 import { Slots, type Slot } from './slots.js';
 import {
   argsFit, encodeBuckets, encodeProgram, encodeRule, encodeRuleKey, encodeStage, encodeTuple,
   encodeUuid, idOf, keyClass, keyWords, nextIndex, words,
 } from './wire.js';
+import { add, Refused, type Entry, type Held, type Refusal, type Writes } from './writes.js';
 
 export const ruleMaps = ['rules_s', 'rules_m', 'rules_l'] as const satisfies readonly HashMap[];
-export type Entry = readonly [Bytes, Bytes];
-/** What has to be written, by map, in writing order within each. */
-export type Writes = Map<MapName, Entry[]>;
-export function add(writes: Writes, map: MapName, entries: readonly Entry[]): void {
-  const list = writes.get(map);
-  if (!list) writes.set(map, [...entries]);
-  else for (const entry of entries) list.push(entry);
-}
 
 /** A stage that has slots: what to delete and release when it goes. */
 export interface StageRecord {
@@ -30,13 +24,6 @@ export interface StageRecord {
   readonly rules: readonly (readonly Bytes[])[];
   readonly held: readonly (readonly [Slots, string])[];
 }
-/** Why a stage could not be placed; it becomes a punt barrier. */
-export type Refusal = 'stages' | 'tuples' | 'programs' | 'buckets' | (typeof ruleMaps)[number] |
-  'views' | 'single_rules' | 'rows' |
-  'words of one tuple' | 'ops of one program' | 'arguments of one rule';
-
-export class Refused extends Error { constructor(readonly what: Refusal) { super(what); } }
-
 interface Group { readonly shape: TupleShape; readonly class: 0 | 1 | 2; readonly index: number;
   readonly rules: Map<string, Rule>; max: number }
 
@@ -62,6 +49,7 @@ export class StageStore {
   readonly programs: Slots;
   readonly buckets: Slots;
   readonly flows: Slots;
+  readonly sets: SetStore;
   readonly records = new Map<string, StageRecord>();
   /** Rules in the kernel or planned, by rule map. */
   readonly ruleCount: [number, number, number] = [0, 0, 0];
@@ -74,6 +62,7 @@ export class StageStore {
     this.programs = new Slots(Math.min(port.capacity('programs'), PROGRAM_NEXT));
     this.buckets = new Slots(port.capacity('buckets'));
     this.flows = new Slots(port.capacity('flow_uuids'));
+    this.sets = new SetStore(port);
     // The tuple that looks at nothing is all zero like an unused one, and rules without an
     // lflow have index 0: both are fixed.
     this.tuples.adopt(idOf(encodeTuple(barrier.rules[0]?.shape ?? { words: [], masks: [] })), 0);
@@ -82,7 +71,7 @@ export class StageStore {
 
   /** Gives the stage slots and appends what must be written, in writing order. */
   place(stage: Stage, datapath: number, writes: Writes): StageRecord | Refusal {
-    const held: [Slots, string][] = [];
+    const held: Held = [];
     const own: Writes = new Map();
     const count = [...this.ruleCount];
     try {
@@ -93,8 +82,15 @@ export class StageStore {
       return record;
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      for (const [slots, id] of held) slots.release(id);
+      this.undo(held);
       return error.what;
+    }
+  }
+
+  /** Releases references to what was never written. */
+  undo(held: Held): void {
+    for (const [slots, id] of held) {
+      if (slots.release(id) !== undefined && slots === this.sets.ids) this.sets.drop(id);
     }
   }
 
@@ -111,17 +107,24 @@ export class StageStore {
     this.records.delete(id);
   }
 
-  /** Releases references; names of flows that lose their index are erased. */
+  /** Releases references; names of flows that lose their index are erased, and members of sets
+   * that nobody asks for. */
   release(held: readonly (readonly [Slots, string])[]): void {
-    const freed: Entry[] = [];
+    const freed: Entry[] = [], gone = new Map<HashMap, Bytes[]>();
     for (const [slots, name] of held) {
       const index = slots.release(name);
       if (slots === this.flows && index !== undefined) freed.push([words(index), Buffer.alloc(16)]);
+      if (slots !== this.sets.ids || index === undefined) continue;
+      for (const { map, key } of this.sets.drop(name)) {
+        const keys = gone.get(map);
+        if (keys) keys.push(key); else gone.set(map, [key]);
+      }
     }
+    for (const [map, keys] of gone) this.port.delete(map, keys);
     if (freed.length > 0) this.port.put('flow_uuids', freed);
   }
 
-  #place(stage: Stage, datapath: number, out: Writes, held: [Slots, string][],
+  #place(stage: Stage, datapath: number, out: Writes, held: Held,
     count: number[]): StageRecord {
     const groups = this.#group(stage, out, held);
     const chunks = Array.from({ length: Math.max(1, Math.ceil(groups.length / STAGE_TUPLES)) },
@@ -146,8 +149,9 @@ export class StageStore {
       if ((count[i] ?? 0) > this.port.capacity(map)) throw new Refused(map);
       if (entries.length > 0) add(out, map, entries);
     });
+    const sets = this.sets.list([...(stage.lookups ?? []).entries()], out, held);
     add(out, 'stages', chunks.map((chunk, i) => [words(slots[i] ?? 0), encodeStage({
-      table: stage.table, datapath, more: slots[i + 1] ?? 0,
+      table: stage.table, datapath, sets: i === 0 ? sets : 0, more: slots[i + 1] ?? 0,
       tuples: chunk.map(({ index, max }) => ({ tuple: index, max_priority: max })),
     })] as const));
     const listed = chunks.flatMap((chunk, i) =>
@@ -158,7 +162,7 @@ export class StageStore {
 
   /** By falling priority of the best rule, as the walk wants them. Of rules with equal keys
    * the one of higher priority stays: the other can never win. */
-  #group(stage: Stage, out: Writes, held: [Slots, string][]): Group[] {
+  #group(stage: Stage, out: Writes, held: Held): Group[] {
     const groups = new Map<string, Group>();
     for (const rule of stage.rules) {
       const shapeId = `${rule.shape.words.join()}/${rule.shape.masks.join()}`;
@@ -176,14 +180,14 @@ export class StageStore {
   }
 
   /** Index of a shape. */
-  tuple(shape: TupleShape, out: Writes, held: [Slots, string][]): number {
+  tuple(shape: TupleShape, out: Writes, held: Held): number {
     const bytes = encodeTuple(shape);
     const { index, fresh } = this.acquire(this.tuples, idOf(bytes), 'tuples', held);
     if (fresh) add(out, 'tuples', [[words(index), bytes]]);
     return index;
   }
 
-  #newGroup(shape: TupleShape, out: Writes, held: [Slots, string][]): Group {
+  #newGroup(shape: TupleShape, out: Writes, held: Held): Group {
     const found = keyClass(shape);
     if (found === undefined) throw new Refused('words of one tuple');
     const index = this.tuple(shape, out, held);
@@ -191,7 +195,7 @@ export class StageStore {
   }
 
   /** The rule's bytes; appends what they refer to. Throws when that does not fit. */
-  rule(rule: Rule, out: Writes, held: [Slots, string][]): Bytes {
+  rule(rule: Rule, out: Writes, held: Held): Bytes {
     const args = [...rule.args];
     const program = this.#program(rule.program, args, out, held);
     if (rule.buckets) this.#buckets(rule.buckets, rule.program, args, out, held);
@@ -201,7 +205,7 @@ export class StageStore {
   }
 
   /** Index of the program; those that its OP_CALLs go on with become arguments. */
-  #program(program: Program, args: number[], out: Writes, held: [Slots, string][]): number {
+  #program(program: Program, args: number[], out: Writes, held: Held): number {
     const next = nextIndex(program);
     if (next !== undefined) return next;
     const { id, bytes } = this.#encoded(program);
@@ -219,7 +223,7 @@ export class StageStore {
 
   /** Writes the parts that are new and puts their indexes behind OP_SELECT's argument. */
   #buckets({ words: all }: Buckets, program: Program, args: number[], out: Writes,
-    held: [Slots, string][]): void {
+    held: Held): void {
     const at = program.ops.find(({ code }) => code === opCode.OP_SELECT)?.arg ?? 0;
     for (let i = 0; i * BUCKETS < all.length; i++) {
       const bytes = encodeBuckets(all.slice(i * BUCKETS, (i + 1) * BUCKETS));
@@ -240,7 +244,7 @@ export class StageStore {
   }
 
   /** Flows beyond the table's end share index 0: they lose their name, not their effect. */
-  #flow(uuid: string, out: Writes, held: [Slots, string][]): number {
+  #flow(uuid: string, out: Writes, held: Held): number {
     if (uuid === '') return 0;
     const slot = this.flows.acquire(uuid);
     if (!slot) return 0;
@@ -253,7 +257,7 @@ export class StageStore {
     return slot.index;
   }
 
-  acquire(slots: Slots, id: string, what: Refusal, held: [Slots, string][]): Slot {
+  acquire(slots: Slots, id: string, what: Refusal, held: Held): Slot {
     const slot = slots.acquire(id);
     if (!slot) throw new Refused(what);
     held.push([slots, slot.entry.id]);

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { BUCKETS, opCode, ROW_TABLES } from '../abi/generated.js';
 import type {
   Buckets, Change, Datapath, Desired, Hairpin, MacWords, MacBindingEntry, Port, Program, Rule,
-  Stage, Tunnel, View, ViewNode, Views,
+  SetLookup, Stage, Tunnel, UsedSet, View, ViewNode, Views,
 } from '../compile/model.js';
 import type { Device, NextHop, State } from './image.js';
 
@@ -43,13 +43,25 @@ const rule: fc.Arbitrary<Rule> = fc.record({
     args: buckets ? [arg, buckets.words.length, 0, 0] : [0, arg], buckets,
     flow: flow === 0 ? '' : uuid(flow) };
 });
+/** Networks in networks, and hosts in and beside them. */
+const members = ['0/0', 'a000000/8', 'a000000/24', 'a000100/24', 'a000001/32', 'a000101/32',
+  'b000001/32'];
+const lookups: readonly SetLookup[] = [{ set: 's1', word: 27, words: 1, prefixes: true },
+  { set: 's2', word: 27, words: 1, prefixes: true },
+  { set: 's1', word: 31, words: 1, prefixes: true }];
+const usedSet: fc.Arbitrary<UsedSet> = fc.subarray(members, { minLength: 1 }).map((keys) => ({
+  datapaths: new Set([1, 2, 3]),
+  content: { bits: 32, members: new Map(keys.map((key) => [key, 1])), version: {} } }));
+
 /** Of rules with equal keys and priorities only one can be told apart from outside. */
 const stage = fc.tuple(fc.nat(4), fc.nat(19).map((n) => n === 0), fc.uniqueArray(rule, {
   maxLength: 8, selector: ({ shape, key, priority }) => `${shape.words}/${key}/${priority}`,
-})).map(([table, many, rules]): Stage => {
+}), fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, fc.subarray([...lookups]))).map(
+  ([table, many, rules, asked]): Stage => {
   const all = !many ? rules : [...rules, ...manyShapes.map((shape, i): Rule =>
     ({ shape, key: [i & 1], priority: i, program: programs[1]!, args: [], flow: uuid(100 + i) }))];
-  return { table, rules: all, digest: JSON.stringify(all) };
+  const stage = { table, rules: all, digest: JSON.stringify([all, asked]) };
+  return asked.length > 0 ? { ...stage, lookups: asked } : stage;
 });
 const chance = <T>(n: number, value: fc.Arbitrary<T>) =>
   fc.oneof({ weight: n, arbitrary: value }, { weight: 1, arbitrary: fc.constant(undefined) });
@@ -102,7 +114,9 @@ function uniqueDevices(ports: Map<string, Port>): Map<string, Port> {
 /** Rules of the first tuples one by one, the others looked up. */
 function viewOf(stage: Stage): View {
   const shapes = [...new Set(stage.rules.map((rule) => rule.shape))];
-  return { stage, nodes: shapes.flatMap((shape, i): ViewNode[] => {
+  const asked = [...(stage.lookups ?? []).entries()].slice(0, 2);
+  return { stage, ...asked.length > 0 ? { lookups: asked } : {},
+    nodes: shapes.flatMap((shape, i): ViewNode[] => {
     const order = 0x10000 * 600 - i;
     const all = stage.rules.filter((rule) => rule.shape === shape);
     // Of equal keys only the best is in the kernel.
@@ -136,14 +150,16 @@ export const stateArbitrary: fc.Arbitrary<State> = fc.record({
   hops: cells(ips, hop),
   macs: cells(['10.0.0.1', '10.0.0.2', 'fe80::1'], fc.nat(1)),
   hairpins: cells(['1', '2', '3'], fc.nat(1)),
+  sets: fc.tuple(usedSet, usedSet),
   devices: cells(['vm1', 'vm2', 'vm3', 'vm4'], fc.constant(true)),
   providers: cells(['br1', 'br2'], fc.nat(1)), own: fc.uniqueArray(fc.nat(3), { maxLength: 2 }),
   hides: fc.nat(3),
 }).map(({ dispatch, ports, datapaths, tunnels, hops, macs, hairpins, devices, providers,
-  own, hides }) => {
+  own, hides, sets: [s1, s2] }) => {
   const localnets = [...ports.values()].filter(({ kind }) => kind === 'localnet');
   const desired: Desired = {
     dispatch, ports, unsupported: [], views: viewsOf(dispatch), localnets,
+    sets: new Map([['s1', s1], ['s2', s2]]),
     providerMacs: new Map(localnets.map(({ datapath }) =>
       [datapath, own.map((n) => [0x0200, datapath * 16 + n] as const)])),
     netMacs: hides === 0 ? undefined : { remote: hides > 1 ? [[0x0600, hides]] : [],
@@ -186,8 +202,14 @@ export function changed(before: State, state: State): State {
     ports: differing(before.desired.ports, ports),
     macBindings: differing(before.desired.macBindings, macBindings),
     hairpins: differing(before.desired.hairpins, hairpins) };
+  const sets = new Map([...state.desired.sets ?? []].map(([name, { datapaths: of, content }]) => {
+    const old = before.desired.sets?.get(name)?.content;
+    const moved = [...old?.members.keys() ?? [], ...content.members.keys()];
+    return [name, { datapaths: of, content: { ...content,
+      since: { from: old?.version ?? {}, changed: new Set(moved) } } }];
+  }));
   return { placement: before.placement,
-    desired: { ...state.desired, ports, datapaths, tunnels, localnets, providerMacs, netMacs,
+    desired: { ...state.desired, sets, ports, datapaths, tunnels, localnets, providerMacs, netMacs,
       name: {}, since } };
 }
 

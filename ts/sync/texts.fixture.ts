@@ -1,11 +1,13 @@
 /** For tests: one text for a desired state, and the same text read back from the kernel. */
-import { BUCKETS, NODE_AND, NODE_HASH, opCode, view as viewCodec } from '../abi/generated.js';
-import type { Desired, Port, Op, Program, View } from '../compile/model.js';
+import { BUCKETS, NODE_AND, NODE_HASH, opCode, setLookups, view as viewCodec }
+  from '../abi/generated.js';
+import type { Desired, Op, Port, Program, SetLookup, View } from '../compile/model.js';
 import { decodeTables, type DecodedRule } from './decode.js';
 import { bufferedMaps, emptyImage, type Image, type State } from './image.js';
 import type { MapPort } from './port.js';
 import { reasonNumber } from './image.js';
-import { bytesOf, decodeRule, decodeTuple, decodeUuid, idOf, toWords, words } from './wire.js';
+import { bytesOf, decodeRule, decodeStage, decodeTuple, decodeUuid, idOf, toWords, words }
+  from './wire.js';
 
 function imageOf(port: MapPort, buffer: 0 | 1): Image {
   const image = emptyImage();
@@ -54,9 +56,42 @@ function rulesText(rules: readonly AnyRule[]): string {
   }).sort().join('\n');
 }
 
+/** Addresses in some and in none of the networks of states.fixture.ts. */
+const probes = [0x0a000001, 0x0a000002, 0x0a000101, 0x0a000102, 0x0a010001, 0x0b000001, 0x0b000002];
+const prefixOf = (address: number, length: number): number =>
+  (length === 0 ? 0 : (address & -1 << (32 - length)) >>> 0);
+type Asked = Iterable<readonly [number, SetLookup]>;
+/** What is asked, and which of the probes are members. */
+function askedText(asked: Asked, has: (lookup: SetLookup, address: number) => boolean): string {
+  return [...asked].map(([bit, lookup]) => `asks ${bit} ${lookup.word} ${lookup.words} `
+    + `${probes.filter((each) => has(lookup, each))}`).join('\n');
+}
+const wantedAsked = ({ sets }: Desired, asked: Asked = []): string =>
+  askedText(asked, ({ set }, address) => Array.from({ length: 33 }, (_, length) =>
+    `${prefixOf(address, length).toString(16)}/${length}`)
+    .some((key) => sets!.get(set)!.content.members.has(key)));
+/** The same by the rows of a buffer: the longest prefix of the trie says it. */
+export function kernelAsked(port: MapPort, buffer: 0 | 1, index: number): string {
+  if (index === 0) return '';
+  const { n, lookup } = setLookups.fromBytes(port.get('set_lookups', words(index))!);
+  const isIn = (value: Uint8Array | undefined): boolean =>
+    value !== undefined && toWords(value)[buffer] === 1;
+  return askedText(lookup.slice(0, n).map(({ set, bit, word, words: count, prefixes }) =>
+    [bit, { set: String(set), word, words: count, prefixes: prefixes === 1 }]),
+  ({ set }, address) => {
+    if (isIn(port.get('set_hosts', words(Number(set), 0, 0, 0, address)))) return true;
+    const rows = Array.from({ length: 33 }, (_, length) => {
+      const be = Buffer.alloc(16);
+      be.writeUInt32BE(prefixOf(address, length), 12);
+      return port.get('set_prefixes', Buffer.concat([words(128 + length, Number(set)), be]));
+    });
+    return isIn(rows.findLast((row) => row !== undefined));
+  });
+}
+
 function dispatchText(desired: Desired): string[] {
-  return [...desired.dispatch].map(([key, stage]) =>
-    `dispatch ${key} table ${stage.table}\n${rulesText(stage.rules)}`);
+  return [...desired.dispatch].map(([key, stage]) => `dispatch ${key} table ${stage.table}\n`
+    + `${wantedAsked(desired, stage.lookups?.entries())}\n${rulesText(stage.rules)}`);
 }
 
 const tagOf = ({ vlan = 0 }: Port): number => vlan === 0 ? 0 : 0x1000 + vlan;
@@ -143,7 +178,7 @@ const decodeRow = once((bytes) => toWords(bytes).flatMap((slot, cell) =>
   (slot === 0 ? [] : [{ slot, cell }])));
 
 /** A node's rule or tuple, as a view in the kernel leads to it. */
-function viewTexts(port: MapPort, datapath: number, row: number): string[] {
+function viewTexts(port: MapPort, buffer: 0 | 1, datapath: number, row: number): string[] {
   const cells = row === 0 ? [] : decodeRow(port.get('rows', words(row)));
   const text = (slot: number): string => {
     if (slot === 0) return '';
@@ -158,7 +193,7 @@ function viewTexts(port: MapPort, datapath: number, row: number): string[] {
       const key = (node.kind & NODE_AND) !== 0 ? '' : ` ${priority} ${uuid};`;
       return `${[...node.word]}/${node.mask}/${node.value}${key}`;
     });
-    return nodes.join('') + text(view.more);
+    return kernelAsked(port, buffer, view.sets) + nodes.join('') + text(view.more);
   };
   return cells.map(({ slot, cell }) =>
     `view ${datapath}/${cell} table ${decodeView(port.get('views', words(slot))).table} `
@@ -166,10 +201,12 @@ function viewTexts(port: MapPort, datapath: number, row: number): string[] {
 }
 
 /** The same of the desired views. Datapaths that are not there have no row. */
-function wantedViews({ datapaths, views }: Desired): string[] {
+function wantedViews(desired: Desired): string[] {
+  const { datapaths, views } = desired;
   const three = (list: readonly number[], i: number): number[] =>
     Array.from({ length: 3 }, (_, k) => list[3 * i + k] ?? 0);
-  const text = ({ nodes }: View): string => nodes.map((node) => {
+  const text = ({ nodes, lookups }: View): string => wantedAsked(desired, lookups)
+    + nodes.map((node) => {
     if (node.shape) return `look ${node.shape.words}/${node.shape.masks} ${node.order};`;
     const parts = Math.max(1, Math.ceil(node.words.length / 3));
     return Array.from({ length: parts }, (_, i) => `${three(node.words, i)}/`
@@ -211,7 +248,9 @@ export function kernelText(port: MapPort, buffer: 0 | 1): string {
   return [
     ...[...dispatch].map(([key, slot]) => {
       const stage = stages.get(slot);
-      return `dispatch ${key} table ${stage?.table}\n${rulesText(stage?.rules ?? [])}`;
+      const { sets } = decodeStage(port.get('stages', words(slot))!);
+      return `dispatch ${key} table ${stage?.table}\n${kernelAsked(port, buffer, sets)}\n`
+        + rulesText(stage?.rules ?? []);
     }),
     ...rows('ports').map(({ key, value: [kind, ifindex, tunnel, ...rest] }) =>
       `port ${key.join('/')} ${kind} ${ifindex} ${kind === 2 ? tunnelIp(port, tunnel) : '-'} ` +
@@ -223,7 +262,7 @@ export function kernelText(port: MapPort, buffer: 0 | 1): string {
     ...rows('datapaths').map(({ key, value }) =>
       `datapath ${key} ${value.slice(0, 3).join(' ')}`),
     ...rows('datapaths').flatMap(({ key, value: [, , , row = 0] }) =>
-      viewTexts(port, Number(key), row)),
+      viewTexts(port, buffer, Number(key), row)),
     ...[...image.tunnel_sources].map(([key, value]) => {
       const bytes = bytesOf(key);
       return `source ${ip4(bytes.subarray(4))} ${ip4(bytes.subarray(20))} ` +

@@ -9,10 +9,10 @@ import {
 import type { Stage, View, ViewNode, Views } from '../compile/model.js';
 import type { MapPort } from './port.js';
 import { Slots, type SlotEntry } from './slots.js';
-import { add, Refused, stageId, type StageRecord, type StageStore, type Writes } from './stages.js';
+import { stageId, type StageRecord, type StageStore } from './stages.js';
 import { encodeNode, idOf, words } from './wire.js';
+import { add, Refused, type Held, type Writes } from './writes.js';
 
-type Held = [Slots, string][];
 interface Row { readonly views: Views; readonly index: number; readonly held: Held }
 /** What a view was written as: good as long as its stage and all its parts are in place. */
 interface Written { readonly index: number; readonly stage: StageRecord | undefined;
@@ -113,10 +113,12 @@ export class ViewStore {
       for (const { id } of known.parts) this.stages.acquire(this.views, id, 'views', held);
       return known.index;
     }
-    const parts: SlotEntry[] = [];
-    const index = this.#parts(view, out).reduceRight((more, { nodes, inner }) => {
+    const parts: SlotEntry[] = [], made = this.#parts(view, out);
+    const sets = this.stages.sets.list(view.lookups ?? [], out, made[0]!.inner);
+    const index = made.reduceRight((more, { nodes, inner }, i) => {
       const { table } = view.stage;
-      const bytes = viewCodec.toBytes({ nnodes: nodes.length, table, more, nodes });
+      const bytes = viewCodec.toBytes({ nnodes: nodes.length, table, sets: i === 0 ? sets : 0, more,
+        nodes });
       const id = idOf(bytes);
       const slot = this.stages.acquire(this.views, id, 'views', held);
       parts.push(slot.entry);

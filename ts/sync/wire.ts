@@ -66,16 +66,19 @@ export function decodeTuple(bytes: Bytes): TupleShape {
 export interface StageHead {
   readonly table: number;
   readonly datapath: number;
+  /** Index of what it asks about sets; 0: nothing. */
+  readonly sets: number;
   readonly more: number;
   readonly tuples: readonly { readonly tuple: number; readonly max_priority: number }[];
 }
-export function encodeStage({ table, datapath, more, tuples }: StageHead): Uint8Array {
-  return stageCodec.toBytes({ ntuples: tuples.length, table, datapath_hint: datapath, more,
-    tuples });
+export function encodeStage({ table, datapath, sets, more, tuples }: StageHead): Uint8Array {
+  return stageCodec.toBytes({ ntuples: tuples.length, table, datapath_hint: datapath, sets,
+    more, tuples });
 }
 export function decodeStage(bytes: Bytes): StageHead {
-  const { ntuples, table, datapath_hint: datapath, more, tuples } = stageCodec.fromBytes(bytes);
-  return { table, datapath, more, tuples: tuples.slice(0, ntuples) };
+  const { ntuples, table, datapath_hint: datapath, sets, more, tuples } =
+    stageCodec.fromBytes(bytes);
+  return { table, datapath, sets, more, tuples: tuples.slice(0, ntuples) };
 }
 
 /** struct node without what it leads to, of at most NODE_WORDS words from `first` on. */
