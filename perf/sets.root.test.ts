@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert';
 import { flowWord as fw, setLookups } from '#ts/abi/generated.js';
 import { Compiler } from '#ts/compile/compiler.js';
 import { localChassis, type MutableSouthbound } from '#ts/compile/testing.js';
-import { ethernet, ipPacket, PROTO, tcp, typeOf, type Bytes } from '#ts/lab/frames.js';
+import { ethernet, ipPacket, PROTO, tcp, typeOf, type Bytes } from '#ts/lab/frames/frames.js';
 import { routerMac, vmIp, vmMac } from '#ts/lab/topology.js';
 import type { AddressSet, LogicalFlow, RowChange } from '#ts/southbound/rows.js';
 import { View } from '#ts/southbound/view.js';

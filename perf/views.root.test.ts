@@ -5,7 +5,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ethernet, icmp, icmp6, ipPacket, PROTO, tcp, typeOf, udp, type Bytes }
-  from '#ts/lab/frames.js';
+  from '#ts/lab/frames/frames.js';
 import { routerMac, vmIp, vmMac } from '#ts/lab/topology.js';
 import { compileScene, deviceOf, packets, scene, tunnelled } from './harness/scenes.js';
 import { Tables } from '#ts/lab/tables.js';

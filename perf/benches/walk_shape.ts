@@ -4,7 +4,7 @@
  */
 import {
   abi, Dataplane, next, output, outputTo, set, type TestRule,
-} from '#ts/lab/dataplane.fixture.js';
+} from '#ts/lab/dataplane/dataplane.fixture.js';
 import { eth, ip4, udp } from '#ts/lab/packet.js';
 import type { Bench, Context } from '../harness/bench.js';
 import { inTurn, type Figure } from '../harness/figure.js';

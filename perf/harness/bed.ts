@@ -4,7 +4,7 @@
  * its outer headers, which are metadata.
  */
 import { cacheState, type Trace } from '#ts/abi/generated.js';
-import type { Bytes } from '#ts/lab/frames.js';
+import type { Bytes } from '#ts/lab/frames/frames.js';
 import { Tables } from '#ts/lab/tables.js';
 import type { BpfProgram, TestRunResult } from '#ts/libbpf/mod.js';
 import { floors, type Hook, type LabObject, type Shot } from './lab_object.js';

@@ -2,7 +2,7 @@
 import { Agent } from '#ts/lab/agent.js';
 import { uplink, type Chassis } from '#ts/lab/chassis.js';
 import { run as runCommand } from '#ts/lab/exec.js';
-import { ethernet, geneve, ipPacket, PROTO, typeOf, udp } from '#ts/lab/frames.js';
+import { ethernet, geneve, ipPacket, PROTO, typeOf, udp } from '#ts/lab/frames/frames.js';
 import {
   gatewayLab, gatewayMac, outsideIp, outsideMac, vmIp, type Built,
 } from '#ts/lab/gateway_shape.js';

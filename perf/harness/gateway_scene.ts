@@ -8,7 +8,7 @@ import { packageRoot } from '#ts/base/package_root.js';
 import { Compiler } from '#ts/compile/compiler.js';
 import { localChassis, readDatabase, type MutableSouthbound } from '#ts/compile/testing.js';
 import { concat, ethernet, ipPacket, PROTO, tcp, typeOf, udp, type Bytes }
-  from '#ts/lab/frames.js';
+  from '#ts/lab/frames/frames.js';
 import {
   gatewayCommands, gatewayMac, network, outsideIp, outsideMac, vmIp, type GatewayShape,
 } from '#ts/lab/gateway_shape.js';

@@ -2,7 +2,7 @@
  * Frames as the generators of perf/bpf/lab.bpf.c and sender.ts want them: where flows differ,
  * two bytes make up for it, so that all checksums stay right; the tail is for time stamps.
  */
-import { ethernet, ipPacket, PROTO, tcp, typeOf, udp } from '#ts/lab/frames.js';
+import { ethernet, ipPacket, PROTO, tcp, typeOf, udp } from '#ts/lab/frames/frames.js';
 
 export interface Macs { readonly src: string; readonly dst: string }
 export interface Ports { readonly sport: number; readonly dport: number }

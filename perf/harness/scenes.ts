@@ -7,7 +7,7 @@ import { localChassis, readDatabase, type MutableSouthbound } from '#ts/compile/
 import {
   arp, concat, ethernet, geneve, ipPacket, mac, nd, PROTO, solicitedNode, tcp, typeOf, udp,
   type Bytes,
-} from '#ts/lab/frames.js';
+} from '#ts/lab/frames/frames.js';
 import type { Tables } from '#ts/lab/tables.js';
 import { routerMac, vmIp, vmMac, type Topology, type TopologyVm } from '#ts/lab/topology.js';
 import { View } from '#ts/southbound/view.js';

@@ -1,7 +1,7 @@
 /** Two chassis and a path through the first, for the benchmarks that send real frames. */
 import type { Chassis } from '#ts/lab/chassis.js';
 import { startAgents, type Agent } from '#ts/lab/agent.js';
-import { ethernet, geneve, ipPacket, PROTO, typeOf, udp } from '#ts/lab/frames.js';
+import { ethernet, geneve, ipPacket, PROTO, typeOf, udp } from '#ts/lab/frames/frames.js';
 import { datagram, syn } from './generated.js';
 import { until } from '#ts/lab/exec.js';
 import { Lab } from '#ts/lab/lab.js';

@@ -17,7 +17,7 @@ import { run } from './exec.js';
 import { Lab } from './lab.js';
 import { TraceOracle } from './oracle.js';
 import { Random } from './random.js';
-import { arenas } from './scenes.js';
+import { arenas } from './frames/scenes.js';
 import { routerIp, routerMac, topologyCommands, vmIp, vmMac, type Topology, type TopologyVm }
   from './topology.js';
 

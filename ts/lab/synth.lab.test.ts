@@ -6,12 +6,12 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { startAgents, type Agent } from './agent.js';
 import { Lab } from './lab.js';
-import { arrivalText, type Outcome } from './outcome.js';
+import { arrivalText, type Outcome } from './frames/outcome.js';
 import { describe, eth, fromHex, icmp, icmp6, ip4, ip6, raw4, tcp, udp, type Bytes, type Ip,
   type Layer4 } from './packet.js';
 import { applyTopology, routerIp, routerMac, vmIp, vmMac, type Topology, type TopologyVm }
   from './topology.js';
-import { Wire } from './wire.js';
+import { Wire } from './frames/wire.js';
 
 const vm = (port: string, sw: number, host: number, chassis: string): TopologyVm =>
   ({ port, switch: sw, host, chassis, security: 'none', raw: true });
