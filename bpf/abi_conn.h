@@ -261,7 +261,7 @@ struct cache_decision {
 
 struct cache_entry {
 	struct cache_key key;	/* head 0: unused */
-	__u32 walked;		/* jiffies */
+	__u32 until;		/* jiffies: it walks again */
 	__u32 version;		/* sum of the counters of slot 0 and `slots` */
 	__u16 slots[CACHE_DATAPATHS];	/* of cache_versions; 0 ends */
 	__u16 len_min;		/* of the frames it is good for, as FW_PKT_LEN */

@@ -10,6 +10,14 @@
 #include "verdict.h"
 
 #define CACHE_WALK (-2)		/* no action of XDP or TC */
+/* Of a connection's time-out an entry lives for one part in so many: packets that it decides do
+ * not put the time-out off. */
+#define CACHE_LIFE_SHARE 8
+#define CACHE_REST_MS 7000	/* of the time-out, or no entry is left; it is kept to a second */
+#define CACHE_FOREIGN_MS 5000	/* punts that keep an entry of `foreign` young */
+#define CLOCK_MS 2000		/* that tell CONFIG_HZ well enough */
+#define LOWEST_HZ 100
+#define HIGHEST_HZ 1000
 
 /* ---- Leaving an entry --------------------------------------------------------------- */
 
@@ -27,7 +35,7 @@ static __always_inline int walked_steadily(const struct scratch *s)
  * longer than the entry; there is nothing to do for the next packet. */
 static __always_inline int unmoved(const struct scratch *s, const struct ct_pending *p)
 {
-	__u64 now = s->now + CACHE_REWALK_MS;
+	__u64 now = s->now + CACHE_REST_MS;
 
 	/* Not there, which is the answer while another zone knows the connection. */
 	if (!p->flags)
@@ -166,11 +174,55 @@ static __noinline int cache_decide(struct scratch *s)
 	return 0;
 }
 
-/* Which entry of the set makes room: the same key's, else the one walked longest ago. */
+/* How long an entry decides without a walk, in milliseconds. */
+static __always_inline __u32 entry_life(const struct scratch *s)
+{
+	__u64 life = CACHE_LIFE_MS * CACHE_LIFE_SHARE;
+
+	if (s->verdict == VERDICT_PUNT && s->nconnections)
+		return CACHE_FOREIGN_MS;
+	for (__u32 i = 0; i < CT_PENDING; i++) {
+		__u64 rest = (s->pending[i].life >> CONN_EXPIRES_SHIFT) - s->now;
+
+		if (i < s->npending && s->pending[i].flags && rest < life)
+			life = rest;
+	}
+	return life / CACHE_LIFE_SHARE;
+}
+
+/* As many jiffies, by what this CPU has seen of both clocks; before that as if CONFIG_HZ were
+ * the lowest there is, which is less. */
+static __always_inline __u32 to_jiffies(struct scratch *s, __u32 ms)
+{
+	__u32 jiffies = bpf_jiffies64(), hz = s->clock.hz;
+	__u64 now = ct_now(s);
+
+	if (!s->clock.ms) {
+		s->clock.ms = now;
+		s->clock.jiffies = jiffies;
+	} else if (!hz && now - s->clock.ms >= CLOCK_MS) {
+		hz = (__u64)(jiffies - s->clock.jiffies) * 1000 / (now - s->clock.ms);
+		s->clock.hz = hz;
+	}
+	if (hz < LOWEST_HZ || hz > HIGHEST_HZ)
+		hz = LOWEST_HZ;
+	return (__u64)ms * hz / 1000;
+}
+
+/* When the entry is due. Not all that were made at once at once: up to a quarter earlier. */
+static __always_inline __u32 due_at(struct scratch *s)
+{
+	__u32 life = to_jiffies(s, entry_life(s));
+
+	life -= (__u64)(life >> 2) * (bpf_get_prandom_u32() & 0xff) >> 8;
+	return (__u32)bpf_jiffies64() + life + 1;
+}
+
+/* Which entry of the set makes room: the same key's, one that is due, or any. Of flows that
+ * come around in turn the older would always be the one that is wanted next. */
 static __always_inline struct cache_entry *cache_victim(struct scratch *s, struct cache_set *set)
 {
 	struct cache_entry *a = &set->way[0], *b = &set->way[1];
-	__u32 now = bpf_jiffies64();
 
 	if (same_packet(&a->key, &s->cache.entry.key))
 		return a;
@@ -178,7 +230,9 @@ static __always_inline struct cache_entry *cache_victim(struct scratch *s, struc
 		return b;
 	if (!a->key.head || !b->key.head)
 		return a->key.head ? b : a;
-	return now - a->walked >= now - b->walked ? a : b;
+	if (is_due(a) || is_due(b))
+		return is_due(a) ? a : b;
+	return bpf_get_prandom_u32() & 1 ? a : b;
 }
 
 static __noinline int cache_put(struct scratch *s)
@@ -186,11 +240,11 @@ static __noinline int cache_put(struct scratch *s)
 	struct cache_entry *e = &s->cache.entry;
 	__u32 zero = 0;
 	struct control *c = bpf_map_lookup_elem(&control, &zero);
-	struct cache_set *set = cache_set(&e->key, c ? c->cache_sets : 0);
+	struct cache_set *set = cache_set(s, c ? c->cache_sets : 0);
 
 	if (!set)
 		return 0;
-	e->walked = bpf_jiffies64();
+	e->until = due_at(s);
 	e->version = s->versions;
 	for (__u32 i = 0; i < CACHE_DATAPATHS; i++)
 		if (i >= s->nslots)

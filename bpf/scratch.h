@@ -104,6 +104,7 @@ struct scratch {
 	struct conn conn;		/* what is inserted */
 	struct fragment_key fragment_key;	/* of the packet, if `fragment` */
 	__u32 slot;			/* which of `scratch` this is */
+	__u32 cpu;			/* whose it is, and 1; 0: not yet asked */
 
 	struct tunnel_source_key source;	/* of a frame that came by a tunnel */
 	struct outer outer;		/* of one that leaves by one */
@@ -118,6 +119,12 @@ struct scratch {
 		__u32 packets;		/* that the packet's old entry has carried since a walk */
 		__u64 bytes;		/* if any */
 	} cache;
+
+	struct {
+		__u64 ms;		/* when this CPU first looked at both clocks; 0: not yet */
+		__u32 jiffies;
+		__u32 hz;		/* 0: not yet known */
+	} clock;
 
 	/* begin: cleared for each packet */
 	__u32 w[FW_WORDS];
@@ -222,8 +229,11 @@ static __always_inline struct scratch *scratch_begin(__u32 slot)
 {
 	struct scratch *s = bpf_map_lookup_elem(&scratch, &slot);
 
-	if (s)
+	if (s) {
 		s->slot = slot;
+		if (!s->cpu)	/* a call, before 6.10 */
+			s->cpu = bpf_get_smp_processor_id() + 1;
+	}
 	return s;
 }
 

@@ -1,6 +1,7 @@
 /** One flow to a million: what the working set costs. The base is the same path with one. */
 import type { Bench, Context, Measured } from '../harness/bench.js';
 import { inTurn, reached, type Figure, type Target } from '../harness/figure.js';
+import { onOneCpu } from '../harness/one_cpu.js';
 import { measure, type Path } from '../harness/path.js';
 import { programTimes } from '../harness/profile.js';
 import { countersOf, startThroughputLab, type ThroughputLab } from '../harness/throughput_lab.js';
@@ -40,7 +41,7 @@ async function run(context: Context): Promise<Measured> {
       context.progress(`${x} flows`);
       figures.push({ name: `${path.name}, ${x} flows`, series: path.name, x, unit: 'ns',
         ours: `${x} flows`, base: 'one flow',
-        pairs: await inTurn(context.rounds, cost(path, x), cost(path, 1)),
+        pairs: await onOneCpu(() => inTurn(context.rounds, cost(path, x), cost(path, 1))),
         ...x === 1_000_000 ? { target } : {} });
     }
     const notes = [...seen].map(([flows, { hits, walks }]) => `${flows} flows: the cache decided `
@@ -49,11 +50,12 @@ async function run(context: Context): Promise<Measured> {
     const profile: string[] = [];
     for (const flows of slow ? [1, counts.at(-1)!] : []) {
       const load = { seconds: 0.7, flows, offer: 'live', warmFrames: flows } as const;
-      const times = await programTimes(context.programs, on.rivals.forward, path, load);
+      const times = await onOneCpu(() =>
+        programTimes(context.programs, on.rivals.forward, path, load));
       profile.push(`${flows} flows: ${times}`);
     }
     return { figures, profile, axis: 'flows', notes: [`${cacheSets} sets of the cache on each CPU. `
-      + 'An entry is used for 512 jiffies: flows that come around more slowly than that walk each '
+      + 'An entry is used for 12 to 16 s: flows that come around more slowly than that walk each '
       + 'time.', ...notes] };
   } finally {
     await on.close();

@@ -669,13 +669,13 @@ export const cacheDecision = struct<CacheDecision>('cache_decision', 92, {
 });
 
 export interface CacheEntry {
-  readonly key: CacheKey; readonly walked: number; readonly version: number;
+  readonly key: CacheKey; readonly until: number; readonly version: number;
   readonly slots: readonly number[]; readonly len_min: number; readonly len_max: number;
   readonly decision: CacheDecision; readonly ct_mode: number; readonly ct_version: number;
   readonly ct_slots: readonly number[]; readonly packets: number; readonly bytes: bigint;
 }
 export const cacheEntry = struct<CacheEntry>('cache_entry', 208, {
-  key: { offset: 0, type: cacheKey }, walked: { offset: 64, type: 'u32' },
+  key: { offset: 0, type: cacheKey }, until: { offset: 64, type: 'u32' },
   version: { offset: 68, type: 'u32' }, slots: { offset: 72, type: 'u16', length: 6 },
   len_min: { offset: 84, type: 'u16' }, len_max: { offset: 86, type: 'u16' },
   decision: { offset: 88, type: cacheDecision }, ct_mode: { offset: 180, type: 'u32' },

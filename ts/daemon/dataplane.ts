@@ -23,6 +23,7 @@ import { packageRoot } from '../base/package_root.js';
 import { unpin } from '../libbpf/link.js';
 import { BpfMap } from '../libbpf/map.js';
 import { BpfObject } from '../libbpf/object.js';
+import { possibleCpus } from '../libbpf/probe.js';
 import { BpfProgram } from '../libbpf/program.js';
 
 /** OVN_XDP_BPF is for those who build the programs elsewhere. */
@@ -104,7 +105,7 @@ export function loadDataplane(pinDir: string,
       objects.push([kind, BpfObject.open(path)]);
     }
     for (const [, object] of objects) {
-      object.changeMap('cache', { maxEntries: Math.max(1, cacheSets) });
+      object.changeMap('cache', { maxEntries: Math.max(1, cacheSets * possibleCpus()) });
       if (connections !== undefined) object.changeMap('conns', { maxEntries: connections });
     }
     return load(objects, pinDir);

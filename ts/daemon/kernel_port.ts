@@ -1,5 +1,6 @@
 /** MapPort over the kernel's maps: the tables that sync/ writes. */
 import { BpfMap, u32Bytes } from '../libbpf/map.js';
+import { possibleCpus } from '../libbpf/probe.js';
 import type { Bytes, HashMap, MapName, MapPort } from '../sync/port.js';
 
 /** Entries read in one call of the kernel. */
@@ -14,7 +15,10 @@ export class KernelPort implements MapPort {
   /** `maps`: the dataplane's maps by name; they stay the caller's. */
   constructor(maps: ReadonlyMap<string, BpfMap>) { this.#maps = maps; }
 
-  capacity(map: MapName | 'cache'): number { return this.#map(map).info.maxEntries; }
+  capacity(map: MapName | 'cache'): number {
+    const { maxEntries } = this.#map(map).info;
+    return map === 'cache' ? Math.floor(maxEntries / possibleCpus()) : maxEntries;
+  }
   get(map: MapName, key: Bytes): Bytes | undefined { return this.#map(map).lookup(key); }
 
   put(map: MapName, entries: readonly (readonly [Bytes, Bytes])[]): void {

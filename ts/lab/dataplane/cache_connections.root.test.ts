@@ -1,4 +1,5 @@
 /** Packets of tracked connections from the cache: only while nothing about them changes. */
+import { execFileSync } from 'node:child_process';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { cacheState, ctExpire, ctMode } from '../../abi/generated.js';
@@ -129,6 +130,28 @@ on('one that is about to end is not kept', (net) => {
   handshake(net);
   for (let i = 0; i < 4; i += 1) assert.is(by(net, 'a', tcpOf('a', F.ack)), 'missed');
 });
+
+on('a connection whose packets the cache carries lasts: they walk within an eighth of its time',
+  (net) => {
+    net.mode(ctMode.CT_ON, 1000, timeouts.map(() => 9));
+    sent(net, 'a', udpOf('a'));
+    settle(net, 'a', udpOf('a'));
+    const began = Date.now();
+    let hits = 0, walks = 0, longest = 0;
+    for (let walked = began; Date.now() - began < 12_000; execFileSync('sleep', ['0.1'])) {
+      const { by: decided, action } = send(net, 'a', udpOf('a'));
+      assert.is(action, XDP.redirect);
+      if (decided === 'hit') hits += 1;
+      else {
+        assert.is(decided, 'stale');
+        longest = Math.max(longest, Date.now() - walked);
+        walked = Date.now();
+        walks += 1;
+      }
+    }
+    assert.ok(longest < 2000 && walks > 6 && hits > walks, `${hits}, ${walks}, ${longest} ms`);
+    assert.is(net.conns().filter(({ key }) => key.zone === zones.a).length, 1);
+  });
 
 on('whether connections are tracked at all', (net) => {
   handshake(net);

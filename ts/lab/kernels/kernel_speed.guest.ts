@@ -8,6 +8,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { control as controlCodec, type Control } from '../../abi/generated.js';
 import { BpfMap, u32Bytes } from '../../libbpf/map.js';
+import { possibleCpus } from '../../libbpf/probe.js';
 import { startAgents, type Agent } from '../agent.js';
 import { uplink } from '../chassis.js';
 import { run, until } from '../exec.js';
@@ -67,7 +68,7 @@ function go(way: Way): void {
     using cache = BpfMap.openPinned(join(pinDir, set, 'cache'));
     const control = controlCodec.fromBytes(map.lookup(u32Bytes(0))!);
     map.update(u32Bytes(0), controlCodec.toBytes(
-      { ...control, cache_sets: cache.info.maxEntries, ...ways[way] }));
+      { ...control, cache_sets: cache.info.maxEntries / possibleCpus(), ...ways[way] }));
   }
 }
 
