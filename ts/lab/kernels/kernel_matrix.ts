@@ -119,7 +119,7 @@ const guestTest = (file: string, ...args: readonly string[]): Part => async (ker
 
 export const parts = {
   loads: counting(verified, node('kernel_loads.guest.js'), {}),
-  cost: counting(executed, node('../perf/instructions/cost.guest.js'),
+  cost: counting(executed, node('../../perf/instructions/cost.guest.js'),
     { ...ovn, icount: true }),
   floor: testRuns('^lab/dataplane/(dataplane|conntrack|cache|synth)\\w*\\.root\\.'),
   datapath: guestTest('kernel_datapath.guest.js', '4', 'csum'),
@@ -133,7 +133,7 @@ export const parts = {
   sequences: overKernel('/sequences\\.lab\\.', { OVN_XDP_SEQUENCES: '48' }),
   conntrack: overKernel('^daemon/conntrack\\.lab\\.',
     { OVN_XDP_TRANSFERS: '4' }),
-  pktgen: guestTest('../perf/pktgen/nic.guest.js'),
+  pktgen: guestTest('../../perf/pktgen/nic.guest.js'),
   speed: guestTest('kernel_speed.guest.js', 'full'),
 } as const satisfies Readonly<Record<string, Part>>;
 export type PartName = keyof typeof parts;
