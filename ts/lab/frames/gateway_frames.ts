@@ -115,10 +115,11 @@ const nestedRecipes: readonly (readonly [number, readonly [string, Recipe]])[] =
   [60, ['nested port or localport', nestedEnds]], [10, ['tags of a VIF', strayTags]],
   [10, ['outside to nested port', (p) => p.from(p.outside, p.random.pick(p.nested), gatewayMac)]],
 ];
-/** Other chassis' addresses, with the tags of tenants' networks. */
+/** Other chassis' addresses, with the tags of tenants' networks. Not the gateway's: the physical
+ * network would learn that it is where the host outside is, and bridged packets go there. */
 const fromChassis: Recipe = (p) => {
   const to = p.random.pick(p.vms), src = p.random.pick([chassisMac(1), chassisMac(2),
-    routerMac(to.on ?? 1), gatewayMac, outsideMac]);
+    routerMac(to.on ?? 1), outsideMac]);
   return { ...p.from(p.outside, to, p.random.pick([to.mac, gatewayMac, routerMac(to.on ?? 1)])),
     src, vlans: p.random.pick([[100 + (to.on ?? 1)], [101], [102], [], p.vlans(p.outside)]) };
 };

@@ -95,7 +95,7 @@ export function instructionTable(counts: ReadonlyMap<string, ReadonlyMap<string,
 /** The runner's tests of those names, less what counts instructions. */
 const testRuns = (pattern: string, options: VmRun = {}): Part => async (kernel) => {
   const { stdout, stderr, status, seconds } = await runInKernel(kernel,
-    node('run_tests.js', pattern),
+    node('../runner/run_tests.js', pattern),
     { timeoutMs: 900_000, ...options, env: { OVN_XDP_OTHER_KERNEL: '1', ...options.env } });
   const [, passed = 0, failed = 1] = (/^(\d+) passed, (\d+) failed$/m.exec(
     stdout.split('\n').reverse().join('\n')) ?? []).map(Number);
