@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { packageRoot } from '#ts/base/package_root.js';
-import { run } from '#ts/lab/exec.js';
+import { stayOnOneCpu } from '#ts/lab/exec.js';
 import { Tables } from '#ts/lab/tables.js';
 import { compileGateway, gatewayPackets } from './harness/gateway_scene.js';
 import { packetOps, type PacketOps } from './harness/map_ops.js';
@@ -36,8 +36,8 @@ async function counted(scene: Compiled, list: readonly Packet[]):
   }
 }
 
-// Each CPU has a cache of its own, and finds out what a device is by itself.
-run(['taskset', '-cp', '0', `${process.pid}`]);
+// Each CPU finds out what a device is by itself, too.
+stayOnOneCpu();
 const all = [...packets, ...gatewayPackets];
 const work: Readonly<Record<string, Counted>> = Object.fromEntries([
   ...await counted(compileScene(), packets), ...await counted(compileGateway(), gatewayPackets)]);

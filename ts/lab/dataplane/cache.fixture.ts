@@ -1,5 +1,4 @@
 /** The connection cache under test run: it is per CPU, so the process stays on one. */
-import { execFileSync } from 'node:child_process';
 import { CACHE_VERSIONS, cacheStat } from '../../abi/generated.js';
 import { u32Bytes } from '../../libbpf/mod.js';
 import { Dataplane } from './dataplane.fixture.js';
@@ -15,13 +14,7 @@ export interface Passed { readonly action: number; readonly frame: Bytes;
   readonly by: 'hit' | 'bypassed' | 'missed' | 'stale';
   readonly stored: boolean }
 
-/** Keeps this process on the CPU that it runs on. */
-export function stayOnOneCpu(): void {
-  execFileSync('taskset', ['-p', '-c', '0', String(process.pid)], { stdio: 'ignore' });
-}
-
 export function loadCached(): Dataplane {
-  stayOnOneCpu();
   const plane = Dataplane.load({ cache: SETS });
   plane.cacheSets = SETS;
   plane.control(1);

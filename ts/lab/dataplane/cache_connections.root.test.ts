@@ -3,13 +3,12 @@ import { execFileSync } from 'node:child_process';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { cacheState, ctExpire, ctMode } from '../../abi/generated.js';
-import { pass, stayOnOneCpu, type Passed } from './cache.fixture.js';
+import { pass, type Passed } from './cache.fixture.js';
 import { ctCommit, F, keys, pingOf, tcpOf, timeouts, TrackingSwitch, udpOf, zones, type Side }
   from './conntrack.fixture.js';
 import { abi, hook, next, set, XDP } from './dataplane.fixture.js';
 import type { Bytes } from '../packet.js';
 
-stayOnOneCpu();
 const test = suite(`dataplane: cached connections (${hook})`);
 function on(name: string, body: (net: TrackingSwitch) => void, commit = [ctCommit()],
   args: readonly number[] = []): void {

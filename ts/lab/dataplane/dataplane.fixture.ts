@@ -9,6 +9,7 @@ import { packageRoot } from '../../base/package_root.js';
 import { BpfObject, u32Bytes, type BpfMap, type BpfProgram } from '../../libbpf/mod.js';
 import { readDevices } from '../../daemon/counters.js';
 import { encodeTuple } from '../../sync/wire.js';
+import { stayOnOneCpu } from '../exec.js';
 import { concat, ip4Bytes, ip6Bytes, mac, type Bytes } from '../packet.js';
 
 // ---- What a test says -----------------------------------------------------------------------
@@ -151,6 +152,7 @@ export class Dataplane {
   // ---- Tables: buffer 0 unless said -----------------------------------------------------------
 
   control(enabled: number, active = 0): void {
+    if (this.cacheSets > 0) stayOnOneCpu();
     this.#map('control').update(u32Bytes(0),
       layout.control.toBytes({ active, generation: this.generation, enabled,
         cache_sets: this.cacheSets }));

@@ -157,8 +157,10 @@ export async function runMatrix({ kernels, parts: wanted, everywhere }: Choice,
     say(`Linux ${kernelImage(kernel).version} (${kernel})`);
     for (const part of wanted) {
       if (!everywhere && once[part]?.includes(kernel) === false) continue;
+      const began = performance.now();
       const outcome: Outcome = await parts[part](kernel).catch((error: Error): Outcome =>
-        ({ passed: 0, failed: 1, seconds: 0, notes: [error.message] }));
+        ({ passed: 0, failed: 1, seconds: (performance.now() - began) / 1000,
+          notes: [error.message] }));
       sum.passed += outcome.passed;
       sum.failed += outcome.failed;
       if (outcome.instructions) {

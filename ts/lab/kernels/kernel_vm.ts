@@ -7,6 +7,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { patience } from '../exec.js';
 import { kernelImage, type KernelImage, type KernelName } from './kernel_image.js';
 
 export interface VmRun {
@@ -14,6 +15,7 @@ export interface VmRun {
   readonly modules?: readonly string[];
   readonly cpus?: number;
   readonly memoryMiB?: number;
+  /** Multiplied by OVN_XDP_PATIENCE, as a lab's waits are. */
   readonly timeoutMs?: number;
   /** The command starts when the machine has been up for that long. */
   readonly uptimeS?: number;
@@ -115,7 +117,7 @@ function cleanUpAtExit(): void {
 export async function runInKernel(name: KernelName, argv: readonly string[], options: VmRun = {}):
   Promise<VmResult> {
   const image = kernelImage(name);
-  const { timeoutMs = 300_000 } = options;
+  const timeoutMs = (options.timeoutMs ?? 300_000) * patience;
   const dir = mkdtempSync(join(tmpdir(), 'ovn-xdp-vm-'));
   const shared = join(dir, 'shared');
   mkdirSync(shared);

@@ -34,13 +34,22 @@ const has = (...programs: readonly string[]): string | undefined => {
   return missing.length === 0 ? undefined : `not installed: ${missing.join(' ')}`;
 };
 
+/** The dataplane's tests, but for those that keep all CPUs busy. */
+const testRuns = /^lab\/dataplane\/(?!\w*(?:race|flood))\w+\.root\.test\.js$/;
+
 const floors: readonly Floor[] = [
   {
     name: 'pure', files: /(?<!\.root|\.lab)\.test\.js$/, parallel: availableParallelism(),
     timeoutMs: 300_000, lacks: () => undefined,
   },
   {
-    name: 'root', files: /\.root\.test\.js$/, parallel: 1, timeoutMs: 300_000,
+    // Frames through tables of their own, and no device: one does not see the other.
+    name: 'test runs', files: testRuns, parallel: availableParallelism(), timeoutMs: 300_000,
+    lacks: () => isRoot() ?? hasBpffs(),
+  },
+  {
+    name: 'root', files: new RegExp(`^(?!${testRuns.source.slice(1)}).*\\.root\\.test\\.js$`),
+    parallel: 1, timeoutMs: 300_000,
     lacks: () => isRoot() ?? hasBpffs() ?? has('ip', 'nsenter', 'ethtool'),
   },
   {

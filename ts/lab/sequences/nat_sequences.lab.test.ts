@@ -9,7 +9,7 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { until } from '../exec.js';
+import { patience, sleep, until } from '../exec.js';
 import { arp, ethernet, ETH_TYPE, ipPacket, nd, PROTO, typeOf } from '../frames/frames.js';
 import { Lab } from '../lab.js';
 import { generateNatCloud, natChassis, onLink } from './nat_clouds.js';
@@ -90,6 +90,8 @@ const givenUp = (lab: Lab): number => [...lab.chassis.values()].reduce((sum, cha
 async function isGivenUp({ lab, wire, world }: Stand, sequence: NatSequence): Promise<boolean> {
   const before = givenUp(lab);
   await new Trial(lab, wire, new NatStage(world, [{ ...sequence, slot: 0 }])).record();
+  // A thread of OVS hands in what it has counted about once a second.
+  await sleep(2500 * patience);
   return givenUp(lab) > before;
 }
 

@@ -124,18 +124,18 @@ const eastWest: Draw = (random, world, family) => {
 function askVip(random: Random, world: NatWorld, vip: Vip): Meeting | undefined {
   const { backends, address, router } = vip;
   const server = { instance: backends[0] ?? '' };
+  // What answers is to hang on no choice: if some have a distributed floating address, theirs leave
+  // their own chassis, where nothing is known of the balanced connection, as they are.
+  const distributed = (name: string): boolean => (world.routerOf(name)?.floatingIps ?? [])
+    .some((one) => one.instance === name && one.distributed === true);
+  if (new Set(backends.map(distributed)).size > 1) return undefined;
   const gateway = world.cloud.router(router).gateway?.network;
   if (vip.outside && gateway !== undefined && random.chance(0.6)) {
     return { client: outsideOf(random, world, gateway, 4), server, backends, asked: address };
   }
-  // Of backends in its own network and in another, each choice would come another way.
+  // Nor is the way: of backends in its own network and in another, each would come by another.
   const alike = (network: string): boolean => new Set(backends.map((name) =>
     world.cloud.instance(name).network === network)).size === 1;
-  // And so would each answer, if some have a distributed floating address: theirs leave their own
-  // chassis, where nothing is known of the balanced connection, as they are.
-  const distributed = (name: string): boolean => (world.routerOf(name)?.floatingIps ?? [])
-    .some((one) => one.instance === name && one.distributed === true);
-  if (new Set(backends.map(distributed)).size > 1) return undefined;
   const near = world.cloud.spec.instances.filter(({ name, network }) =>
     world.routerOf(name)?.name === router && !backends.includes(name) && alike(network));
   if (near.length === 0) return undefined;
