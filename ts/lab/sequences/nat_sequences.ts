@@ -212,8 +212,10 @@ function twinOf(random: Random, world: NatWorld, one: NatSequence): NatSequence 
   const { client, asked } = one;
   if (!('instance' in client) || 'instance' in one.server
     || one.packets.some(({ what }) => what === 'other')) return undefined;
+  const cut = one.packets.some((packet) => packet.cut);
   const others = instances(world, familyOf(asked)).filter((name) => name !== client.instance
-    && world.routerOf(name) === world.routerOf(client.instance));
+    && world.routerOf(name) === world.routerOf(client.instance)
+    && !(cut && isStateless(world, { ...one, client: { instance: name } })));
   return others.length === 0 ? undefined
     : { ...one, client: { instance: random.pick(others) }, kind: `${one.kind} (twin)` };
 }
