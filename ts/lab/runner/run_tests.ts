@@ -44,7 +44,7 @@ const floors: readonly Floor[] = [
   },
   {
     // Frames through tables of their own, and no device: one does not see the other.
-    name: 'test runs', files: testRuns, parallel: availableParallelism(), timeoutMs: 300_000,
+    name: 'test runs', files: testRuns, parallel: availableParallelism(), timeoutMs: 600_000,
     lacks: () => isRoot() ?? hasBpffs(),
   },
   {
