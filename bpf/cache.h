@@ -28,6 +28,22 @@
 
 #define KEYED_WALKS 2	/* the key that others of the connection have, but no entry decides */
 
+/* What is found out about a frame on the way to its entry: in registers rather than in scratch,
+ * which needs it only where the frame walks (leave_to_walk()). */
+struct look {
+	__u32 ingress;
+	__u32 frame_len;	/* as received */
+	__u32 pull;		/* as scratch.pull, tag */
+	__u32 tag;
+	__u32 len;		/* as FW_PKT_LEN, if there is a key */
+	__u32 generation;	/* as scratch.cache.generation and so on */
+	__u32 kind;
+	__u32 keyed;
+	__u32 state;
+	struct tunnel_rx rx;	/* of a frame that came by a tunnel */
+	struct cache_entry *old;	/* of the key, but it does not decide */
+};
+
 /* Echo only: other messages quote packets, or are neighbour discovery. */
 static __always_inline int key_icmp(struct cache_key *key, struct icmp_any *icmp, __u32 family)
 {
@@ -102,21 +118,20 @@ static __always_inline int key_ip6(struct cache_key *key, void *l3, void *end, _
 	return key_l4(key, l3 + sizeof(*ip), end, payload, ip->nexthdr, 6, header);
 }
 
-/* Whether the frame without its s->pull bytes of tunnel headers has a key; *len is then what
- * parse() would put into FW_PKT_LEN. */
-static __always_inline int key_frame(ctx_t *ctx, struct scratch *s, __u32 *len)
+/* Whether the frame without its l->pull bytes of tunnel headers or a tag has a key; l->len is
+ * then what parse() would put into FW_PKT_LEN. */
+static __always_inline int key_frame(ctx_t *ctx, struct cache_key *key, struct look *l)
 {
-	struct cache_key *key = &s->cache.entry.key;
 	void *end = ctx_end(ctx);
-	struct ethhdr *eth = ctx_data(ctx) + (s->pull & 0xff);
-	raw32 *macs = ctx_data(ctx) + (before_tag(s) & 0xff);
+	struct ethhdr *eth = ctx_data(ctx) + l->pull;
+	raw32 *macs = l->tag ? ctx_data(ctx) : (void *)eth;
 	__u32 header = 0, room, ip;
 	int keyed;
 
-	if ((void *)(eth + 1) > end || (void *)(macs + 3) > end || (ctx_tagged(ctx) && !s->tag))
+	if ((void *)(eth + 1) > end || (void *)(macs + 3) > end || (ctx_tagged(ctx) && !l->tag))
 		return 0;
-	*len = s->frame_len - s->pull;
-	room = *len - ETH_HLEN;
+	l->len = l->frame_len - l->pull;
+	room = l->len - ETH_HLEN;
 	key->eth[0] = macs[0];
 	key->eth[1] = macs[1];
 	key->eth[2] = macs[2];
@@ -128,7 +143,7 @@ static __always_inline int key_frame(ctx_t *ctx, struct scratch *s, __u32 *len)
 	else
 		return 0;
 	if (ctx_segment(ctx))
-		*len = ETH_HLEN + ip + header + ctx_segment(ctx);
+		l->len = ETH_HLEN + ip + header + ctx_segment(ctx);
 	return keyed;
 }
 
@@ -137,33 +152,27 @@ static __always_inline int key_is6(const struct cache_key *key)
 	return (key->head & 0x7f) == 6;
 }
 
-/* Sum of products of the key's words: the multiplications do not wait for each other. The
- * constants are odd numbers without a pattern. */
+typedef __u64 __attribute__((may_alias)) raw64;
+
+/* Sum of products of the key's blocks, which do not wait for each other. The constants are odd
+ * numbers without a pattern. */
 static __always_inline __u32 key_hash(const struct cache_key *key)
 {
-	const __u32 *w = (const __u32 *)key;
-	__u64 h = 0;
+	const raw64 *w = (const raw64 *)key;
+	__u64 h = w[0] * 0x9e3779b97f4a7c15ull + w[1] * 0xc2b2ae3d27d4eb4full +
+		  w[2] * 0xd6e8feb86659fd93ull + w[3] * 0xa0761d6478bd642full +
+		  w[4] * 0xe7037ed1a0b428dbull;
 
-#define PAIR(i, a, b) (h += (__u64)(w[i] + (a)) * (__u32)(w[(i) + 1] + (b)))
-	PAIR(0, 0x9e3779b1u, 0x85ebca77u);
-	PAIR(2, 0xc2b2ae3du, 0x27d4eb2fu);
-	PAIR(4, 0x165667b1u, 0xd3a2646du);
-	PAIR(6, 0xfd7046c5u, 0xb55a4f09u);
-	PAIR(8, 0x7feb352du, 0x846ca68bu);
-	if (key_is6(key)) {
-		PAIR(10, 0xe6546b65u, 0xcc9e2d51u);
-		PAIR(12, 0x1b873593u, 0xa3b19ac5u);
-		PAIR(14, 0x8da6b343u, 0xd8163841u);
-	}
-#undef PAIR
-	h = (h ^ h >> 31) * 0x9e3779b97f4a7c15ull;
+	if (key_is6(key))
+		h += w[5] * 0x8ebc6af09c88c6e3ull + w[6] * 0x589965cc75374cc3ull +
+		     w[7] * 0x1d8e4e27c47d124full;
+	h = (h ^ h >> 32) * 0x9fb21c651e98df25ull;
 	return h >> 32;
 }
 
 static __always_inline int same_packet(const struct cache_key *a, const struct cache_key *b)
 {
-	typedef __u64 __attribute__((may_alias)) block;
-	const block *x = (const block *)a, *y = (const block *)b;
+	const raw64 *x = (const raw64 *)a, *y = (const raw64 *)b;
 	__u64 diff = 0;
 
 #pragma unroll
@@ -172,7 +181,7 @@ static __always_inline int same_packet(const struct cache_key *a, const struct c
 	if (diff || !key_is6(a))
 		return !diff;
 #pragma unroll
-	for (int i = CACHE_KEY_BLOCKS4; i < (int)(sizeof(*a) / sizeof(block)); i++)
+	for (int i = CACHE_KEY_BLOCKS4; i < (int)(sizeof(*a) / sizeof(raw64)); i++)
 		diff |= x[i] ^ y[i];
 	return !diff;
 }
@@ -241,26 +250,23 @@ static __always_inline void take_counts(struct scratch *s, struct cache_entry *e
 	e->bytes = 0;
 }
 
-/* The entry for the frame as s->pull and the key's first words have it. */
-static __noinline struct cache_entry *find_entry(ctx_t *ctx, struct scratch *s, __u32 sets)
+/* The entry for the frame as l->pull and the key's first words have it. */
+static __always_inline struct cache_entry *find_entry(ctx_t *ctx, struct scratch *s,
+						      struct look *l, __u32 sets)
 {
 	struct cache_key *key = &s->cache.entry.key;
 	struct cache_entry *e;
 	struct cache_set *set;
-	__u32 len, keyed;
+	int keyed = key_frame(ctx, key, l);
 
-	s->cache.keyed = 0;
-	s->cache.state = CACHE_BYPASS;
-	keyed = key_frame(ctx, s, &len);
 	if (!keyed)
 		return 0;
-	s->cache.len = len;
 	set = cache_set(s, sets);
 	if (!set)
 		return 0;
 	if (keyed != KEYED_WALKS) {
-		s->cache.keyed = 1;
-		s->cache.state = CACHE_ABSENT;
+		l->keyed = 1;
+		l->state = CACHE_ABSENT;
 	}
 	e = &set->way[0];
 	if (!same_packet(&e->key, key)) {
@@ -268,23 +274,31 @@ static __noinline struct cache_entry *find_entry(ctx_t *ctx, struct scratch *s, 
 		if (!same_packet(&e->key, key))
 			return 0;
 	}
-	if (keyed == KEYED_WALKS) {
-		take_counts(s, e);
-		return 0;
-	}
-	s->cache.state = CACHE_STALE;
-	if (!cache_holds(e, len) ||
-	    (key->datapath && !source_holds(ctx, s, e->decision.tunnel_rx))) {
-		take_counts(s, e);
-		return 0;
-	}
-	s->cache.state = CACHE_SAME;
-	return e;
+	if (keyed != KEYED_WALKS && cache_holds(e, l->len) &&
+	    (!key->datapath || source_holds(ctx, &l->rx, e->decision.tunnel_rx)))
+		return e;
+	if (keyed != KEYED_WALKS)
+		l->state = CACHE_STALE;
+	l->old = e;
+	return 0;
 }
 
-static __always_inline __u32 find_kind(const struct scratch *s, __u32 buffer)
+/* The frame walks: what has been found out about it goes to scratch. */
+static __always_inline void leave_to_walk(struct scratch *s, const struct look *l)
 {
-	struct iface_key key = { .buffer = buffer, .ifindex = s->ingress };
+	s->cache.generation = l->generation;
+	s->cache.kind = l->kind;
+	s->cache.len = l->len;
+	s->cache.keyed = l->keyed;
+	s->cache.state = l->state;
+	s->cache.packets = 0;
+	if (l->old)
+		take_counts(s, l->old);
+}
+
+static __always_inline __u32 find_kind(__u32 ingress, __u32 buffer)
+{
+	struct iface_key key = { .buffer = buffer, .ifindex = ingress };
 	struct iface *in = bpf_map_lookup_elem(&ifaces, &key);
 
 	return iface_kind(in ? in->role : 0);
@@ -292,54 +306,51 @@ static __always_inline __u32 find_kind(const struct scratch *s, __u32 buffer)
 
 /* Takes the frame to be one of the kind of device that its last walk found there. If that is no
  * more so, no entry is found or left under the wrong key (receive()). */
-static __always_inline __u32 guess_kind(const struct scratch *s, const struct iface_cell *cell,
+static __always_inline __u32 guess_kind(__u32 ingress, const struct iface_cell *cell,
 					__u32 buffer)
 {
 	__u32 kind = cell ? cell->kind : 0;
 
-	return kind ? kind : find_kind(s, buffer);
+	return kind ? kind : find_kind(ingress, buffer);
 }
 
 /* The first words of the frame's key, and how much of it is tunnel headers or a tag; 0: it is
  * not one that is cached. */
-static __always_inline int key_outside(ctx_t *ctx, struct scratch *s)
+static __always_inline int key_outside(ctx_t *ctx, struct scratch *s, struct look *l)
 {
 	struct cache_key *key = &s->cache.entry.key;
 
-	key->ifindex = s->ingress;
-	if (s->cache.kind == IFACE_OPENS && maybe_tunnel(ctx)) {
-		if (open_tunnel(ctx, s) || !s->w[FW_DATAPATH] || s->marks & MARK_OUTER_CE)
+	key->ifindex = l->ingress;
+	if (l->kind == IFACE_OPENS && maybe_tunnel(ctx)) {
+		if (look_into_tunnel(ctx, s, &l->rx) || !l->rx.datapath)
 			return 0;
-		key->datapath = s->w[FW_DATAPATH];
-		key->ports = s->w[FW_INPORT] << 16 | s->w[FW_OUTPORT];
+		key->datapath = l->rx.datapath;
+		key->ports = l->rx.ports;
+		l->pull = l->rx.pull;
 		return 1;
 	}
-	s->tag = ctx_tag(ctx);
-	s->pull = s->tag ? CTX_TAG_LEN : 0;
+	l->tag = ctx_tag(ctx);
+	l->pull = l->tag ? CTX_TAG_LEN : 0;
 	key->datapath = 0;
-	key->ports = s->tag;
+	key->ports = l->tag;
 	return 1;
 }
 
-/* The entry that decides about the frame, if there is one; s->cache says why not. `cell`: of
- * the device, or none. */
+/* The entry that decides about the frame, if there is one; l says why not. `cell`: of the
+ * device, or none. */
 static __always_inline struct cache_entry *cache_find(ctx_t *ctx, struct scratch *s,
-						      const struct iface_cell *cell)
+						      const struct iface_cell *cell,
+						      struct look *l)
 {
 	__u32 zero = 0;
 	struct control *c = bpf_map_lookup_elem(&control, &zero);
 
-	s->cache.keyed = 0;
-	s->cache.state = CACHE_BYPASS;
-	s->cache.packets = 0;
-	s->marks = s->pull = s->tag = 0;
 	if (!c || !c->enabled || !c->cache_sets || !ctx_readable(ctx))
 		return 0;
-	s->cache.generation = *(volatile __u32 *)&c->generation;
-	s->ingress = ctx_ingress(ctx);
-	s->frame_len = ctx_len(ctx);
-	s->cache.kind = guess_kind(s, cell, c->active & 1);
-	return key_outside(ctx, s) ? find_entry(ctx, s, c->cache_sets) : 0;
+	l->generation = *(volatile __u32 *)&c->generation;
+	l->frame_len = ctx_len(ctx);
+	l->kind = guess_kind(l->ingress, cell, c->active & 1);
+	return key_outside(ctx, s, l) ? find_entry(ctx, s, l, c->cache_sets) : 0;
 }
 
 #endif

@@ -351,14 +351,15 @@ static __always_inline int hit_rewrite(ctx_t *ctx, const struct cache_key *key,
 
 /* Sends the frame, or says that it has to walk. The device is asked first: a redirect has no
  * effect before the program returns it. */
-static __always_inline int hit_send(ctx_t *ctx, struct scratch *s, const struct cache_entry *e)
+static __always_inline int hit_send(ctx_t *ctx, struct scratch *s, const struct look *l,
+				    const struct cache_entry *e)
 {
 	const struct cache_decision *d = &e->decision;
 	struct tunnel *t = 0;
 	int push = 0, head, action;
 
 	if (d->verdict == VERDICT_TUNNEL) {
-		t = tunnel_out(d, s->cache.len);
+		t = tunnel_out(d, l->len);
 		if (!t)
 			return CACHE_WALK;
 		push = tunnel_room(t);
@@ -368,8 +369,8 @@ static __always_inline int hit_send(ctx_t *ctx, struct scratch *s, const struct 
 	action = ctx_send(ctx, d->ifindex);
 	if (action != CTX_REDIRECT)
 		return CACHE_WALK;
-	head = push - (int)s->pull;
-	if (ctx_retag(ctx, s->tag, d->vlan)) {
+	head = push - (int)l->pull;
+	if (ctx_retag(ctx, l->tag, d->vlan)) {
 		punt(s, PUNT_INTERNAL);
 		return CTX_DROP;
 	}
@@ -378,55 +379,74 @@ static __always_inline int hit_send(ctx_t *ctx, struct scratch *s, const struct 
 		return CTX_PASS;
 	}
 	if (hit_rewrite(ctx, &e->key, d, push) ||
-	    (d->vlan && ctx_write_tag(ctx, d->vlan)) ||
-	    (t && push_tunnel(ctx, &d->outer, t))) {
+	    (t ? push_tunnel(ctx, &d->outer, t) : d->vlan && ctx_write_tag(ctx, d->vlan))) {
 		punt(s, PUNT_INTERNAL);
 		return CTX_DROP;
 	}
 	return action;
 }
 
-/* The frame's end, if the cache knows it; CACHE_WALK with the frame untouched, if not. */
-static __always_inline int cache_forward(ctx_t *ctx, struct scratch *s)
+/* Counts a frame that the device's cell does not. */
+static __always_inline void hit_count(struct scratch *s, const struct look *l)
 {
-	struct iface_cell *cell = iface_cell(ctx_ingress(ctx));
-	struct cache_entry *e = cache_find(ctx, s, cell);
+	s->ingress = l->ingress;
+	s->frame_len = l->frame_len;
+	count_frame(s);
+}
+
+/* The frame's end, if the cache knows it; CACHE_WALK with the frame untouched, if not. Its state
+ * would be on the stack of the walk, too, were it no function of its own. */
+static __noinline int cache_forward(ctx_t *ctx, struct scratch *s)
+{
+	struct look l = { .ingress = ctx_ingress(ctx) };
+	struct iface_cell *cell = iface_cell(l.ingress);
+	struct cache_entry *e = cache_find(ctx, s, cell, &l);
 	int action = CTX_PASS;
 
-	if (!e)
+	if (!e) {
+		leave_to_walk(s, &l);
 		return CACHE_WALK;
-	s->verdict = e->decision.verdict;
-	s->reason = e->decision.reason;
-	s->flow = e->decision.flow;
-	if (s->verdict == VERDICT_DROP)
-		action = CTX_DROP;
-	else if (s->verdict != VERDICT_PUNT)
-		action = hit_send(ctx, s, e);
+	}
+	if (e->decision.verdict == VERDICT_OUTPUT || e->decision.verdict == VERDICT_TUNNEL) {
+		s->verdict = VERDICT_OUTPUT;
+		action = hit_send(ctx, s, &l, e);
+	} else {
+		s->verdict = e->decision.verdict;
+		s->reason = e->decision.reason;
+		s->flow = e->decision.flow;
+		if (s->verdict == VERDICT_DROP)
+			action = CTX_DROP;
+	}
 	if (action == CACHE_WALK) {
-		s->cache.state = CACHE_STALE;
-		take_counts(s, e);
+		l.state = CACHE_STALE;
+		l.old = e;
+		leave_to_walk(s, &l);
 		return action;
 	}
 	e->packets++;
-	e->bytes += s->frame_len - s->pull;
+	e->bytes += l.frame_len - l.pull;
 	if (cell && action == CTX_REDIRECT)
-		count(&cell->counters.forwarded, s->frame_len);
+		count(&cell->counters.forwarded, l.frame_len);
 	else
-		count_frame(s);
+		hit_count(s, &l);
 	return action;
 }
 
 /* ---- For traces --------------------------------------------------------------------- */
 
-static __always_inline void cache_look(ctx_t *ctx, struct scratch *s)
+static __noinline int cache_look(ctx_t *ctx, struct scratch *s)
 {
-	struct cache_entry *e = cache_find(ctx, s, 0);
+	struct look l = { .ingress = ctx_ingress(ctx) };
+	struct cache_entry *e = cache_find(ctx, s, 0, &l);
 
-	if (!e)
-		return;
-	if (e->decision.verdict == VERDICT_TUNNEL && !tunnel_out(&e->decision, s->cache.len))
-		s->cache.state = CACHE_STALE;
-	s->cache.found = e->decision;
+	if (e) {
+		l.state = CACHE_SAME;
+		if (e->decision.verdict == VERDICT_TUNNEL && !tunnel_out(&e->decision, l.len))
+			l.state = CACHE_STALE;
+		s->cache.found = e->decision;
+	}
+	leave_to_walk(s, &l);
+	return 0;
 }
 
 static __always_inline void cache_compare(struct scratch *s)

@@ -13,6 +13,13 @@
 #define SOURCE_PORT_MIN 32768	/* OVS's default range for tunnel source ports */
 #define SOURCE_PORT_MAX 61000
 
+/* What the cache has to know of a tunnel's headers on a frame that came by one. */
+struct tunnel_rx {
+	__u32 datapath;
+	__u32 ports;		/* ingress << 16 | egress */
+	__u32 pull;		/* bytes of headers */
+};
+
 static __always_inline __u64 pseudo6(const struct ipv6hdr *ip, __u16 len_be, __u8 proto)
 {
 	const raw32 *a = (const raw32 *)&ip->saddr;	/* source and destination in a row */
@@ -106,17 +113,15 @@ static __always_inline int wants_csum(const struct tunnel *t)
 	return t->csum || (t->family == 6 && CTX_HOOK == HOOK_XDP);
 }
 
-/* The checksum of len bytes from off, which hold zero in its place. */
-static __always_inline int outer_csum(ctx_t *ctx, __u32 off, __u32 len, __u64 pseudo)
+/* The checksum of len bytes from p, which hold zero in its place. */
+static __always_inline int outer_csum(ctx_t *ctx, const void *p, __u32 len, __u64 pseudo)
 {
-	struct csum_range r = { .data = ctx_data(ctx), .end = ctx_end(ctx), .off = off,
-				.len = len, .sum = pseudo };
+	__u64 sum;
 	__u16 check;
 
-	csum_frame(&r);
-	if (r.failed)
+	if (!csum_stretch(p, ctx_end(ctx), len, pseudo, &sum))
 		return -1;
-	check = ~csum_fold(r.sum);
+	check = ~csum_fold(sum);
 	return check ? check : 0xffff;
 }
 
@@ -136,7 +141,7 @@ static __noinline int push4(ctx_t *ctx, const struct outer *o, const struct tunn
 	write_udp((void *)udp, o, udp_len);
 	if (!wants_csum(t))
 		return 0;
-	check = outer_csum(ctx, ETH_HLEN + sizeof(struct iphdr), sum_len ? sum_len : udp_len,
+	check = outer_csum(ctx, udp, sum_len ? sum_len : udp_len,
 			   (__u64)sum + ip->saddr + ip->daddr + bpf_htons(IPPROTO_UDP) +
 			   udp->len);
 	if (check < 0)
@@ -161,7 +166,7 @@ static __noinline int push6(ctx_t *ctx, const struct outer *o, const struct tunn
 	write_udp((void *)udp, o, udp_len);
 	if (!wants_csum(t))
 		return 0;
-	check = outer_csum(ctx, ETH_HLEN + sizeof(struct ipv6hdr), sum_len ? sum_len : udp_len,
+	check = outer_csum(ctx, udp, sum_len ? sum_len : udp_len,
 			   sum + pseudo6(ip, udp->len, IPPROTO_UDP));
 	if (check < 0)
 		return -1;

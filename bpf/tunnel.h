@@ -27,14 +27,22 @@ static __always_inline int check_outer_csum(ctx_t *ctx, __u32 off, __u32 len, __
 	return r.failed || csum_fold(r.sum) != 0xffff ? PUNT_TUNNEL_CSUM : PUNT_NONE;
 }
 
+/* In words: version 0, one option of one word, no OAM, Ethernet inside, OVN's option. */
+static __always_inline int is_ovn(const struct geneve_ovn *g)
+{
+	const raw32 *w = (const raw32 *)g;
+
+	return !(((w[0] ^ bpf_htonl(2u << 24 | ETH_P_TEB)) &
+		  bpf_htonl(0xffu << 24 | GENEVE_OAM << 16 | 0xffff)) |
+		 (w[2] ^ bpf_htonl((__u32)OVN_OPTION_CLASS << 16 | OVN_OPTION_TYPE << 8 | 1)) |
+		 (w[3] & bpf_htonl(1u << 31)));
+}
+
 static __always_inline int read_geneve(struct scratch *s, const struct geneve_ovn *g)
 {
 	__u32 keys = bpf_ntohl(g->ports);
 
-	if (g->version_len != 2 || g->flags & GENEVE_OAM ||
-	    g->protocol != bpf_htons(ETH_P_TEB) ||
-	    g->option_class != bpf_htons(OVN_OPTION_CLASS) ||
-	    g->option_type != OVN_OPTION_TYPE || g->option_len != 1 || keys >> 31)
+	if (!is_ovn(g))
 		return PUNT_TUNNEL_OPTION;
 	s->w[FW_DATAPATH] = bpf_ntohl(g->vni) >> 8;
 	s->w[FW_INPORT] = keys >> 16;
@@ -75,22 +83,20 @@ static __always_inline int check_source(ctx_t *ctx, struct scratch *s)
 	return PUNT_NONE;
 }
 
-/* Unused words of IPv4 addresses are zero. */
-static __always_inline int same_addresses(const struct tunnel *t, const struct tunnel_source_key *k)
-{
-	if (k->family == 4)
-		return *(const raw32 *)t->remote == *(const raw32 *)k->remote &&
-		       *(const raw32 *)t->local == *(const raw32 *)k->local;
-	return same_address(t->remote, k->remote) && same_address(t->local, k->local);
-}
-
 /* check_source() for a frame that the cache knows: it came by this tunnel before. */
-static __always_inline int source_holds(ctx_t *ctx, struct scratch *s, __u32 index)
+static __always_inline int source_holds(ctx_t *ctx, const struct tunnel_rx *rx, __u32 index)
 {
 	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
+	const __u8 *ip = ctx_data(ctx) + ETH_HLEN;
+	const raw32 *w = (const raw32 *)ip;
 
-	return t && t->ready && t->family == s->source.family && is_for(ctx, t) &&
-	       same_addresses(t, &s->source);
+	if (!t || !t->ready || !is_for(ctx, t))
+		return 0;
+	if (rx->pull == OUTER4_LEN)
+		return (const void *)(w + 5) <= ctx_end(ctx) && t->family == 4 &&
+		       w[3] == *(const raw32 *)t->remote && w[4] == *(const raw32 *)t->local;
+	return (const void *)(w + 10) <= ctx_end(ctx) && t->family == 6 &&
+	       same_address(ip + 8, t->remote) && same_address(ip + 24, t->local);
 }
 
 static __always_inline void set_source4(struct scratch *s, const struct iphdr *ip)
@@ -197,6 +203,57 @@ static __always_inline int open_tunnel(ctx_t *ctx, struct scratch *s)
 	if (eth_type(eth) == bpf_htons(ETH_P_IPV6))
 		return pull6(ctx, s);
 	return PUNT_NOT_GENEVE;
+}
+
+static __always_inline int look_into_tunnel6(ctx_t *ctx, struct scratch *s, struct tunnel_rx *rx)
+{
+	int reason;
+
+	if (ctx_data(ctx) + ETH_HLEN > ctx_end(ctx) ||
+	    eth_type(ctx_data(ctx)) != bpf_htons(ETH_P_IPV6))
+		return PUNT_NOT_GENEVE;
+	s->marks = 0;
+	reason = pull6(ctx, s);
+	rx->datapath = s->w[FW_DATAPATH];
+	rx->ports = s->w[FW_INPORT] << 16 | s->w[FW_OUTPORT];
+	rx->pull = OUTER6_LEN;
+	return reason || s->marks & MARK_OUTER_CE ? PUNT_NOT_GENEVE : PUNT_NONE;
+}
+
+/* open_tunnel() for the cache, with the same checks: of IPv4 in words, and without a note. It
+ * says no to congestion marks, and to frames too short to have a key. */
+static __always_inline int look_into_tunnel(ctx_t *ctx, struct scratch *s, struct tunnel_rx *rx)
+{
+	void *data = ctx_data(ctx);
+	const struct ethhdr *eth = data;
+	const raw32 *ip = data + ETH_HLEN, *udp = ip + 5;
+	const struct geneve_ovn *geneve = (const void *)(udp + 2);
+	__u32 room = ctx_len(ctx) - ETH_HLEN, len;
+	__u64 sum;
+
+	if (data + ETH_HLEN + sizeof(struct iphdr) + CSUM_FIRST > ctx_end(ctx))
+		return PUNT_NOT_GENEVE;
+	if (eth_type(eth) != bpf_htons(ETH_P_IP))
+		return look_into_tunnel6(ctx, s, rx);
+	len = bpf_ntohl(udp[1]) >> 16;
+	if (((ip[0] ^ bpf_htonl(0x45u << 24 | room)) & bpf_htonl(0xff00ffff)) |
+	    (ip[1] & bpf_htonl(IP4_FRAGMENT)) |
+	    ((ip[2] ^ bpf_htonl(IPPROTO_UDP << 16)) & bpf_htonl(0xff0000)) |
+	    ((udp[0] ^ bpf_htonl(GENEVE_PORT)) & bpf_htonl(0xffff)) |
+	    (room ^ (len + (__u32)sizeof(struct iphdr))))
+		return PUNT_NOT_GENEVE;
+	if (room > 0xffff || csum_ip4(ip) != 0xffff || !is_ovn(geneve) ||
+	    (bpf_ntohl(ip[0]) >> 16 & ECN_MASK) == ECN_CE)
+		return PUNT_NOT_GENEVE;
+	rx->datapath = bpf_ntohl(geneve->vni) >> 8;
+	rx->ports = bpf_ntohl(geneve->ports);
+	rx->pull = OUTER4_LEN;
+	if (!(udp[1] & bpf_htonl(0xffff)))
+		return PUNT_NONE;
+	if (!csum_stretch(udp, ctx_end(ctx), len, (__u64)ip[3] + ip[4] + bpf_htons(IPPROTO_UDP) +
+			  bpf_htons(len), &sum))
+		return PUNT_TUNNEL_CSUM;
+	return csum_fold(sum) != 0xffff ? PUNT_TUNNEL_CSUM : PUNT_NONE;
 }
 
 static __always_inline int parse_tunnel(ctx_t *ctx, struct scratch *s)

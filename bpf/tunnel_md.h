@@ -80,13 +80,17 @@ static __always_inline int maybe_tunnel(ctx_t *ctx __attribute__((unused)))
 }
 
 /* All of it, also who sent it. */
-static __always_inline int open_tunnel(ctx_t *ctx, struct scratch *s)
+static __always_inline int look_into_tunnel(ctx_t *ctx, struct scratch *s, struct tunnel_rx *rx)
 {
-	return parse_tunnel(ctx, s);
+	int reason = parse_tunnel(ctx, s);
+
+	rx->datapath = s->w[FW_DATAPATH];
+	rx->ports = s->w[FW_INPORT] << 16 | s->w[FW_OUTPORT];
+	return reason;
 }
 
 static __always_inline int source_holds(ctx_t *ctx __attribute__((unused)),
-					struct scratch *s __attribute__((unused)),
+					const struct tunnel_rx *rx __attribute__((unused)),
 					__u32 index __attribute__((unused)))
 {
 	return 1;
