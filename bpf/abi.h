@@ -232,6 +232,7 @@ enum op_code {
 				 * name, BUCKETS in each. mask: HASH_*, or 0: the choice is that
 				 * of the connection, in both directions; and SELECT_* */
 	OP_HAIRPIN,		/* imm, enum hairpin_op */
+	OP_AFFINITY,		/* imm, enum affinity_op */
 	OP_CODES,
 };
 
@@ -409,7 +410,8 @@ struct control {
 	X(CT_INNER, "ICMP error about a packet that is not understood") \
 	X(NAT_PORTS, "translation for which no port of ours is free") \
 	X(NOT_OVN, "frame of a provider network to an address that is not OVN's here") \
-	X(CT_FRAGMENT, "fragment of a datagram whose first one is short, late or left to OVS")
+	X(CT_FRAGMENT, "fragment of a datagram whose first one is short, late or left to OVS") \
+	X(AFFINITY, "client of a load balancer whose backend OVS has to choose")
 
 #define DROP_REASONS(X) \
 	X(NONE, "none") \

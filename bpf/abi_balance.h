@@ -50,4 +50,27 @@ struct hairpin_key {
 };
 struct hairpin { __u32 snat[4]; };	/* what it comes from then */
 
+/* OVN's actions of load balancers with affinity. */
+enum affinity_op {
+	AFFINITY_CHECK = 1,	/* chk_lb_aff(): w[FW_RESULT] = 1 and registers as OVS has learned
+				 * them; punts a new connection of a client that it has not */
+	AFFINITY_LEARN,		/* commit_lb_aff(), of a repeated first packet: OVS is to learn
+				 * once more what it knows. args: affinity_key.vip, port, family */
+};
+
+/* A client of a load balancer with affinity. */
+struct affinity_key {
+	__u32 datapath;
+	__u32 family;		/* as hairpin_key.family */
+	__u32 port;		/* the virtual one */
+	__u32 vip[4];		/* as FW_IP_SRC */
+	__u32 client[4];
+};
+#define AFFINITY_WORDS 10
+struct affinity {
+	__u64 until;		/* milliseconds of CLOCK_MONOTONIC: OVS's flow lives longer */
+	__u32 values[AFFINITY_WORDS];	/* that it gives bits `masks` of reg0 and so on */
+	__u32 masks[AFFINITY_WORDS];
+};
+
 #endif

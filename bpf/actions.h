@@ -13,6 +13,7 @@
 #include "answer.h"
 #include "select.h"
 #include "hairpin.h"
+#include "affinity.h"
 #include "ct_foreign.h"
 #include "cache_note.h"
 
@@ -184,6 +185,8 @@ static __always_inline int run_other_op(struct scratch *s, const struct op *op)
 		return 0;
 	case OP_HAIRPIN:
 		return op_hairpin(s, op->imm);
+	case OP_AFFINITY:
+		return op_affinity(s, op);
 	case OP_SELECT:
 		return op_select(s, op->arg, op->mask);
 	case OP_ICMP_REST:

@@ -17,11 +17,13 @@
 
 /* Reasons that hold for the next packet too, as far as anybody can tell. What waits for a
  * neighbour, is too large or a fragment is one packet's misfortune. CT_FOREIGN: it was given
- * up by a packet that did not come through all its zones. */
+ * up by a packet that did not come through all its zones. AFFINITY: others of the end that was
+ * asked get further. */
 #define GIVE_UP_REASONS \
 	(1ull << PUNT_UNKNOWN_DATAPATH | 1ull << PUNT_UNKNOWN_PORT | \
 	 1ull << PUNT_UNSUPPORTED_PORT | 1ull << PUNT_UNSUPPORTED_MATCH | \
-	 1ull << PUNT_UNSUPPORTED_ACTION | 1ull << PUNT_CONNTRACK | 1ull << PUNT_CT_FOREIGN)
+	 1ull << PUNT_UNSUPPORTED_ACTION | 1ull << PUNT_CONNTRACK | 1ull << PUNT_CT_FOREIGN | \
+	 1ull << PUNT_AFFINITY)
 
 static __always_inline void note_key(struct scratch *s, const struct conn_key *key)
 {
@@ -58,7 +60,8 @@ GLOBAL int give_up(struct scratch *s)
 	if (packet_tuple(s) != KEY_OK || s->related)
 		return 0;
 	ct_count(CT_STAT_GIVEN_UP);
-	if (s->reason != PUNT_CT_FOREIGN && !is_icmp(s->tuple.family, s->tuple.proto)) {
+	if (s->reason != PUNT_CT_FOREIGN && s->reason != PUNT_AFFINITY &&
+	    !is_icmp(s->tuple.family, s->tuple.proto)) {
 		end_key(s, !!(s->pending[0].flags & PEND_REPLY));
 		note_foreign(s);
 	}

@@ -29,6 +29,7 @@
 #define CONNS_MAX (1024 * 1024)
 #define SET_MEMBERS_MAX (1024 * 1024)
 #define SET_LISTS_MAX 2048
+#define AFFINITY_MAX 65536
 
 #define TABLE(name, map_type, entries, key_type, value_type, flags) \
 	struct { \
@@ -127,6 +128,20 @@ TABLE(mac_bindings, BPF_MAP_TYPE_HASH, 65536, struct mac_binding_key, struct mac
 /* Backends of load balancers that may reach themselves; changed in place. Writer: user. Reader:
  * hairpin.h. Full: no state can be put into force. */
 TABLE(hairpins, BPF_MAP_TYPE_HASH, 262144, struct hairpin_key, struct hairpin, SPARSE);
+
+/* Backends that clients of load balancers keep, copied from flows that OVS has learned; changed in
+ * place. Writer: user. Reader: affinity.h. Full: connections of the client are OVS's. */
+TABLE(affinity, BPF_MAP_TYPE_HASH, AFFINITY_MAX, struct affinity_key, struct affinity, SPARSE);
+
+/* When an entry of `affinity` last decided, in milliseconds of CLOCK_MONOTONIC. Writer:
+ * affinity.h; user takes entries away and has OVS's flows count as used. Full: as `affinity`. */
+TABLE(affinity_used, BPF_MAP_TYPE_HASH, AFFINITY_MAX, struct affinity_key, __u64,
+      BPF_F_NO_PREALLOC);
+
+/* Until when `affinity` is as in OVS, and when somebody last had no entry there; as above. Writer
+ * and reader: user and affinity.h, the other way round. */
+TABLE(affinity_until, BPF_MAP_TYPE_ARRAY, 1, __u32, __u64, READ_ONLY);
+TABLE(affinity_asked, BPF_MAP_TYPE_ARRAY, 1, __u32, __u64, 0);
 
 /* Devices that can take a redirect, by ifindex. Writer: user. Reader: physical.h before
  * it decides, the redirect helper after. Full: output to the device punts. */

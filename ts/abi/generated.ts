@@ -53,6 +53,7 @@ export const SELECT_IP4 = 65536;
 export const SELECT_IP6 = 131072;
 export const BUCKET_WORDS = 5;
 export const BUCKETS = 32;
+export const AFFINITY_WORDS = 10;
 export const SET_LOOKUPS = 128;
 export const CT_STATE_NEW = 1;
 export const CT_STATE_EST = 2;
@@ -113,7 +114,7 @@ export const opCode = Object.freeze({
   OP_END: 0, OP_SET: 1, OP_MOVE: 2, OP_NEXT: 3, OP_OUTPUT: 4, OP_PUNT: 5, OP_DEC_TTL: 6, OP_CALL: 7,
   OP_RETURN: 8, OP_GET_MAC: 9, OP_LOOKUP_MAC: 10, OP_PKT_LARGER: 11, OP_ND_NA: 12, OP_ANSWER: 13,
   OP_ICMP_REST: 14, OP_CT_NEXT: 15, OP_CT_COMMIT: 16, OP_CT_CLEAR: 17, OP_CT_NAT: 18, OP_SELECT: 19,
-  OP_HAIRPIN: 20, OP_CODES: 21,
+  OP_HAIRPIN: 20, OP_AFFINITY: 21, OP_CODES: 22,
 });
 
 export const answer = Object.freeze({
@@ -128,6 +129,8 @@ export const portKind = Object.freeze({
 });
 
 export const hairpinOp = Object.freeze({ HAIRPIN_BEGINS: 1, HAIRPIN_REPLY: 2, HAIRPIN_SNAT: 3 });
+
+export const affinityOp = Object.freeze({ AFFINITY_CHECK: 1, AFFINITY_LEARN: 2 });
 
 export const tcpState = Object.freeze({
   TCPS_CLOSED: 0, TCPS_LISTEN: 1, TCPS_SYN_SENT: 2, TCPS_SYN_RECV: 3, TCPS_ESTABLISHED: 4,
@@ -172,7 +175,7 @@ export const puntReason = Object.freeze({
   PUNT_NO_NEXT_HOP: 22, PUNT_BUDGET: 23, PUNT_REWRITE: 24, PUNT_INTERNAL: 25, PUNT_CAPACITY: 26,
   PUNT_TUNNEL_ECN: 27, PUNT_CT_FOREIGN: 28, PUNT_CT_MIDSTREAM: 29, PUNT_CT_MODE: 30,
   PUNT_CT_FULL: 31, PUNT_CT_RACE: 32, PUNT_CT_INNER: 33, PUNT_NAT_PORTS: 34, PUNT_NOT_OVN: 35,
-  PUNT_CT_FRAGMENT: 36, PUNT_REASON_COUNT: 37,
+  PUNT_CT_FRAGMENT: 36, PUNT_AFFINITY: 37, PUNT_REASON_COUNT: 38,
 });
 
 export const dropReason = Object.freeze({
@@ -225,6 +228,7 @@ export const puntReasons: readonly Reason[] = Object.freeze([
   { name: 'NAT_PORTS', text: 'translation for which no port of ours is free' },
   { name: 'NOT_OVN', text: 'frame of a provider network to an address that is not OVN\'s here' },
   { name: 'CT_FRAGMENT', text: 'fragment of a datagram whose first one is short, late or left to OVS' },
+  { name: 'AFFINITY', text: 'client of a load balancer whose backend OVS has to choose' },
 ]);
 
 export const dropReasons: readonly Reason[] = Object.freeze([
@@ -484,6 +488,24 @@ export const hairpinKey = struct<HairpinKey>('hairpin_key', 44, {
 export interface Hairpin { readonly snat: readonly number[] }
 export const hairpin = struct<Hairpin>('hairpin', 16, {
   snat: { offset: 0, type: 'u32', length: 4 },
+});
+
+export interface AffinityKey {
+  readonly datapath: number; readonly family: number; readonly port: number;
+  readonly vip: readonly number[]; readonly client: readonly number[];
+}
+export const affinityKey = struct<AffinityKey>('affinity_key', 44, {
+  datapath: { offset: 0, type: 'u32' }, family: { offset: 4, type: 'u32' },
+  port: { offset: 8, type: 'u32' }, vip: { offset: 12, type: 'u32', length: 4 },
+  client: { offset: 28, type: 'u32', length: 4 },
+});
+
+export interface Affinity {
+  readonly until: bigint; readonly values: readonly number[]; readonly masks: readonly number[];
+}
+export const affinity = struct<Affinity>('affinity', 88, {
+  until: { offset: 0, type: 'u64' }, values: { offset: 8, type: 'u32', length: 10 },
+  masks: { offset: 48, type: 'u32', length: 10 },
 });
 
 export interface SetLookup {
@@ -752,8 +774,8 @@ export const structs: readonly Codec<unknown>[] = [
   tuple, stageTuple, stage, node, view, row, dispatchKey, ruleKeyS, ruleKeyM, ruleKeyL, rule, op,
   program, ifaceKey, iface, portKey, port, providerKey, provider, netMacKey, netMac, datapathKey,
   datapath, tunnel, tunnelSourceKey, macBindingKey, macBinding, bucket, buckets, hairpinKey,
-  hairpin, setLookup, setLookups, setHostKey, setPrefixKey, setMember, connKey, conn, natBlock,
-  natPoolKey, natPool, ctControl, foreign, fragmentKey, fragment, held, ctCollect, ctExpire,
-  cacheKey, outer, cacheDecision, cacheEntry, cacheSet, control, flowUuid, counter, ifaceCounters,
-  ifaceCell, traceStep, trace,
+  hairpin, affinityKey, affinity, setLookup, setLookups, setHostKey, setPrefixKey, setMember,
+  connKey, conn, natBlock, natPoolKey, natPool, ctControl, foreign, fragmentKey, fragment, held,
+  ctCollect, ctExpire, cacheKey, outer, cacheDecision, cacheEntry, cacheSet, control, flowUuid,
+  counter, ifaceCounters, ifaceCell, traceStep, trace,
 ];

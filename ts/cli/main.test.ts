@@ -76,6 +76,7 @@ const status: Status = {
   ports: [{ name: 'tap1', role: 'vif', logical_port: 'vm1', hook: 'xdp', mode: 'native',
     target: true, reason: 'because' }],
   tunnels: [{ chassis: 'c2', remote: '192.0.2.2', ready: true }],
+  affinity: { sessions: 2, touched: 9 },
   conntrack: { mode: 'on', entries: 5, capacity: 100, watermark: 90, foreign_entries: 1,
     foreign_capacity: 50, problem: '' },
 };

@@ -155,10 +155,8 @@ const goldens: readonly (readonly [string, string])[] = [
   ['sctp_abort { eth.dst <-> eth.src; next; };', 'CONTROLLER: sctp_abort'],
   ['nd_na { eth.src = 0a:00:00:00:00:01; output; };',
     'UNSUPPORTED_ACTION: nd_na without ip6.src, nd.tll'],
-  // What OVS has learned of clients and their backends, only OVS knows (docs/load_balancers.md).
-  ['reg9[6] = chk_lb_aff(); next;', 'CONNTRACK: chk_lb_aff'],
-  ['log(severity=info, verdict=allow); commit_lb_aff(vip = "10.0.0.9", backend = "10.0.0.2", '
-    + 'timeout = 60);', 'CONNTRACK: commit_lb_aff'],
+  // What OVS has learned of next hops, only OVS knows (docs/load_balancers.md).
+  ['log(severity=info, verdict=allow); reg9[5] = chk_ecmp_nh(); next;', 'CONTROLLER: log'],
   ['ct_next; next;', 'UNSUPPORTED_ACTION: next after the packet has gone on'],
   ['ct_commit(ct_mark=1/1); next;', 'UNSUPPORTED_ACTION: ct_commit in its old form'],
   ['log(severity=info, verdict=allow); next;', 'CONTROLLER: log'],

@@ -224,10 +224,13 @@ function run(b: Builder, actions: readonly Action[]): void {
   }
 }
 
+/** What is done even if the packet is dropped then. */
+const lasting: ReadonlySet<number> = new Set([opCode.OP_CT_COMMIT, opCode.OP_AFFINITY]);
+
 /** Without a way on the packet is dropped; what was committed before stays committed. */
 function finish(b: Builder): Program {
   if (!b.ended) {
-    if (!b.ops.some(({ code }) => code === opCode.OP_CT_COMMIT)) return drop;
+    if (!b.ops.some(({ code }) => lasting.has(code))) return drop;
     b.ops.push({ code: opCode.OP_END });
   }
   if (b.ops.length > PROGRAM_OPS) refuse(`more than ${PROGRAM_OPS} ops`);

@@ -1,8 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
-  CT_NAT_DST, CT_NAT_KEEP, CT_NAT_MARKS, CT_NAT_SRC, CT_NAT_STAYS, flowWord as fw, HASH_IP4_SRC,
-  HASH_TCP_DST, hairpinOp, opCode, SELECT_IP4, SELECT_IP6,
+  affinityOp, CT_NAT_DST, CT_NAT_KEEP, CT_NAT_MARKS, CT_NAT_SRC, CT_NAT_STAYS, flowWord as fw,
+  hairpinOp, HASH_IP4_SRC, HASH_TCP_DST, opCode, SELECT_IP4, SELECT_IP6,
 } from '../abi/generated.js';
 import { parseActions } from '../lflow/action_parse.js';
 import { symbolTable } from '../lflow/fields.js';
@@ -78,6 +78,22 @@ test('hairpins', () => {
   assert.equal(snat[0], { code: opCode.OP_HAIRPIN, imm: hairpinOp.HAIRPIN_SNAT });
   assert.equal(snat[1], { code: opCode.OP_CT_NAT, src: fw.FW_SNAT_ZONE,
     mask: CT_NAT_SRC | CT_NAT_KEEP | CT_NAT_STAYS });
+});
+
+test('affinity: the backend that OVS has learned, and learning it once more', () => {
+  assert.equal(whole('reg9[6] = chk_lb_aff(); next;', true).program.ops.map(({ code, imm }) =>
+    [code, imm]), [[opCode.OP_AFFINITY, affinityOp.AFFINITY_CHECK], [opCode.OP_MOVE, undefined],
+    [opCode.OP_NEXT, 13]]);
+  const learnt = (text: string) => whole(`commit_lb_aff(${text}, timeout = 60); /* drop */`);
+  const { program, args } = learnt(
+    'vip = "172.16.0.18:80", backend = "10.0.0.2:8080", proto = tcp');
+  assert.equal(program.ops, [
+    { code: opCode.OP_AFFINITY, imm: affinityOp.AFFINITY_LEARN, arg: 0 }, { code: opCode.OP_END }]);
+  assert.equal(args, [0, 0, 0, 0xac100012, 80, 6 << 8 | 4]);
+  assert.equal(learnt('vip = "[fd00::9]:53", backend = "[fd00::2]:53", proto = udp').args,
+    [0xfd000000, 0, 0, 9, 53, 17 << 8 | 6]);
+  assert.equal(learnt('vip = "172.16.0.18", backend = "10.0.0.2"').args,
+    [0, 0, 0, 0xac100012, 0, 4]);
 });
 
 test.run();

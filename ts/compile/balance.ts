@@ -1,12 +1,13 @@
 /** Actions of load balancers, and of their clients that are their own backend. */
 import {
-  CT_NAT, CT_NAT_DST, CT_NAT_KEEP, CT_NAT_MARKS, CT_NAT_SRC, CT_NAT_STAYS, flowWord as fw,
-  hairpinOp, opCode, SELECT_IP4, SELECT_IP6,
+  affinityOp, CT_NAT, CT_NAT_DST, CT_NAT_KEEP, CT_NAT_MARKS, CT_NAT_SRC, CT_NAT_STAYS,
+  flowWord as fw, hairpinOp, opCode, SELECT_IP4, SELECT_IP6,
 } from '../abi/generated.js';
 import {
   refuse, stageZone, standOf, tableNumber, type Handler, type Handlers,
 } from './builder.js';
 import { choose, hashFlags } from './choice.js';
+import { protocols } from './hairpins.js';
 import { track } from './nat.js';
 import { addressWords } from './program.js';
 
@@ -45,6 +46,19 @@ const hairpinSnat: Handler<'ct_snat_to_vip'> = (b) => {
       mask: CT_NAT_SRC | CT_NAT_KEEP | CT_NAT_STAYS });
 };
 
+/** The backend that a client keeps; which registers say so stands in OVS's own flow. */
+const askAffinity: Handler<'chk_lb_aff'> = (b, { dst }) => {
+  b.ops.push({ code: opCode.OP_AFFINITY, imm: affinityOp.AFFINITY_CHECK });
+  b.result(dst);
+};
+const learnAffinity: Handler<'commit_lb_aff'> = (b, { vip, proto: name }) => {
+  const { ip, ipv6, port } = vip;
+  const number = name === undefined ? 0 : protocols.get(name) ?? refuse(`affinity of ${name}`);
+  const [arg = 0] = [...addressWords(ipv6 ? ip : ip & 0xffffffffn), port,
+    number << 8 | (ipv6 ? 6 : 4)].map((word) => b.arg(word));
+  b.ops.push({ code: opCode.OP_AFFINITY, imm: affinityOp.AFFINITY_LEARN, arg });
+};
+
 /** Without backends: what is translated is translated, all else tracked. */
 const balance: Balance = (b, action, rest) => {
   if (action.backends.length === 0) track(b, stageZone(b), CT_NAT);
@@ -55,4 +69,5 @@ export const lbHandlers: Handlers = {
   ct_lb: balance, ct_lb_mark: balance,
   chk_lb_hairpin: askHairpin(hairpinOp.HAIRPIN_BEGINS),
   chk_lb_hairpin_reply: askHairpin(hairpinOp.HAIRPIN_REPLY), ct_snat_to_vip: hairpinSnat,
+  chk_lb_aff: askAffinity, commit_lb_aff: learnAffinity,
 };

@@ -18,7 +18,8 @@ import type { LocalView } from './physical.js';
 type Words = readonly [number, number, number, number];
 interface Endpoint { readonly address: Words; readonly family: 4 | 6; readonly port: number }
 
-const protocols: Readonly<Record<string, number>> = { udp: 17, sctp: 132 };
+export const protocols: ReadonlyMap<string, number> =
+  new Map([['tcp', 6], ['udp', 17], ['sctp', 132]]);
 const TCP = 6;
 /** The first release that keeps the original destination elsewhere. */
 const OTHER_REGISTERS = '25.03';
@@ -55,7 +56,7 @@ export function backendsOf(vip: Endpoint, text: string): Endpoint[] {
 }
 
 export const protocolOf = ({ protocol }: LoadBalancer): number =>
-  protocols[protocol ?? ''] ?? TCP;
+  protocols.get(protocol ?? '') ?? TCP;
 
 /** What one row says, without the datapath. */
 type Entry = { readonly key: readonly number[]; readonly snat: Words };

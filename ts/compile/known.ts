@@ -188,6 +188,10 @@ const ops: ReadonlyMap<number, Step> = new Map<number, Step>([
     oneBit(known);
     for (let word = fw.FW_NAT_ADDRESS; word <= fw.FW_NAT_PORTS; word++) known.forget(word);
   }],
+  [opCode.OP_AFFINITY, (known) => {
+    oneBit(known);
+    for (let word = fw.FW_REG0; word <= fw.FW_REG9; word++) known.forget(word);
+  }],
   [opCode.OP_CT_NEXT, trackedNext],
   [opCode.OP_CT_NAT, (known, op, args) => {
     if (((op.mask ?? 0) & CT_NAT_STAYS) === 0) return trackedNext(known, op, args);

@@ -3,12 +3,13 @@
  * what tests compare with, and what `explain` prints. Written for reading, not for speed.
  */
 import {
-  answer, CT_NAT_STAYS, flowWord as fw, opCode, packetClass, puntReason, puntReasons, MAC_ANY,
-  MAC_IP4, ROW_TABLES, TABLE_EGRESS,
+  affinityOp, answer, CT_NAT_STAYS, flowWord as fw, opCode, packetClass, puntReason,
+  puntReasons, MAC_ANY, MAC_IP4, ROW_TABLES, TABLE_EGRESS,
 } from '../abi/generated.js';
 import { formatNumber } from '../lflow/literal.js';
 import type { Desired, Op, Port, Program, Rule, Stage } from './model.js';
 import { classOf } from './known.js';
+import { askAffinity } from './reference_affinity.js';
 import { askHairpin } from './reference_hairpin.js';
 import { select } from './reference_select.js';
 import { askSets } from './reference_sets.js';
@@ -57,10 +58,12 @@ class Walk {
   readonly tracking: Tracking;
   /** As scratch.class: which views hold for the packet. */
   private class: number;
+  private readonly sessions: Connections['sessions'];
   constructor(private readonly desired: Desired, words: Uint32Array, all: Connections,
     rest: IcmpRest) {
     this.words = Uint32Array.from(words);
     this.class = classOf(this.words);
+    this.sessions = all.sessions;
     this.tracking = new Tracking(all, rest, this.words);
   }
 
@@ -135,6 +138,8 @@ class Walk {
         return this.left(select(this.words, mask, rule.buckets!) ? undefined : 'REWRITE', flow);
       case opCode.OP_HAIRPIN:
         return this.left(this.hairpin(imm) ? undefined : 'CONNTRACK', flow);
+      case opCode.OP_AFFINITY:
+        return this.left(this.affinity(imm) ? undefined : 'AFFINITY', flow);
       case opCode.OP_CT_CLEAR: this.tracking.clear(); return undefined;
       case opCode.OP_CT_NEXT:
       case opCode.OP_CT_NAT:
@@ -156,6 +161,12 @@ class Walk {
   private hairpin(what: number): boolean {
     const zone = this.words[fw.FW_SNAT_ZONE]! & 0xffff;
     return askHairpin(this.desired, this.words, what, () => this.tracking.isReply(zone));
+  }
+
+  private affinity(what: number): boolean {
+    const repeated = this.tracking.isRepeated();
+    return what === affinityOp.AFFINITY_LEARN ? repeated
+      : askAffinity(this.sessions, this.words, repeated);
   }
 
   private left(reason: string | undefined, flow: string): Ended | undefined {

@@ -8,6 +8,7 @@ import {
   CT_STATE_TRK, CT_UNSNAT, flowWord as fw, opCode,
 } from '../abi/generated.js';
 import type { Op } from './model.js';
+import type { Sessions } from './reference_affinity.js';
 import {
   canBegin, first, invalidTcp, isSynAck, portsOf, quoted, reverse, same, step,
   tupleOf, type Quote, type States, type Tuple,
@@ -39,13 +40,16 @@ const end = ({ src, sport, proto }: Tuple): string => `${src.join('.')}:${sport}
 
 /** A connection of ours ends with a packet that is left to OVS for one of these. */
 const givenUp: ReadonlySet<string> = new Set(['UNKNOWN_DATAPATH', 'UNKNOWN_PORT',
-  'UNSUPPORTED_PORT', 'UNSUPPORTED_MATCH', 'UNSUPPORTED_ACTION', 'CONNTRACK', 'CT_FOREIGN']);
+  'UNSUPPORTED_PORT', 'UNSUPPORTED_MATCH', 'UNSUPPORTED_ACTION', 'CONNTRACK', 'CT_FOREIGN',
+  'AFFINITY']);
 
 /** What one chassis knows: a walk that has ended in our verdict adds to it. */
 export class Connections {
   readonly entries = new Set<Entry>();
   /** Connections that are OVS's, and ends of them. */
   readonly foreign = new Set<string>();
+  /** Which backends clients keep. */
+  readonly sessions: Sessions = new Map();
   /** The port or identifier that a new connection gets where its own will not do. */
   pick: (free: (value: number) => boolean) => number | undefined = (free) => {
     for (let value = PRIVILEGED; value < 0x10000; value += 1) if (free(value)) return value;
@@ -94,6 +98,7 @@ export class Tracking {
     const w = this.words, zone = w[op.src!]! & 0xffff;
     if (zone !== this.zone) this.state = 0;
     this.zone = zone;
+    this.found = undefined;
     const commit = op.code !== opCode.OP_CT_NEXT, translating = op.code === opCode.OP_CT_NAT;
     const nat = translating ? (op.mask! & (CT_NAT_SRC | CT_NAT_DST)) !== 0
       : ((op.code === opCode.OP_CT_COMMIT ? op.imm! : op.mask!) & CT_NAT) !== 0;
@@ -124,6 +129,7 @@ export class Tracking {
       this.mark(found, this.marks(op, args, found.entry));
     }
     this.state |= CT_STATE_TRK;
+    this.found = found?.pending;
     return this.show(found?.pending.now, tuple);
   }
 
@@ -135,6 +141,10 @@ export class Tracking {
     return reason;
   }
   private written: readonly number[] = [];
+
+  /** Whether the packet's connection in the zone that it was last tracked in was there before. */
+  isRepeated(): boolean { return this.found?.was !== undefined && this.found.now !== undefined; }
+  private found: Pending | undefined;
 
   /** Whether the packet is a reply to what was translated in the zone. */
   isReply(zone: number): boolean {

@@ -18,6 +18,7 @@ import type { RowChange, Uuid } from '../southbound/rows.js';
 import type { View } from '../southbound/view.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { checkKernel, LeftDevices } from './abilities.js';
+import { Affinity } from './affinity.js';
 import { Attacher, detachAll } from './attach.js';
 import { readCacheSets } from './cache_settings.js';
 import { Conntrack } from './conntrack.js';
@@ -30,6 +31,7 @@ import { Fragments } from './fragments.js';
 import { KernelPort } from './kernel_port.js';
 import { Watcher } from './neighbours.js';
 import { controllerVersion, mismatch, northdVersion } from './northd.js';
+import { flowTables } from './openflow.js';
 import { placementText, thisMachine, type Placed } from './placement.js';
 import { Placer } from './placer.js';
 import { probeBy } from './provider_bridge.js';
@@ -71,6 +73,7 @@ export class Agent {
   readonly #zones: ZoneOwners;
   readonly conntrack: Conntrack;
   readonly fragments: Fragments;
+  readonly affinity: Affinity;
   readonly #feed: Feed;
   readonly #watcher: Watcher;
   readonly #compiler = new Compiler(viewsAtOnce);
@@ -127,6 +130,8 @@ export class Agent {
     this.fragments = new Fragments({ maps: this.#dataplane.maps, programs: [
       this.#dataplane.forward.get('xdp')!, this.#dataplane.ct.get('hand_in')!] });
     this.#feed = new Feed(options.ovsDb, options.systemId, () => { this.wake(); });
+    this.affinity = new Affinity({ maps: this.#dataplane.maps, flows: flowTables(options.ovsDb),
+      bridge: () => this.#feed.here?.integration_bridge });
     this.#watcher = new Watcher(() => { this.#look(settleMs); });
     this.#ticker = setInterval(() => { this.#look(); }, lookMs);
   }
@@ -174,7 +179,8 @@ export class Agent {
     clearInterval(this.#ticker);
     this.#watcher.close();
     this.#feed.close();
-    await Promise.all([this.#running, this.conntrack.close(), this.fragments.close()]);
+    await Promise.all([this.#running, this.conntrack.close(), this.fragments.close(),
+      this.affinity.close()]);
     this.#port.close();
     this.#dataplane.close();
     if (cleanup) cleanUp(this.#options.pinDir);
@@ -434,7 +440,7 @@ export class Agent {
       counters: { forwarded: Number(total.forwarded.packets),
         dropped: Number(total.dropped.packets), punted: Number(total.punted.packets) },
       punted_by_reason: happened(punts), dropped_by_reason: happened(drops),
-      conntrack: this.conntrack.status(),
+      conntrack: this.conntrack.status(), affinity: this.affinity.status,
       lflows: this.lflows(), refused: Object.fromEntries(this.#applied?.refused ?? []),
       ports: this.#ports(),
       tunnels: [...this.#desired?.tunnels.values() ?? []].map(({ chassis, remoteIp }) =>

@@ -35,6 +35,7 @@ export function snapshot(agent: Agent): Snapshot {
       races: ctStat('races'), foreign: ctStat('foreign'), ownedPunts: ctStat('owned_punts'),
       givenUp: ctStat('given_up'), pools: agent.conntrack.pools(),
       deleted: ctStat('deleted'),
+      affinity: status.affinity,
       fragments: { held: agent.fragments.held, ...agent.fragments.counts },
     },
     version, abi: ABI_VERSION,

@@ -1,4 +1,5 @@
 /** What the agent says of itself; the CLI prints it, the lab waits for it. */
+import type { AffinityStatus } from './affinity.js';
 import type { ConntrackStatus } from './conntrack.js';
 import type { Hook } from './devices.js';
 
@@ -43,6 +44,8 @@ export interface Status {
   /** Frames that the connection cache decided, and those that walked, by cause. */
   readonly cache: { readonly hits: number; readonly walks: Readonly<Record<string, number>> };
   readonly conntrack: ConntrackStatus;
+  /** Clients that keep a backend of a load balancer, and how often OVS was told of one. */
+  readonly affinity: AffinityStatus;
   readonly lflows: { readonly compiled: number; readonly unsupported: number };
   /** Stages that punt because a table is full, by what is full. */
   readonly refused: Readonly<Record<string, number>>;

@@ -21,6 +21,7 @@ export interface AgentStatus {
   readonly counters: {
     readonly forwarded: number; readonly dropped: number; readonly punted: number;
   };
+  readonly affinity: { readonly sessions: number; readonly touched: number };
   readonly punted_by_reason: Readonly<Record<string, number>>;
   readonly dropped_by_reason: Readonly<Record<string, number>>;
   readonly ports: readonly {

@@ -57,6 +57,15 @@ export const balancers: readonly Balancer[] = [
   { name: 'affine', kind: 'tcp', vip: '172.16.0.18', port: 80,
     columns: ['options:affinity_timeout=60'], backends: at4(8080, 'b1'), by: ['b1'] },
 ];
+/** Whose clients keep their backend. */
+export const keeping: readonly Balancer[] = [
+  { name: 'kept', kind: 'tcp', vip: '172.16.0.19', port: 80, by: ['b1', 'b2'],
+    columns: ['options:affinity_timeout=300'], backends: at4(8080, 'b1', 'b2') },
+  { name: 'kept6', kind: 'udp', vip: 'fd00:99::19', port: 53, by: ['b1', 'b2'],
+    columns: ['options:affinity_timeout=300'], backends: at6(5353, 'b1', 'b2') },
+  { name: 'brief', kind: 'tcp', vip: '172.16.0.20', port: 80, by: ['b1', 'b2'],
+    columns: ['options:affinity_timeout=20'], backends: at4(8080, 'b1', 'b2') },
+];
 export const hashed = ['hash', 'hash6', 'northhash'];
 
 function addBalancer(lab: Lab, { name, kind, vip, port, backends, whole, columns = [] }: Balancer,
@@ -67,7 +76,7 @@ function addBalancer(lab: Lab, { name, kind, vip, port, backends, whole, columns
   lab.nb(on.map((to) => [...to, name]));
 }
 export function addBalancers(lab: Lab): void {
-  for (const balancer of balancers) {
+  for (const balancer of [...balancers, ...keeping]) {
     addBalancer(lab, balancer, [['ls-lb-add', 's1'], ['ls-lb-add', 's2']]);
   }
 }
@@ -87,6 +96,12 @@ export const north: readonly Balancer[] = [
   { name: 'northempty', kind: 'tcp', vip: '192.0.2.84', port: 80, backends: '',
     columns: ['options:reject=true'], by: [] },
 ];
+export const keepingNorth: readonly Balancer[] = [
+  { name: 'northkept', kind: 'tcp', vip: '192.0.2.85', port: 80, by: ['b1', 'b2'],
+    columns: ['options:affinity_timeout=300'], backends: at4(8080, 'b1', 'b2') },
+  { name: 'northkept6', kind: 'udp', vip: 'fd00:c0::85', port: 53, by: ['b1', 'b2'],
+    columns: ['options:affinity_timeout=300'], backends: at6(5353, 'b1', 'b2') },
+];
 export const outside = [['x1', 11, 'c1'], ['x2', 12, 'c1']] as const;
 
 /** The router `gr`, with a switch to the router of the topology and one to the clients. */
@@ -105,7 +120,9 @@ export function addGateway(lab: Lab): void {
   ['lr-route-add', 'gr', '10.0.0.0/16', '100.64.0.1'],
   ['lr-route-add', 'gr', 'fd00:1::/64', 'fd00:64::1'],
   ['lr-route-add', 'gr', 'fd00:2::/64', 'fd00:64::1']]);
-  for (const balancer of north) addBalancer(lab, balancer, [['lr-lb-add', 'gr']]);
+  for (const balancer of [...north, ...keepingNorth]) {
+    addBalancer(lab, balancer, [['lr-lb-add', 'gr']]);
+  }
   for (const [port, host, chassis] of outside) {
     const mac = `02:00:00:00:99:${host}`, ips = [`192.0.2.${host}`, `fd00:c0::${host}`];
     lab.nb([['lsp-add', 'x', port], ['lsp-set-addresses', port, `${mac} ${ips.join(' ')}`]]);

@@ -6,10 +6,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Agent } from './agent.js';
-import { sleep, until } from './exec.js';
+import { run, sleep, until } from './exec.js';
 import { Lab } from './lab.js';
-import { addBalancers, addGateway, balancers, clients, grouped, hashed, north, outside, topology,
-  vms, type Balancer } from './balancers.js';
+import { addBalancers, addGateway, balancers, clients, grouped, hashed, keeping, keepingNorth,
+  north, outside, topology, vms, type Balancer } from './balancers.js';
 import { ask, Services, type Probe } from './services.js';
 import { applyTopology, vmIp, type Topology } from './topology.js';
 
@@ -88,17 +88,32 @@ function balancedTo(agent: Agent, vip: string, backend: string): number {
     nat === 'dnat' && orig.dst === vip && reply.src === address).length;
 }
 
+/** By client and balancer, the backends that answered. */
+const backends = (seen: Seen): ReadonlyMap<string, string> =>
+  new Map([...seen].map(([key, answers]) => [key, namesIn(answers).join()]));
+const affinities = (agents: readonly Agent[]) => agents.map((agent) => agent.status()!.affinity);
+const touched = (agents: readonly Agent[]): number =>
+  affinities(agents).reduce((sum, one) => sum + one.touched, 0);
+const sessions = (agents: readonly Agent[]): number =>
+  affinities(agents).reduce((sum, one) => sum + one.sessions, 0);
+/** Connections to those that clients keep. */
+const balanced = (agents: readonly Agent[]): number => agents.reduce((sum, agent) => sum
+  + [...keeping, ...keepingNorth].reduce((n, { vip }) =>
+    n + balancedTo(agent, vip, 'b1') + balancedTo(agent, vip, 'b2'), 0), 0);
+
 interface Scene { readonly name: string; readonly topology: Topology; readonly cast: Cast;
+  /** What clients keep their backend of. */
+  readonly keeping: readonly Balancer[];
   readonly prepare: (lab: Lab) => void }
 const scenes: readonly Scene[] = [
   ...([['no ACLs', topology], ['stateful ACLs', grouped]] as const).map(([name, wanted]): Scene =>
     ({ name: `switches, ${name}`, topology: wanted, cast: { who: clients, what: balancers },
-      prepare: addBalancers })),
-  { name: 'a gateway router', topology, prepare: addGateway,
+      keeping: keeping.filter((one) => one.name !== 'brief'), prepare: addBalancers })),
+  { name: 'a gateway router', topology, keeping: keepingNorth, prepare: addGateway,
     cast: { who: outside.map(([name]) => name), what: north } },
 ];
 
-for (const { name: what, topology: wanted, cast, prepare } of scenes) {
+for (const { name: what, topology: wanted, cast, prepare, keeping: kept } of scenes) {
   const test = suite(`load balancers of ${what}`);
   let lab: Lab, alone: Seen;
   let agents: Agent[] = [];
@@ -137,24 +152,57 @@ for (const { name: what, topology: wanted, cast, prepare } of scenes) {
   });
 
   const onSwitches = prepare === addBalancers;
+  test('affinity: clients keep the backend that OVS has chosen', async () => {
+    const each = { who: cast.who, what: kept };
+    const before = backends(await askAll(lab, each, 5));
+    await sleep(2500);
+    const [carried, told] = [balanced(agents), touched(agents)];
+    for (let round = 0; round < 3; round++) {
+      assert.equal(backends(await askAll(lab, each, 4)), before, 'one backend for each client');
+    }
+    assert.ok(balanced(agents) >= carried + each.who.length * each.what.length,
+      'first packets are carried');
+    await until('OVS to be told', 5000, () => touched(agents) > told);
+  });
+  if (wanted === topology && onSwitches) {
+    test('affinity: what is used lives on in OVS, and what is not ends', async () => {
+      const brief = { who: ['a1'], what: keeping.filter(({ name }) => name === 'brief') };
+      const [first] = backends(await askAll(lab, brief, 3)).values();
+      const at = lab.chassis.get('c1')!;
+      const learned = (): string[] => run(['ovs-ofctl', '-O', 'OpenFlow15', 'dump-flows',
+        'br-int', 'table=78'], { env: { OVS_RUNDIR: at.dir } }).split('\n')
+        .filter((line) => line.includes('nw_dst=172.16.0.20'));
+      const packets = (): number => Number(/n_packets=(\d+)/.exec(learned()[0] ?? '')?.[1]);
+      const own = packets(), began = performance.now();
+      // Longer than the 20 s of the service, of which OVS itself sees no packet.
+      while (performance.now() - began < 27_000) {
+        await sleep(2500);
+        assert.equal([...backends(await askAll(lab, brief, 1)).values()], [first]);
+      }
+      assert.ok(packets() >= own + 7, `${own} packets before, ${packets()} now`);
+      const known = sessions(agents);
+      await until('the flow and its entry to end', 40_000, () => learned().length === 0
+        && sessions(agents) < known);
+    });
+  }
   if (onSwitches) test('a backend goes: options:ct_flush ends its connections', async () => {
     const flushed = balancers.find(({ name }) => name === 'dns')!;
-    const kept = balancers.find(({ name }) => name === 'dns6')!;
+    const spared = balancers.find(({ name }) => name === 'dns6')!;
     const count = ({ vip }: Balancer, backend: string): number => agents.reduce((sum, agent) =>
       sum + balancedTo(agent, vip, backend), 0);
     lab.nb([['set', 'Load_Balancer', 'dns', 'options:ct_flush=true']]);
     lab.sync();
-    await askAll(lab, { ...cast, what: [flushed, kept] }, 12);
-    const before = [flushed, kept].map((one) => ['b1', 'b2'].map((name) => count(one, name)));
+    await askAll(lab, { ...cast, what: [flushed, spared] }, 12);
+    const before = [flushed, spared].map((one) => ['b1', 'b2'].map((name) => count(one, name)));
     assert.ok(before.flat().every((n) => n > 0), JSON.stringify(before));
-    for (const { name, vip, port, backends } of [flushed, kept]) {
+    for (const { name, vip, port, backends } of [flushed, spared]) {
       const key = vip.includes(':') ? `[${vip}]:${port}` : `${vip}:${port}`;
       lab.nb([['set', 'Load_Balancer', name, `vips:${JSON.stringify(key)}=${
         JSON.stringify(backends.split(',').slice(1).join())}`]]);
     }
     lab.sync();
     await until('those to b1 to end', 10_000, () => count(flushed, 'b1') === 0);
-    assert.is(count(kept, 'b1'), before[1]![0], 'without the option they live on');
+    assert.is(count(spared, 'b1'), before[1]![0], 'without the option they live on');
     assert.ok(count(flushed, 'b2') > 0, 'other backends keep theirs');
     const left: Cast = { ...cast, what: [{ ...flushed, by: ['b2', 'a3'] }] };
     assertServed(await askAll(lab, left, 12), left);

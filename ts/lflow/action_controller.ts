@@ -209,9 +209,10 @@ const commitLbAff: ActionParser = (state, spec) => {
   if (timeout === undefined) return undefined;
   lexer.forceMatch(')');
   const ipv6 = vip.ip >> 32n !== MAPPED >> 32n;
-  return other(spec, `vip = ${formatEndpoint(vip, ipv6)}, `
+  const text = `${spec.keyword}(vip = ${formatEndpoint(vip, ipv6)}, `
     + `backend = ${formatEndpoint(backend, ipv6)}, `
-    + `${proto === undefined ? '' : `proto = ${proto}, `}timeout = ${timeout}`);
+    + `${proto === undefined ? '' : `proto = ${proto}, `}timeout = ${timeout});`;
+  return { name: 'commit_lb_aff', text, vip: { ...vip, ipv6 }, proto };
 };
 
 interface Sample {

@@ -109,6 +109,7 @@ const special: { readonly [N in Action['name']]?: Formatter<Named<N>> } = {
   set_meter: formatMeter,
   fwd_group: ({ liveness, ports }) => `fwd_group(${liveness ? 'liveness="true", ' : ''}`
     + `${ports.length > 0 ? `childports=${ports.map((p) => `"${p}"`).join(', ')}` : ''});`,
+  commit_lb_aff: ({ text }) => text,
   mirror: ({ port }) => `mirror("${port}");`,
   log: ({ text }) => text,
   other: ({ text }) => text,

@@ -151,6 +151,10 @@ export type Action =
   | { readonly name: 'set_meter'; readonly rate: bigint; readonly burst: bigint }
   | { readonly name: 'mirror'; readonly port: string }
   | { readonly name: 'fwd_group'; readonly liveness: boolean; readonly ports: readonly string[] }
+  /** `vip`: as addresses of IPv6 with IPv4 mapped into them; port 0: none. `text`: all of it. */
+  | { readonly name: 'commit_lb_aff'; readonly text: string;
+      readonly vip: { readonly ip: bigint; readonly ipv6: boolean; readonly port: number };
+      readonly proto?: string | undefined }
   /** `dst` is the field that the action writes. */
   | { readonly name: 'other'; readonly keyword: string; readonly text: string;
       readonly dst?: Field };

@@ -23,6 +23,7 @@ const snapshot: Snapshot = {
   conntrack: { mode: 'on', entries: 10, capacity: 100, watermark: 90, foreignEntries: 3,
     inserts: 12, failures: new Map([['table_full', 0], ['watermark', 4]]), races: 1, foreign: 5,
     ownedPunts: 0, givenUp: 0, deleted: 2,
+    affinity: { sessions: 2, touched: 9 },
     fragments: { held: 0, handedIn: new Map([['first_seen', 3]]), lost: 0 },
     pools: [{ address: '192.0.2.1', taken: 5, failed: 0 },
       { address: '192.0.2.2', taken: 3, failed: 2 }] },

@@ -57,6 +57,8 @@ export interface ConntrackSnapshot {
   /** Fragments that wait for their first, those that did by why they were handed in, and lost. */
   readonly fragments: { readonly held: number; readonly handedIn: ReadonlyMap<string, number>;
     readonly lost: number };
+  /** Clients that keep a backend, and how often OVS was told that one was used. */
+  readonly affinity: { readonly sessions: number; readonly touched: number };
 }
 
 export type Labels = Readonly<Record<string, string>>;
@@ -147,6 +149,12 @@ const conntrack: readonly ScrapedMetric[] = [
   { name: 'fragments_lost_total', type: 'counter',
     help: 'Fragments that waited and could not be handed in: their device has gone.',
     read: (s) => one(s.conntrack.fragments.lost) },
+  { name: 'affinity_sessions', type: 'gauge',
+    help: 'Clients of load balancers whose backend Open vSwitch has learned and the fast path '
+      + 'knows.', read: (s) => one(s.conntrack.affinity.sessions) },
+  { name: 'affinity_touches_total', type: 'counter',
+    help: 'Times that what Open vSwitch has learned was made to count as used.',
+    read: (s) => one(s.conntrack.affinity.touched) },
 ];
 
 export const scraped: readonly ScrapedMetric[] = [
