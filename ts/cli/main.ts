@@ -2,43 +2,37 @@
 /** argv to command: the only place where the process ends itself. */
 import { version } from '../base/version.js';
 import { NoAgent } from '../daemon/control_client.js';
-import { benchCommand } from './bench.js';
 import { parse, UsageError, type Command } from './command.js';
-import { ctCommand } from './ct.js';
-import { detachCommand } from './detach.js';
-import { drainCommand, undrainCommand } from './drain.js';
-import { dropsCommand, puntsCommand } from './counters.js';
-import { flowsCommand } from './flows.js';
-import { lflowCommand } from './lflow.js';
-import { runCommand } from './run.js';
-import { portsCommand, statusCommand } from './status.js';
-import { traceCommand } from './trace.js';
 
-const commands: Readonly<Record<string, Command>> = {
-  run: runCommand,
-  status: statusCommand,
-  flows: flowsCommand,
-  ports: portsCommand,
-  drops: dropsCommand,
-  punts: puntsCommand,
-  trace: traceCommand,
-  lflow: lflowCommand,
-  ct: ctCommand,
-  drain: drainCommand,
-  undrain: undrainCommand,
-  detach: detachCommand,
-  bench: benchCommand,
-  version: {
-    usage: '', help: 'print the version',
-    run: ({ print }) => {
-      print(`ovn-xdp ${version}\n`);
-      return 0;
-    },
+const versionCommand: Command = {
+  usage: '', help: 'print the version',
+  run: ({ print }) => {
+    print(`ovn-xdp ${version}\n`);
+    return 0;
   },
 };
 
-function usage(): string {
-  const list = Object.entries(commands).map(([name, { help }]) => `  ${name.padEnd(9)} ${help}\n`);
+/** Each is loaded when it is asked for: most need a tenth of the modules that `run` does. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  run: async () => (await import('./run.js')).runCommand,
+  status: async () => (await import('./status.js')).statusCommand,
+  flows: async () => (await import('./flows.js')).flowsCommand,
+  ports: async () => (await import('./status.js')).portsCommand,
+  drops: async () => (await import('./counters.js')).dropsCommand,
+  punts: async () => (await import('./counters.js')).puntsCommand,
+  trace: async () => (await import('./trace.js')).traceCommand,
+  lflow: async () => (await import('./lflow.js')).lflowCommand,
+  ct: async () => (await import('./ct.js')).ctCommand,
+  drain: async () => (await import('./drain.js')).drainCommand,
+  undrain: async () => (await import('./drain.js')).undrainCommand,
+  detach: async () => (await import('./detach.js')).detachCommand,
+  bench: async () => (await import('./bench.js')).benchCommand,
+  version: async () => versionCommand,
+};
+
+async function usage(): Promise<string> {
+  const list = await Promise.all(Object.entries(commands).map(async ([name, load]) =>
+    `  ${name.padEnd(9)} ${(await load()).help}\n`));
   return 'usage: ovn-xdp COMMAND [OPTION]...\n\n' + list.join('') +
     '\n--run-dir DIR selects the agent. "ovn-xdp COMMAND --help" tells more.\n' +
     'Exit codes: 0 done, 1 failure, 2 wrong usage.\n';
@@ -50,14 +44,14 @@ const complain = (text: string): void => { process.stderr.write(`ovn-xdp: ${text
 async function main(argv: readonly string[]): Promise<number> {
   const [name = '', ...rest] = argv;
   if (name === '--help' || name === '-h' || name === 'help') {
-    print(usage());
+    print(await usage());
     return 0;
   }
-  const command = Object.hasOwn(commands, name === '--version' ? 'version' : name)
-    ? commands[name === '--version' ? 'version' : name] : undefined;
+  const asked = name === '--version' ? 'version' : name;
+  const command = Object.hasOwn(commands, asked) ? await commands[asked]?.() : undefined;
   if (!command) {
     complain(name === '' ? 'no command' : `no command "${name}"`);
-    process.stderr.write(usage());
+    process.stderr.write(await usage());
     return 2;
   }
   try {
