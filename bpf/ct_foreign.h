@@ -92,28 +92,42 @@ static __always_inline int foreign_tuple(struct scratch *s, __u32 age)
 	return foreign_hit(s, age, 1);
 }
 
+/* Whether the end in s->foreign_key is noted because it was asked for what OVS has to do: such an
+ * end has a reason of its own, one that has asked has PUNT_CT_FOREIGN. */
+static __always_inline int is_service(const struct scratch *s)
+{
+	struct foreign *f = bpf_map_lookup_elem(&foreign, &s->foreign_key);
+
+	return f && f->reason != PUNT_CT_FOREIGN;
+}
+
 /* Whether all connections of one of its ends are; of TCP, which ct_give_up.h notes, of the end
- * that is asked. */
+ * that is asked. OVS may translate what it is asked for, so that replies come from elsewhere:
+ * s->to_service, the one who asks is to be noted too. */
 static __always_inline int foreign_end(struct scratch *s, __u32 age)
 {
 	if (is_icmp(s->tuple.family, s->tuple.proto))
 		return 0;
 	end_key(s, 0);
-	if (foreign_hit(s, age, 0))
+	if (foreign_hit(s, age, 0)) {
+		s->to_service = is_service(s);
 		return 1;
+	}
 	if (!has_ends(&s->tuple))
 		return 0;
 	end_key(s, 1);
 	return foreign_hit(s, age, 0);
 }
 
-static __noinline int note_foreign(struct scratch *s)
+static __noinline int note_foreign(struct scratch *s, __u32 reason)
 {
 	struct foreign *f = bpf_map_lookup_elem(&foreign, &s->foreign_key);
-	struct foreign entry = { .seen = ct_now(s), .reason = s->reason };
+	struct foreign entry = { .seen = ct_now(s), .reason = reason };
 
 	if (f) {
 		f->seen = entry.seen;
+		if (reason != PUNT_CT_FOREIGN)
+			f->reason = reason;
 		return 0;
 	}
 	ct_count(CT_STAT_FOREIGN);
@@ -146,7 +160,7 @@ static __always_inline void note_translations(struct scratch *s)
 	for (int i = 0; i < NAT_NOTES; i++)
 		if (i < (int)s->nat_notes) {
 			s->foreign_key = s->nat_keys[i];
-			note_foreign(s);
+			note_foreign(s, s->reason);
 		}
 }
 
@@ -167,16 +181,16 @@ GLOBAL int leave_to_ovs(struct scratch *s)
 	    s->unnoted)
 		return 0;
 	canonical_key(s, &s->foreign_key, 0);
-	note_foreign(s);
+	note_foreign(s, s->reason);
 	note_translations(s);
-	if (s->reason == PUNT_CT_FOREIGN || !has_ends(&s->tuple))
+	if ((s->reason == PUNT_CT_FOREIGN && !s->to_service) || !has_ends(&s->tuple))
 		return 0;
 	end_key(s, 1);
-	note_foreign(s);
+	note_foreign(s, PUNT_CT_FOREIGN);
 	if (s->reason != PUNT_CONNTRACK)
 		return 0;
 	end_key(s, 0);
-	return note_foreign(s);
+	return note_foreign(s, s->reason);
 }
 
 #endif

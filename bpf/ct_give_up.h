@@ -30,7 +30,7 @@ static __always_inline void note_key(struct scratch *s, const struct conn_key *k
 	s->foreign_key = *key;
 	s->foreign_key.zone = 0;
 	s->foreign_key.family &= ~KEY_FROM;
-	note_foreign(s);
+	note_foreign(s, s->reason);
 }
 
 static long give_up_one(__u32 i, void *arg)
@@ -63,7 +63,7 @@ GLOBAL int give_up(struct scratch *s)
 	if (s->reason != PUNT_CT_FOREIGN && s->reason != PUNT_AFFINITY &&
 	    !is_icmp(s->tuple.family, s->tuple.proto)) {
 		end_key(s, !!(s->pending[0].flags & PEND_REPLY));
-		note_foreign(s);
+		note_foreign(s, s->reason);
 	}
 	bpf_loop(CT_PENDING, give_up_one, &s, 0);
 	return 0;

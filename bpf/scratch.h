@@ -189,6 +189,7 @@ struct scratch {
 	__u32 ct_ours;			/* an entry was found: the connection is ours */
 	__u32 begins;			/* and may begin with this packet */
 	__u32 doubt;			/* else it is OVS's: enum punt_reason */
+	__u32 to_service;		/* its destination is OVS's, whoever asks */
 	__u32 given;			/* if another zone knows it, it was given up: OVS's */
 	__u32 unsnat_missed;		/* it may be a reply to what OVS has translated */
 	__u32 unnoted;			/* punted for that */

@@ -48,6 +48,8 @@ export class Connections {
   readonly entries = new Set<Entry>();
   /** Connections that are OVS's, and ends of them. */
   readonly foreign = new Set<string>();
+  /** Of these, ends that were asked for what OVS has to do. */
+  readonly services = new Set<string>();
   /** Which backends clients keep. */
   readonly sessions: Sessions = new Map();
   /** The port or identifier that a new connection gets where its own will not do. */
@@ -73,6 +75,8 @@ export class Tracking {
   /** If it is ours in one zone, it was given up in another. */
   private given = false;
   private unsnatMissed = false;
+  /** Its destination is OVS's, whoever asks. */
+  private toService = false;
   /** Tuples that zones have been asked for. */
   private readonly asked = new Set<string>();
   private state = 0;
@@ -174,7 +178,7 @@ export class Tracking {
       }
       return undefined;
     }
-    const { tuple } = this.came, { foreign } = this.all;
+    const { tuple } = this.came, { foreign, services } = this.all;
     if (tuple && !tuple.related && this.ours && givenUp.has(reason)) {
       for (const { was } of this.pending) {
         if (!was) continue;
@@ -184,9 +188,11 @@ export class Tracking {
     }
     if (!tuple || this.ours || unnoted || !canBegin(tuple, this.words)) return reason;
     for (const t of [tuple, ...this.plain]) foreign.add(bare(t));
-    if (reason === 'CT_FOREIGN' || !portsOf(tuple).ends) return reason;
+    if ((reason === 'CT_FOREIGN' && !this.toService) || !portsOf(tuple).ends) return reason;
     foreign.add(end(tuple));
-    if (reason === 'CONNTRACK') foreign.add(end(reverse(tuple)));
+    if (reason !== 'CONNTRACK') return reason;
+    foreign.add(end(reverse(tuple)));
+    services.add(end(reverse(tuple)));
     return reason;
   }
 
@@ -237,9 +243,11 @@ export class Tracking {
     return this.isForeign(tuple) ? 'CT_FOREIGN' : undefined;
   }
   private isForeign(tuple: Tuple): boolean {
-    const { foreign } = this.all;
-    return foreign.has(bare(tuple)) || (portsOf(tuple).ends
-      && (foreign.has(end(tuple)) || foreign.has(end(reverse(tuple)))));
+    const { foreign, services } = this.all, to = end(reverse(tuple));
+    if (foreign.has(bare(tuple))) return true;
+    if (!portsOf(tuple).ends) return false;
+    this.toService = services.has(to);
+    return foreign.has(to) || foreign.has(end(tuple));
   }
 
   private validNew(tuple: Tuple): boolean {

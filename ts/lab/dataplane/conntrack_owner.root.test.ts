@@ -1,11 +1,12 @@
 /** Whose a connection is, what a walk leaves behind, and the life of an entry. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { udp } from '../packet.js';
 import * as layout from '../../abi/generated.js';
 import { CONN_DEAD, CONN_NAT_SRC, puntReason } from '../../abi/generated.js';
 import { abi, next, set, type TestOp } from './dataplane.fixture.js';
 import {
-  ctClear, ctCommit, ctNext, errorAbout, F, pingOf, tcpOf, TrackingSwitch, udpOf, zones,
+  ctClear, ctCommit, ctNext, errorAbout, F, packet, pingOf, tcpOf, TrackingSwitch, udpOf, zones,
 } from './conntrack.fixture.js';
 
 const test = suite('conntrack: ownership');
@@ -95,6 +96,16 @@ on('what OVS may have translated is OVS\'s by either end', (lab) => {
   assert.is(lab.say('a', udpOf('a', 5)), 'punt CONNTRACK');
   assert.is(lab.foreign().length, 3, 'the connection and its ends');
   assert.is(lab.say('b', udpOf('b', 6)), 'punt CT_FOREIGN', 'port 2000 of b');
+});
+
+on('who asks a service of OVS\'s second is answered from elsewhere, too', (lab) => {
+  lab.plane.table(1, 3, [{ ops: [{ code: abi.OP_PUNT, imm: abi.PUNT_CONNTRACK }] }]);
+  assert.is(lab.say('a', udpOf('a', 5)), 'punt CONNTRACK');
+  assert.is(lab.say('a', udpOf('a', 6)), 'punt CT_FOREIGN', 'by the service');
+  assert.is(lab.foreign().length, 5, 'the second connection, and who asked');
+  const answer = packet('b', udp({ src: 3000, dst: 6 }));
+  assert.is(lab.say('b', answer), 'punt CT_FOREIGN', 'as from a backend that OVS chose');
+  assert.is(lab.foreign().length, 6, 'who answers is no service of OVS\'s');
 });
 
 on('an owned connection whose packet cannot go now is counted, not given up', (lab) => {
