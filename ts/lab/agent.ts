@@ -84,9 +84,9 @@ export class Agent {
   async ready(more: (status: AgentStatus) => boolean = () => true): Promise<AgentStatus> {
     const { name } = this.chassis;
     try {
-      return await until(`the agent on ${name}`, 60_000, () => {
+      return await until(`the agent on ${name}`, 60_000, async () => {
         if (this.child?.exitCode !== null) throw new Error(`the agent on ${name} ended`);
-        const status = this.status();
+        const status = await this.ask().catch(() => undefined);
         return status !== undefined && status.ready && more(status) && status;
       });
     } catch (error) {

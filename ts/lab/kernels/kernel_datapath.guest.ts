@@ -4,7 +4,7 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { startAgents, type Agent, type AgentStatus } from '../agent.js';
+import { startAgents, type Agent } from '../agent.js';
 import { run } from '../exec.js';
 import { Lab } from '../lab.js';
 import { applyTopology, twoSubnets } from '../topology.js';
@@ -55,11 +55,11 @@ test('kernel OVS alone', async () => {
 
 test('ovn-xdp at TC carries it', async () => {
   agents = await startAgents(lab);
-  const statuses = (): AgentStatus[] => agents.map((agent) => agent.status()!);
+  const statuses = () => Promise.all(agents.map((agent) => agent.ask()));
   console.log(agents[0]!.cli('ports').replace(/^/gm, '# '));
-  const before = statuses();
+  const before = await statuses();
   assert.equal(await traffic(), []);
-  for (const [i, { counters, punted_by_reason }] of statuses().entries()) {
+  for (const [i, { counters, punted_by_reason }] of (await statuses()).entries()) {
     const gained = counters.forwarded - before[i]!.counters.forwarded;
     console.log(`# chassis ${i + 1}: forwarded ${gained}, punts ${
       JSON.stringify(punted_by_reason)}`);
@@ -69,9 +69,9 @@ test('ovn-xdp at TC carries it', async () => {
 
 test('one chassis with ovn-xdp, one with kernel OVS alone', async () => {
   await agents[1]!.remove();
-  const before = agents[0]!.status()!.counters.forwarded;
+  const before = (await agents[0]!.ask()).counters.forwarded;
   assert.equal(await traffic(), []);
-  const gained = agents[0]!.status()!.counters.forwarded - before;
+  const gained = (await agents[0]!.ask()).counters.forwarded - before;
   assert.ok(gained > 100, `${gained} forwarded`);
 });
 

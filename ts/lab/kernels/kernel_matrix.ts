@@ -3,6 +3,7 @@
  * program, the test-run floor, OVN over OVS's kernel datapath, offloads and throughput.
  */
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { packageRoot } from '../../base/package_root.js';
@@ -80,14 +81,15 @@ const counting = (baseline: Baseline, argv: readonly string[], options: VmRun): 
       notes: [...status === 0 ? notesIn(stdout) : [], ...news] };
   };
 
-/** Names by kernels. */
-export function instructionTable(counts: ReadonlyMap<string, ReadonlyMap<string, number>>):
-  string {
-  const names = [...new Set([...counts.values()].flatMap((one) => [...one.keys()]))].sort();
-  const row = (name: string, cells: readonly (string | number)[]): string =>
-    name.padEnd(20) + cells.map((cell) => String(cell).padStart(10)).join('');
-  return [row('', [...counts.keys()]), ...names.map((name) =>
-    row(name, [...counts.values()].map((one) => one.get(name) ?? '-')))].join('\n');
+type Cells = ReadonlyMap<string, ReadonlyMap<string, number | string>>;
+
+/** Names by kernels; of a name that a kernel has not there is a dash. */
+export function tableByKernel(cells: Cells, width = 10): string {
+  const names = [...new Set([...cells.values()].flatMap((one) => [...one.keys()]))].sort();
+  const row = (name: string, values: readonly (string | number)[]): string =>
+    name.padEnd(20) + values.map((value) => String(value).padStart(width)).join('');
+  return [row('', [...cells.keys()]), ...names.map((name) =>
+    row(name, [...cells.values()].map((one) => one.get(name) ?? '-')))].join('\n');
 }
 
 // ---- Tests in the guest -----------------------------------------------------------------------
@@ -104,23 +106,24 @@ const testRuns = (pattern: string, options: VmRun = {}): Part => async (kernel) 
   return { passed, failed: status === 0 ? failed : Math.max(1, failed), seconds,
     notes: status === 0 ? stdout.match(/^ +#.*$/gm) ?? [] : [stdout, stderr] };
 };
-/** A lab's tests over OVS's kernel datapath instead of its userspace. */
-const overKernel = (pattern: string, env: Readonly<Record<string, string>>): Part =>
-  testRuns(pattern, { ...ovn, timeoutMs: 1_500_000,
-    env: { OVN_XDP_DATAPATH: 'system', OVN_XDP_PATIENCE: '12', ...env } });
 /** What fits into an ordinary run of the tests: a frame's way. */
 export const quickFloor = testRuns('/dataplane_switch\\.root\\.');
 
-const guestTest = (file: string, ...args: readonly string[]): Part => async (kernel) => {
-  const { stdout, stderr, status, seconds } =
-    await runInKernel(kernel, node(file, ...args), ovn);
-  const { passed, failed } = parseTotals(stdout, status);
-  return { passed, failed, seconds,
-    notes: failed === 0 ? notesIn(stdout) : [stdout, stderr] };
-};
+const testFile = (file: string, args: readonly string[], options: VmRun): Part =>
+  async (kernel) => {
+    const { stdout, stderr, status, seconds } =
+      await runInKernel(kernel, node(file, ...args), options);
+    const { passed, failed } = parseTotals(stdout, status);
+    return { passed, failed, seconds, notes: failed === 0 ? notesIn(stdout) : [stdout, stderr] };
+  };
+const guestTest = (file: string, ...args: readonly string[]): Part => testFile(file, args, ovn);
+/** A lab's test over OVS's kernel datapath instead of its userspace. */
+const overKernel = (file: string, env: Readonly<Record<string, string>>): Part =>
+  testFile(file, [], { ...ovn, timeoutMs: 1_500_000,
+    env: { ...ovn.env, OVN_XDP_OTHER_KERNEL: '1', OVN_XDP_DATAPATH: 'system', ...env } });
 
 export const parts = {
-  loads: counting(verified, node('kernel_loads.guest.js'), {}),
+  loads: counting(verified, node('kernel_loads.guest.js'), { timeoutMs: 600_000 }),
   cost: counting(executed, node('../../perf/instructions/cost.guest.js'),
     { ...ovn, icount: true }),
   floor: testRuns('^lab/dataplane/(dataplane|conntrack|cache|synth)\\w*\\.root\\.'),
@@ -130,10 +133,10 @@ export const parts = {
   datapath6_csum: guestTest('kernel_datapath.guest.js', '6', 'csum'),
   offloads: guestTest('kernel_offloads.guest.js', '4', 'csum'),
   offloads6: guestTest('kernel_offloads.guest.js', '6', 'zero'),
-  differential: overKernel('/differential\\.lab\\.',
+  differential: overKernel('../frames/differential.lab.test.js',
     { OVN_XDP_ARENAS: '2', OVN_XDP_FRAMES: '256', OVN_XDP_SEED: '5' }),
-  sequences: overKernel('/sequences\\.lab\\.', { OVN_XDP_SEQUENCES: '48' }),
-  conntrack: overKernel('^daemon/conntrack\\.lab\\.',
+  sequences: overKernel('../sequences/sequences.lab.test.js', { OVN_XDP_SEQUENCES: '48' }),
+  conntrack: overKernel('../../daemon/conntrack.lab.test.js',
     { OVN_XDP_TRANSFERS: '4' }),
   pktgen: guestTest('../../perf/pktgen/nic.guest.js'),
   speed: guestTest('kernel_speed.guest.js', 'full'),
@@ -148,31 +151,64 @@ const once: Partial<Record<PartName, readonly KernelName[]>> = {
   offloads: ['6.1'], offloads6: ['6.12'], pktgen: ['6.1'], speed: ['6.1', '6.12'],
 };
 
-/** Runs the parts on the kernels, one machine at a time; `say` gets a line for each. */
-export async function runMatrix({ kernels, parts: wanted, everywhere }: Choice,
-  say: (line: string) => void): Promise<{ passed: number; failed: number }> {
-  const sum = { passed: 0, failed: 0 };
-  const counts = new Map<PartName, Map<string, ReadonlyMap<string, number>>>();
-  for (const kernel of kernels) {
-    say(`Linux ${kernelImage(kernel).version} (${kernel})`);
-    for (const part of wanted) {
-      if (!everywhere && once[part]?.includes(kernel) === false) continue;
-      const began = performance.now();
-      const outcome: Outcome = await parts[part](kernel).catch((error: Error): Outcome =>
-        ({ passed: 0, failed: 1, seconds: (performance.now() - began) / 1000,
-          notes: [error.message] }));
-      sum.passed += outcome.passed;
-      sum.failed += outcome.failed;
-      if (outcome.instructions) {
-        counts.set(part, (counts.get(part) ?? new Map()).set(kernel, outcome.instructions));
-      }
-      say(`  ${outcome.failed === 0 ? 'ok    ' : 'FAILED'} ${part}: ${outcome.passed} passed, `
-        + `${outcome.failed} failed (${outcome.seconds.toFixed(0)} s)`);
+interface Job { readonly kernel: KernelName; readonly part: PartName }
+
+/** Those that take longest first, so that both machines are busy until the end. */
+export function jobsOf({ kernels, parts: wanted, everywhere }: Choice): Job[] {
+  return partNames.filter((part) => wanted.includes(part)).flatMap((part) =>
+    kernels.filter((kernel) => everywhere || once[part]?.includes(kernel) !== false)
+      .map((kernel) => ({ kernel, part })));
+}
+
+/** Runs it; what throws has failed. */
+async function outcomeOf({ kernel, part }: Job): Promise<Outcome> {
+  const began = performance.now();
+  return parts[part](kernel).catch((error: Error): Outcome => ({ passed: 0, failed: 1,
+    seconds: (performance.now() - began) / 1000, notes: [error.message] }));
+}
+
+/** Machines at a time: each has two CPUs, and seldom work for both. */
+const machines = Math.min(2, availableParallelism());
+
+/** By kernel what became of each part. */
+type Outcomes = ReadonlyMap<KernelName, ReadonlyMap<PartName, Outcome>>;
+
+/** Result and seconds, part by kernel. */
+export const resultTable = (outcomes: Outcomes): string =>
+  tableByKernel(new Map([...outcomes].map(([kernel, byPart]) => [kernel, new Map(
+    [...byPart].map(([part, { failed, seconds }]) =>
+      [part, `${failed === 0 ? 'ok' : 'FAILED'} ${seconds.toFixed(0)} s`]))])), 15);
+
+/** Runs the parts on the kernels, two machines at a time; `say` gets lines for each part when it
+ * has ended, and tables at the end. */
+export async function runMatrix(choice: Choice, say: (line: string) => void):
+  Promise<{ passed: number; failed: number }> {
+  const began = performance.now(), jobs = jobsOf(choice);
+  const outcomes = new Map(choice.kernels.map((kernel) =>
+    [kernel, new Map<PartName, Outcome>()] as const));
+  for (const kernel of choice.kernels) say(`Linux ${kernelImage(kernel).version} (${kernel})`);
+  const worker = async (): Promise<void> => {
+    for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
+      const outcome = await outcomeOf(job);
+      outcomes.get(job.kernel)!.set(job.part, outcome);
+      say(`  ${outcome.failed === 0 ? 'ok    ' : 'FAILED'} ${job.kernel} ${job.part}: `
+        + `${outcome.passed} passed, ${outcome.failed} failed (${outcome.seconds.toFixed(0)} s)`);
       for (const note of outcome.notes) say(note.replace(/^/gm, '    '));
     }
+  };
+  await Promise.all(Array.from({ length: machines }, worker));
+  for (const part of choice.parts) {
+    const counts = new Map([...outcomes].flatMap(([kernel, byPart]) => {
+      const counted = byPart.get(part)?.instructions;
+      return counted === undefined ? [] : [[kernel, counted] as const];
+    }));
+    if (counts.size > 0) say(`${part}\n${tableByKernel(counts)}`);
   }
-  for (const [part, table] of counts) say(`${part}\n${instructionTable(table)}`);
-  return sum;
+  say(resultTable(outcomes));
+  say(`${((performance.now() - began) / 60_000).toFixed(1)} minutes`);
+  const all = [...outcomes.values()].flatMap((byPart) => [...byPart.values()]);
+  return { passed: all.reduce((sum, { passed }) => sum + passed, 0),
+    failed: all.reduce((sum, { failed }) => sum + failed, 0) };
 }
 
 const isKernel = (name: string): name is KernelName => kernelNames.some((one) => one === name);

@@ -21,7 +21,10 @@ p9=trans=virtio,version=9p2000.L,msize=1048576
 # loose: what the host changes meanwhile may be seen late or never.
 mount -t 9p -o $p9,ro,cache=loose host /host || die "no root of the host"
 mount -t tmpfs upper /upper
-mkdir /upper/data /upper/work
+mkdir /upper/data /upper/work /shared
+mount -t 9p -o $p9,rw,cache=none shared /shared || die "no shared folder"
+# What is opened often (kernel_files.ts) is in memory. In large reads: each goes to the host.
+dd if=/shared/files.tar bs=1M 2> /dev/null | tar -xf - -C /upper/data || die "no files"
 mount -t overlay -o lowerdir=/host,upperdir=/upper/data,workdir=/upper/work new /new ||
   die "no overlay"
 cd /new
@@ -35,7 +38,7 @@ mount -t tmpfs run run
 mount -t cgroup2 cgroup sys/fs/cgroup
 mount -t bpf bpf sys/fs/bpf
 mkdir -p run/lock run/netns run/shared
-mount -t 9p -o $p9,rw,cache=none shared run/shared || die "no shared folder"
+mount -o bind /shared run/shared
 mkdir -p lib/modules
 mount -o bind ".$modules" lib/modules || die "no modules in $modules"
 echo kernel-vm > /proc/sys/kernel/hostname
