@@ -371,6 +371,8 @@ struct control {
 	__u32 generation;	/* number of the SB state that is enforced, for status */
 	__u32 enabled;		/* 0: pass every frame (not yet in sync, or frozen) */
 	__u32 cache_sets;	/* of `cache` that are used; 0: every packet walks */
+	__u32 epoch;		/* odd while user space changes what cached packets depend on, and
+				 * another even number after it */
 };
 
 #define PUNT_REASONS(X) \
@@ -452,7 +454,9 @@ struct iface_counters {
 #define IFACE_CELLS 1024
 struct iface_cell {
 	__u32 ifindex;		/* 0: free */
-	__u32 kind;		/* the programs' own (iface.h) */
+	__u32 kind;		/* the programs' own (iface.h), */
+	__u32 cpu;		/* and this one: whose cell it is, and 1; 0: not yet asked */
+	__u32 pad;
 	struct iface_counters counters;
 };
 

@@ -215,7 +215,7 @@ struct ct_expire {
  * frame, but for `head` and the words of the tunnel. */
 struct cache_key {
 	__u32 ifindex;
-	__u32 head;		/* ip.proto << 24 | ip.ttl << 16 | tos << 8 | hook << 7 | family */
+	__u32 head;		/* ip.ttl << 24 | ip.proto << 16 | tos << 8 | hook << 7 | family */
 	__u32 eth[3];		/* destination and source */
 	__u32 l4;		/* ports; ICMP echo: type << 24 | code << 16 | identifier */
 	__u32 datapath;		/* of the tunnel that it came by */
@@ -223,6 +223,7 @@ struct cache_key {
 	__u32 ip[8];		/* source and destination; IPv4: a word each, and no more */
 };
 #define CACHE_KEY_BLOCKS4 5	/* of eight bytes, with IPv4 */
+#define CACHE_KEY_BLOCKS 8
 
 /* What a tunnel's headers say of the packet. */
 struct outer {
@@ -248,20 +249,21 @@ struct cache_decision {
 	__u16 tunnel_rx;	/* that it has to come by, if by any */
 	struct outer outer;
 	__u32 eth[3];
-	__u32 src[4];
-	__u32 dst[4];
+	__u32 ip[8];		/* as cache_key.ip */
 	__u32 l4;
 	__u8 tos;
 	__u8 ttl;
 	__u16 vlan;		/* as port.vlan */
-	__u32 head_sum;		/* of words of the IP header but addresses */
-	__u32 address_sum;
-	__u32 l4_sum;
+	__u16 ip_sum;		/* to an IPv4 header's checksum; IPv6: nothing makes up for it */
+	__u16 address_sum;	/* to that of layer 4, for addresses, */
+	__u16 l4_sum;		/* and for its own words; at XDP for both */
+	__u16 push;		/* bytes of headers before it: of a tunnel, or a tag */
 };
 
 struct cache_entry {
 	struct cache_key key;	/* head 0: unused */
 	__u32 until;		/* jiffies: it walks again */
+	__u32 epoch;		/* of control, when all but its connections was last looked at */
 	__u32 version;		/* sum of the counters of slot 0 and `slots` */
 	__u16 slots[CACHE_DATAPATHS];	/* of cache_versions; 0 ends */
 	__u16 len_min;		/* of the frames it is good for, as FW_PKT_LEN */

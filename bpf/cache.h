@@ -26,83 +26,120 @@
  * flags the same for every packet with the key. */
 #define TCP_FLAGS_WALK 0x17
 
+#define CACHE_UNCHECKED 0xffffffffu	/* as an entry's epoch, which is even: none */
 #define KEYED_WALKS 2	/* the key that others of the connection have, but no entry decides */
 
-/* What is found out about a frame on the way to its entry: in registers rather than in scratch,
- * which needs it only where the frame walks (leave_to_walk()). */
+typedef __u64 __attribute__((may_alias)) raw64;
+
+/* What is found out about a frame on the way to its entry: on the stack, rather than in scratch,
+ * which needs it only where the frame walks (leave_to_walk()). Not in registers: to have all of
+ * it ready wherever the look may end costs frames that hit a tenth of what they cost. */
 struct look {
+	__u64 key[CACHE_KEY_BLOCKS];	/* struct cache_key */
+	void *data;		/* where the frame begins: the verifier knows how much follows it */
 	__u32 ingress;
 	__u32 frame_len;	/* as received */
 	__u32 pull;		/* as scratch.pull, tag */
 	__u32 tag;
+	__u32 head;		/* as cache_key.head, l4 */
+	__u32 l4;
 	__u32 len;		/* as FW_PKT_LEN, if there is a key */
-	__u32 generation;	/* as scratch.cache.generation and so on */
-	__u32 kind;
+	__u32 epoch;		/* of control, before anything else was read */
+	__u32 kind;		/* as scratch.cache.kind and so on */
 	__u32 keyed;
 	__u32 state;
 	struct tunnel_rx rx;	/* of a frame that came by a tunnel */
 	struct cache_entry *old;	/* of the key, but it does not decide */
 };
 
+/* A look that has found nothing. The compiler is told that its memory matters. */
+static __always_inline void look_begin(struct look *l, ctx_t *ctx)
+{
+	if (CTX_HOOK == HOOK_TC)	/* 6.1 does not see there what `keyed` says was written */
+		__builtin_memset(l, 0, sizeof(*l));
+	l->ingress = ctx_ingress(ctx);
+	l->keyed = l->state = l->kind = 0;
+	l->old = 0;
+	asm volatile("" : : "r"(l) : "memory");
+}
+
+/* Two words as they follow each other in memory. */
+static __always_inline __u64 pair(__u32 first, __u32 second)
+{
+	return bpf_htonl(1) == 1 ? (__u64)first << 32 | second : (__u64)second << 32 | first;
+}
+
 /* Echo only: other messages quote packets, or are neighbour discovery. */
-static __always_inline int key_icmp(struct cache_key *key, struct icmp_any *icmp, __u32 family)
+static __always_inline int key_icmp(struct look *l, struct icmp_any *icmp, __u32 family)
 {
 	if (icmp->code || !(family == 4 ? icmp->type == 8 || !icmp->type
 				       : (icmp->type & ~1) == ICMP6_ECHO))
 		return 0;
-	key->l4 = (__u32)icmp->type << 24 | (__u32)bpf_ntohl(icmp->rest) >> 16;
+	l->l4 = (__u32)icmp->type << 24 | (__u32)bpf_ntohl(icmp->rest) >> 16;
 	return 1;
 }
 
-/* len: bytes of layer 4; its header's length goes to *header. */
-static __always_inline int key_l4(struct cache_key *key, void *l4, void *end, __u32 len,
-				  __u32 proto, __u32 family, __u32 *header)
+static __always_inline int key_tcp(struct look *l, void *l4, void *end, int len, __u32 *header)
 {
 	struct tcphdr *tcp = l4;
-	struct udphdr *udp = l4;
 
-	*header = sizeof(*udp);
-	key->l4 = 0;
-	if (proto != IPPROTO_TCP && proto != IPPROTO_UDP && !is_icmp(family, proto))
-		return proto != IPPROTO_SCTP;
-	if (l4 + sizeof(*udp) > end || len < sizeof(*udp))
-		return 0;
-	if (is_icmp(family, proto))
-		return key_icmp(key, l4, family);
-	key->l4 = *(raw32 *)l4;
-	if (proto == IPPROTO_UDP)
-		return bpf_ntohs(udp->len) >= sizeof(*udp) && bpf_ntohs(udp->len) <= len;
 	if (l4 + sizeof(*tcp) > end)
 		return 0;
+	l->l4 = *(raw32 *)l4;
 	*header = tcp->doff * 4;
-	if (tcp->doff < 5 || *header > len)
+	if (tcp->doff < 5 || (int)*header > len)
 		return 0;
 	return (((__u8 *)l4)[13] & TCP_FLAGS_WALK) == TCP_FLAG_ACK ? 1 : KEYED_WALKS;
 }
 
-static __always_inline int key_ip4(struct cache_key *key, void *l3, void *end, __u32 room,
-				   __u32 *header)
+/* len: bytes of layer 4, maybe less than none; its header's length goes to *header. `there`: so
+ * are eight bytes of it. */
+static __always_inline int key_l4(struct look *l, void *l4, void *end, int len, __u32 family,
+				  int there, __u32 *header)
 {
-	struct iphdr *ip = l3;
-	__u32 total;
+	__u32 proto = l->head >> 16 & 0xff;
+	struct udphdr *udp = l4;
 
-	if (l3 + sizeof(*ip) > end)
+	if (proto == IPPROTO_TCP)
+		return key_tcp(l, l4, end, len, header);
+	*header = sizeof(*udp);
+	if (proto != IPPROTO_UDP && !is_icmp(family, proto)) {
+		l->l4 = 0;
+		return len >= 0 && proto != IPPROTO_SCTP;
+	}
+	if (!there && l4 + sizeof(*udp) > end)
 		return 0;
-	total = bpf_ntohs(ip->tot_len);
-	if (*(__u8 *)l3 != 0x45 || total < sizeof(*ip) || total > room ||
-	    ip->frag_off & bpf_htons(IP4_FRAGMENT) || csum_ip4(ip) != 0xffff)
-		return 0;
-	key->head = (__u32)ip->protocol << 24 | (__u32)ip->ttl << 16 | (__u32)ip->tos << 8 |
-		    CTX_HOOK << 7 | 4;
-	key->ip[0] = ip->saddr;
-	key->ip[1] = ip->daddr;
-	return key_l4(key, l3 + sizeof(*ip), end, total - sizeof(*ip), ip->protocol, 4, header);
+	if (proto != IPPROTO_UDP)
+		return len >= (int)sizeof(*udp) && key_icmp(l, l4, family);
+	l->l4 = *(raw32 *)l4;
+	return bpf_ntohs(udp->len) >= sizeof(*udp) && (int)bpf_ntohs(udp->len) <= len;
 }
 
-static __always_inline int key_ip6(struct cache_key *key, void *l3, void *end, __u32 room,
+static __always_inline int key_ip4(struct look *l, void *l3, void *end, __u32 room, int there,
+				   __u32 *header)
+{
+	const raw32 *w = l3;
+	__u32 first, third, total;
+
+	if (!there && (void *)(w + 5) > end)
+		return 0;
+	first = bpf_ntohl(w[0]);
+	third = bpf_ntohl(w[2]);
+	total = first & 0xffff;
+	if (first >> 24 != 0x45 || total > room || w[1] & bpf_htonl(IP4_FRAGMENT) ||
+	    !csum_right(sum_ip4(w)))
+		return 0;
+	l->head = (third & 0xffff0000) | (first >> 8 & 0xff00) | CTX_HOOK << 7 | 4;
+	l->key[4] = *(const raw64 *)(w + 3);
+	return key_l4(l, l3 + sizeof(struct iphdr), end, (int)total - (int)sizeof(struct iphdr), 4,
+		      there, header);
+}
+
+static __always_inline int key_ip6(struct look *l, void *l3, void *end, __u32 room,
 				   __u32 *header)
 {
 	struct ipv6hdr *ip = l3;
+	const raw64 *addresses = l3 + 8;
 	__u32 payload, first;
 
 	if (l3 + sizeof(*ip) > end)
@@ -112,101 +149,102 @@ static __always_inline int key_ip6(struct cache_key *key, void *l3, void *end, _
 	if (first >> 28 != 6 || sizeof(*ip) + payload > room || ip->nexthdr == IPPROTO_FRAGMENT ||
 	    ip6_extension(ip->nexthdr))
 		return 0;
-	key->head = (__u32)ip->nexthdr << 24 | (__u32)ip->hop_limit << 16 |
-		    (first >> 20 & 0xff) << 8 | CTX_HOOK << 7 | 6;
-	__builtin_memcpy(key->ip, &ip->saddr, 32);	/* both */
-	return key_l4(key, l3 + sizeof(*ip), end, payload, ip->nexthdr, 6, header);
+	l->head = (__u32)ip->hop_limit << 24 | (__u32)ip->nexthdr << 16 |
+		  (first >> 20 & 0xff) << 8 | CTX_HOOK << 7 | 6;
+	l->key[4] = addresses[0];
+	l->key[5] = addresses[1];
+	l->key[6] = addresses[2];
+	l->key[7] = addresses[3];
+	return key_l4(l, l3 + sizeof(*ip), end, payload, 6, 0, header);
 }
 
-/* Whether the frame without its l->pull bytes of tunnel headers or a tag has a key; l->len is
- * then what parse() would put into FW_PKT_LEN. */
-static __always_inline int key_frame(ctx_t *ctx, struct cache_key *key, struct look *l)
+/* Whether the frame that begins at `eth`, behind l->pull bytes of tunnel headers or a tag, has a
+ * key; l->len is then what parse() would put into FW_PKT_LEN. `there`: KNOWN_LEN bytes of it. */
+static __always_inline int key_frame(ctx_t *ctx, struct look *l, struct ethhdr *eth, int there)
 {
 	void *end = ctx_end(ctx);
-	struct ethhdr *eth = ctx_data(ctx) + l->pull;
-	raw32 *macs = l->tag ? ctx_data(ctx) : (void *)eth;
+	raw32 *macs = l->tag ? l->data : (void *)eth;
 	__u32 header = 0, room, ip;
 	int keyed;
 
-	if ((void *)(eth + 1) > end || (void *)(macs + 3) > end || (ctx_tagged(ctx) && !l->tag))
+	if (!there && ((void *)(eth + 1) > end || (void *)(macs + 3) > end ||
+		       (ctx_tagged(ctx) && !l->tag)))
 		return 0;
 	l->len = l->frame_len - l->pull;
 	room = l->len - ETH_HLEN;
-	key->eth[0] = macs[0];
-	key->eth[1] = macs[1];
-	key->eth[2] = macs[2];
+	l->key[1] = *(raw64 *)macs;
+	l->key[2] = macs[2];
 	ip = eth_type(eth) == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	if (eth_type(eth) == bpf_htons(ETH_P_IP))
-		keyed = key_ip4(key, eth + 1, end, room, &header);
+		keyed = key_ip4(l, eth + 1, end, room, there, &header);
 	else if (eth_type(eth) == bpf_htons(ETH_P_IPV6))
-		keyed = key_ip6(key, eth + 1, end, room, &header);
+		keyed = key_ip6(l, eth + 1, end, room, &header);
 	else
 		return 0;
+	l->key[2] = pair(l->key[2], l->l4);
 	if (ctx_segment(ctx))
 		l->len = ETH_HLEN + ip + header + ctx_segment(ctx);
 	return keyed;
 }
 
-static __always_inline int key_is6(const struct cache_key *key)
+/* Of struct cache_key.head. */
+static __always_inline int head_is6(__u32 head)
 {
-	return (key->head & 0x7f) == 6;
+	return (head & 0x7f) == 6;
 }
-
-typedef __u64 __attribute__((may_alias)) raw64;
 
 /* Sum of products of the key's blocks, which do not wait for each other. The constants are odd
  * numbers without a pattern. */
-static __always_inline __u32 key_hash(const struct cache_key *key)
+static __always_inline __u32 key_hash(const raw64 *w, __u32 head)
 {
-	const raw64 *w = (const raw64 *)key;
 	__u64 h = w[0] * 0x9e3779b97f4a7c15ull + w[1] * 0xc2b2ae3d27d4eb4full +
 		  w[2] * 0xd6e8feb86659fd93ull + w[3] * 0xa0761d6478bd642full +
 		  w[4] * 0xe7037ed1a0b428dbull;
 
-	if (key_is6(key))
+	if (head_is6(head))
 		h += w[5] * 0x8ebc6af09c88c6e3ull + w[6] * 0x589965cc75374cc3ull +
 		     w[7] * 0x1d8e4e27c47d124full;
 	h = (h ^ h >> 32) * 0x9fb21c651e98df25ull;
 	return h >> 32;
 }
 
-static __always_inline int same_packet(const struct cache_key *a, const struct cache_key *b)
+static __always_inline int same_packet(const struct cache_key *a, const raw64 *y, __u32 head)
 {
-	const raw64 *x = (const raw64 *)a, *y = (const raw64 *)b;
+	const raw64 *x = (const raw64 *)a;
 	__u64 diff = 0;
 
 #pragma unroll
 	for (int i = 0; i < CACHE_KEY_BLOCKS4; i++)
 		diff |= x[i] ^ y[i];
-	if (diff || !key_is6(a))
+	if (diff || !head_is6(head))
 		return !diff;
 #pragma unroll
-	for (int i = CACHE_KEY_BLOCKS4; i < (int)(sizeof(*a) / sizeof(raw64)); i++)
+	for (int i = CACHE_KEY_BLOCKS4; i < CACHE_KEY_BLOCKS; i++)
 		diff |= x[i] ^ y[i];
 	return !diff;
 }
 
 /* Each CPU has `sets` in a row: a per-CPU array would have one more look at memory, and a call
- * before 6.10. */
-static __always_inline struct cache_set *cache_set(const struct scratch *s, __u32 sets)
+ * before 6.10. `cpu`: and 1. */
+static __always_inline struct cache_set *cache_set(__u32 hash, __u32 cpu, __u32 sets)
 {
-	__u32 index = ((__u64)key_hash(&s->cache.entry.key) * sets >> 32) +
-		      (s->cpu - 1) * sets;
+	__u32 index = ((__u64)hash * sets >> 32) + (cpu - 1) * sets;
 
 	return bpf_map_lookup_elem(&cache, &index);
 }
 
-/* Connections are as they were, and would be looked at at all. */
+/* Connections are as they were. */
 static __always_inline int connections_hold(const struct cache_entry *e)
 {
-	struct ct_control *c = ct_settings();
 	__u32 sum = 0;
 
 #pragma unroll
-	for (int i = 0; i < CACHE_CONNECTIONS; i++)
-		if (e->ct_slots[i])
-			sum += connection_version(e->ct_slots[i] - 1);
-	return c && c->mode + 1 == e->ct_mode && sum == e->ct_version;
+	for (int i = 0; i < CACHE_CONNECTIONS; i++) {
+		if (!e->ct_slots[i])
+			break;
+		sum += connection_version(e->ct_slots[i] - 1);
+	}
+	return sum == e->ct_version;
 }
 
 /* One word that the JIT reads inline: a clock helper costs 16 ns. */
@@ -215,28 +253,58 @@ static __always_inline int is_due(const struct cache_entry *e)
 	return e->until - (__u32)bpf_jiffies64() - 1 >= CACHE_LIFE_JIFFIES;
 }
 
-static __always_inline int cache_holds(const struct cache_entry *e, __u32 len)
+/* As to_tunnel(): the way out is as good as when the entry was made. */
+static __always_inline int way_holds(const struct cache_entry *e)
 {
+	__u32 index = e->decision.tunnel;
+	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
+
+	return t && t->ready && t->ifindex == e->decision.ifindex &&
+	       tunnel_room(t) == e->decision.push && e->len_max <= tunnel_limit(t);
+}
+
+/* What only user space changes is as it was, and connections would be looked at at all. That
+ * need not be asked again until the epoch is another: it was read before, and while user space
+ * changes anything it is odd. */
+GLOBAL int tables_hold(struct cache_entry *e, __u32 epoch)
+{
+	struct ct_control *c = ct_settings();
 	__u32 sum = cache_version(0);
 
-	if (is_due(e) || len < e->len_min || len > e->len_max)
+	if (!e)
 		return 0;
-#pragma unroll
 	for (int i = 0; i < CACHE_DATAPATHS; i++) {
 		if (!e->slots[i])
 			break;
 		sum += cache_version(e->slots[i]);
 	}
-	return sum == e->version && (!e->ct_mode || connections_hold(e));
+	if (sum != e->version || (e->ct_mode && (!c || c->mode + 1 != e->ct_mode)) ||
+	    (e->key.datapath && !source_ready(e->decision.tunnel_rx)) ||
+	    (e->decision.verdict == VERDICT_TUNNEL && !way_holds(e)))
+		return 0;
+	if (!(epoch & 1))
+		e->epoch = epoch;
+	return 1;
 }
 
-/* As to_tunnel(): the way out, if it is as good as when the entry was made. */
-static __always_inline struct tunnel *tunnel_out(const struct cache_decision *d, __u32 len)
+static __always_inline int cache_holds(ctx_t *ctx, struct cache_entry *e, const struct look *l)
 {
-	__u32 index = d->tunnel;
-	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
+	return !is_due(e) && l->len >= e->len_min && l->len <= e->len_max &&
+	       (e->epoch == l->epoch || tables_hold(e, l->epoch)) && connections_hold(e) &&
+	       (!l->rx.datapath || source_holds(ctx, l->data, &l->rx, e->decision.tunnel_rx));
+}
 
-	return t && t->ready && t->ifindex == d->ifindex && tunnel_takes(t, len) ? t : 0;
+/* The entry with the key, whether it holds or not. */
+static __always_inline struct cache_entry *find_entry(const struct look *l, __u32 cpu,
+						      __u32 sets)
+{
+	struct cache_set *set = cache_set(key_hash(l->key, l->head), cpu, sets);
+
+	if (!set)
+		return 0;
+	if (same_packet(&set->way[0].key, l->key, l->head))
+		return &set->way[0];
+	return same_packet(&set->way[1].key, l->key, l->head) ? &set->way[1] : 0;
 }
 
 /* What the entry has carried is counted with the packet that walks now (ct_apply.h). */
@@ -250,48 +318,37 @@ static __always_inline void take_counts(struct scratch *s, struct cache_entry *e
 	e->bytes = 0;
 }
 
-/* The entry for the frame as l->pull and the key's first words have it. */
-static __always_inline struct cache_entry *find_entry(ctx_t *ctx, struct scratch *s,
-						      struct look *l, __u32 sets)
+/* The barriers keep the compiler from reading ahead what was not written: 6.1 refuses that. */
+static __always_inline void leave_key(struct scratch *s, const struct look *l)
 {
-	struct cache_key *key = &s->cache.entry.key;
-	struct cache_entry *e;
-	struct cache_set *set;
-	int keyed = key_frame(ctx, key, l);
+	__u64 *key = (__u64 *)&s->cache.entry.key;
 
-	if (!keyed)
-		return 0;
-	set = cache_set(s, sets);
-	if (!set)
-		return 0;
-	if (keyed != KEYED_WALKS) {
-		l->keyed = 1;
-		l->state = CACHE_ABSENT;
-	}
-	e = &set->way[0];
-	if (!same_packet(&e->key, key)) {
-		e = &set->way[1];
-		if (!same_packet(&e->key, key))
-			return 0;
-	}
-	if (keyed != KEYED_WALKS && cache_holds(e, l->len) &&
-	    (!key->datapath || source_holds(ctx, &l->rx, e->decision.tunnel_rx)))
-		return e;
-	if (keyed != KEYED_WALKS)
-		l->state = CACHE_STALE;
-	l->old = e;
-	return 0;
+	asm volatile("" : : : "memory");
+	s->cache.len = l->len;
+	__builtin_memcpy(key, l->key, CACHE_KEY_BLOCKS4 * sizeof(*key));
+	key[5] = key[6] = key[7] = 0;
+	if (!head_is6(l->head))
+		return;
+	asm volatile("" : : : "memory");
+	key[5] = l->key[5];
+	key[6] = l->key[6];
+	key[7] = l->key[7];
 }
 
 /* The frame walks: what has been found out about it goes to scratch. */
 static __always_inline void leave_to_walk(struct scratch *s, const struct look *l)
 {
-	s->cache.generation = l->generation;
+	__u32 zero = 0;
+	struct control *c = bpf_map_lookup_elem(&control, &zero);
+
+	s->cache.generation = c ? *(volatile __u32 *)&c->generation : 0;
 	s->cache.kind = l->kind;
-	s->cache.len = l->len;
+	s->cache.len = 0;
 	s->cache.keyed = l->keyed;
 	s->cache.state = l->state;
 	s->cache.packets = 0;
+	if (l->keyed)
+		leave_key(s, l);
 	if (l->old)
 		take_counts(s, l->old);
 }
@@ -306,51 +363,66 @@ static __always_inline __u32 find_kind(__u32 ingress, __u32 buffer)
 
 /* Takes the frame to be one of the kind of device that its last walk found there. If that is no
  * more so, no entry is found or left under the wrong key (receive()). */
-static __always_inline __u32 guess_kind(__u32 ingress, const struct iface_cell *cell,
-					__u32 buffer)
+static __always_inline __u32 guess_kind(const struct look *l, const struct iface_cell *cell,
+					__u32 slot, __u32 buffer)
 {
-	__u32 kind = cell ? cell->kind : 0;
-
-	return kind ? kind : find_kind(ingress, buffer);
+	if (slot == SLOT_LIVE && cell->ifindex == l->ingress && cell->kind)
+		return cell->kind;
+	return find_kind(l->ingress, buffer);
 }
 
-/* The first words of the frame's key, and how much of it is tunnel headers or a tag; 0: it is
- * not one that is cached. */
-static __always_inline int key_outside(ctx_t *ctx, struct scratch *s, struct look *l)
+/* Whether the frame has a key, which is then in l, but for the device. */
+static __always_inline int key_of(ctx_t *ctx, struct look *l, __u32 slot)
 {
-	struct cache_key *key = &s->cache.entry.key;
+	if (l->kind == IFACE_OPENS) {
+		int opened = look_into_tunnel(ctx, l->data, slot, &l->rx);
 
-	key->ifindex = l->ingress;
-	if (l->kind == IFACE_OPENS && maybe_tunnel(ctx)) {
-		if (look_into_tunnel(ctx, s, &l->rx) || !l->rx.datapath)
+		l->tag = 0;
+		if (opened == TUNNEL_KNOWN || opened == TUNNEL_OPEN) {
+			l->key[3] = pair(l->rx.datapath, l->rx.ports);
+			l->pull = l->rx.pull;
+		}
+		if (opened == TUNNEL_KNOWN)
+			return key_frame(ctx, l, l->data + OUTER4_LEN, 1);
+		if (opened == TUNNEL_OPEN)
+			return key_frame(ctx, l, l->data + (l->pull & 0xff), 0);
+		if (opened == TUNNEL_WALKS)
 			return 0;
-		key->datapath = l->rx.datapath;
-		key->ports = l->rx.ports;
-		l->pull = l->rx.pull;
-		return 1;
 	}
+	l->rx.datapath = 0;
 	l->tag = ctx_tag(ctx);
 	l->pull = l->tag ? CTX_TAG_LEN : 0;
-	key->datapath = 0;
-	key->ports = l->tag;
-	return 1;
+	l->key[3] = pair(0, l->tag);
+	return key_frame(ctx, l, l->data + (l->pull & 0xff), 0);
 }
 
-/* The entry that decides about the frame, if there is one; l says why not. `cell`: of the
- * device, or none. */
-static __always_inline struct cache_entry *cache_find(ctx_t *ctx, struct scratch *s,
-						      const struct iface_cell *cell,
-						      struct look *l)
+/* The entry that decides about the frame, if there is one; l says why not, and has any that there
+ * is. `cell`: where the
+ * device's is, if it has one. */
+static __always_inline struct cache_entry *cache_find(ctx_t *ctx, struct look *l,
+						      struct iface_cell *cell, __u32 slot)
 {
 	__u32 zero = 0;
 	struct control *c = bpf_map_lookup_elem(&control, &zero);
+	struct cache_entry *e;
+	int keyed;
 
 	if (!c || !c->enabled || !c->cache_sets || !ctx_readable(ctx))
 		return 0;
-	l->generation = *(volatile __u32 *)&c->generation;
+	l->epoch = *(volatile __u32 *)&c->epoch;	/* acquires, as cache_version() */
+	l->data = ctx_data(ctx);
 	l->frame_len = ctx_len(ctx);
-	l->kind = guess_kind(l->ingress, cell, c->active & 1);
-	return key_outside(ctx, s, l) ? find_entry(ctx, s, l, c->cache_sets) : 0;
+	l->kind = guess_kind(l, cell, slot, c->active & 1);
+	keyed = key_of(ctx, l, slot);
+	if (!keyed)
+		return 0;
+	l->key[0] = pair(l->ingress, l->head);
+	l->old = e = find_entry(l, this_cpu(cell), c->cache_sets);
+	if (keyed == KEYED_WALKS)
+		return 0;
+	l->keyed = 1;
+	l->state = e ? CACHE_STALE : CACHE_ABSENT;
+	return e && cache_holds(ctx, e, l) ? e : 0;
 }
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "cache.h"
 #include "verdict.h"
+#include "cache_end.h"
 
 #define CACHE_WALK (-2)		/* no action of XDP or TC */
 /* Of a connection's time-out an entry lives for one part in so many: packets that it decides do
@@ -83,12 +84,6 @@ static __always_inline __u64 delta32(const struct scratch *s, __u32 word)
 	return csum_replace(bpf_htonl(s->orig[word]), bpf_htonl(s->w[word]));
 }
 
-static __always_inline __u32 fold32(__u64 sum)
-{
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	return (sum & 0xffffffff) + (sum >> 32);
-}
-
 /* Eight words of addresses as rewrite.h sums them; *any: one has changed. */
 static __always_inline __u64 address_delta(const struct scratch *s, __u32 *any)
 {
@@ -106,24 +101,25 @@ static __always_inline __u64 address_delta(const struct scratch *s, __u32 *any)
 static __always_inline void note_sums(struct scratch *s, struct cache_decision *d)
 {
 	__u32 any = 0, head = changed(s, FW_IP), l4 = changed(s, FW_L4);
-	__u64 addresses = address_delta(s, &any);
+	__u64 addresses = address_delta(s, &any), sum = 0;
 
-	d->head_sum = d->address_sum = d->l4_sum = 0;
-	d->l4_check = 0;
+	if (!any)
+		addresses = 0;
 	if (head && s->kind == FRAME_IP4)
-		d->head_sum = fold32(csum_replace(bpf_htons(s->orig[FW_IP] >> 8 & 0xff),
-						  bpf_htons(s->w[FW_IP] >> 8 & 0xff)) +
-				     csum_replace(bpf_htons(s->orig[FW_IP] >> 8 & 0xff00),
-						  bpf_htons(s->w[FW_IP] >> 8 & 0xff00)));
+		sum = csum_replace(bpf_htons(s->orig[FW_IP] >> 8 & 0xff),
+				   bpf_htons(s->w[FW_IP] >> 8 & 0xff)) +
+		      csum_replace(bpf_htons(s->orig[FW_IP] >> 8 & 0xff00),
+				   bpf_htons(s->w[FW_IP] >> 8 & 0xff00));
 	else if (head)
-		d->head_sum = fold32(csum_replace(bpf_htonl((s->orig[FW_IP] & 0xff00) << 12),
-						  bpf_htonl((s->w[FW_IP] & 0xff00) << 12)) +
-				     csum_replace(bpf_htons(s->orig[FW_IP] >> 16 & 0xff),
-						  bpf_htons(s->w[FW_IP] >> 16 & 0xff)));
-	if (any)
-		d->address_sum = fold32(addresses);
-	if (l4)
-		d->l4_sum = fold32(delta32(s, FW_L4));
+		sum = csum_replace(bpf_htonl((s->orig[FW_IP] & 0xff00) << 12),
+				   bpf_htonl((s->w[FW_IP] & 0xff00) << 12)) +
+		      csum_replace(bpf_htons(s->orig[FW_IP] >> 16 & 0xff),
+				   bpf_htons(s->w[FW_IP] >> 16 & 0xff));
+	d->ip_sum = csum_fold(s->kind == FRAME_IP4 ? sum + addresses : sum);
+	d->address_sum = csum_fold(addresses);
+	sum = l4 ? delta32(s, FW_L4) : 0;
+	d->l4_sum = csum_fold(CTX_ONE_SUM ? sum + addresses : sum);
+	d->l4_check = 0;
 	if (any | head)
 		d->writes |= CACHE_WRITES_IP;
 	if (l4)
@@ -144,8 +140,12 @@ static __always_inline void note_words(struct scratch *s, struct cache_decision 
 	d->writes = CACHE_WRITES_ETH;
 #pragma unroll
 	for (int i = 0; i < 4; i++) {
-		d->src[i] = bpf_htonl(s->w[FW_IP_SRC + (ip4 ? (i + 3) & 3 : i)]);
-		d->dst[i] = bpf_htonl(s->w[FW_IP_DST + (ip4 ? (i + 3) & 3 : i)]);
+		d->ip[i] = bpf_htonl(s->w[FW_IP_SRC + i]);
+		d->ip[4 + i] = bpf_htonl(s->w[FW_IP_DST + i]);
+	}
+	if (ip4) {
+		d->ip[0] = bpf_htonl(s->w[FW_IP_SRC + 3]);
+		d->ip[1] = bpf_htonl(s->w[FW_IP_DST + 3]);
 	}
 	d->l4 = bpf_htonl(s->w[FW_L4]);
 	d->tos = s->w[FW_IP] >> 8;
@@ -171,6 +171,7 @@ static __noinline int cache_decide(struct scratch *s)
 	else
 		__builtin_memset(&s->outer, 0, sizeof(s->outer));
 	d->outer = s->outer;
+	d->push = output_room(s);
 	return 0;
 }
 
@@ -223,10 +224,11 @@ static __always_inline __u32 due_at(struct scratch *s)
 static __always_inline struct cache_entry *cache_victim(struct scratch *s, struct cache_set *set)
 {
 	struct cache_entry *a = &set->way[0], *b = &set->way[1];
+	const raw64 *key = (const raw64 *)&s->cache.entry.key;
 
-	if (same_packet(&a->key, &s->cache.entry.key))
+	if (same_packet(&a->key, key, s->cache.entry.key.head))
 		return a;
-	if (same_packet(&b->key, &s->cache.entry.key))
+	if (same_packet(&b->key, key, s->cache.entry.key.head))
 		return b;
 	if (!a->key.head || !b->key.head)
 		return a->key.head ? b : a;
@@ -240,11 +242,13 @@ static __noinline int cache_put(struct scratch *s)
 	struct cache_entry *e = &s->cache.entry;
 	__u32 zero = 0;
 	struct control *c = bpf_map_lookup_elem(&control, &zero);
-	struct cache_set *set = cache_set(s, c ? c->cache_sets : 0);
+	struct cache_set *set = cache_set(key_hash((const raw64 *)&e->key, e->key.head), s->cpu,
+					  c ? c->cache_sets : 0);
 
 	if (!set)
 		return 0;
 	e->until = due_at(s);
+	e->epoch = CACHE_UNCHECKED;
 	e->version = s->versions;
 	for (__u32 i = 0; i < CACHE_DATAPATHS; i++)
 		if (i >= s->nslots)
@@ -289,9 +293,8 @@ static __always_inline int hit_ip4(ctx_t *ctx, const struct cache_decision *d, _
 		return -1;
 	ip->tos = d->tos;
 	ip->ttl = d->ttl;
-	ip->saddr = d->src[0];
-	ip->daddr = d->dst[0];
-	ip->check = csum_update(ip->check, (__u64)d->head_sum + d->address_sum);
+	*(raw64 *)&ip->saddr = *(const raw64 *)d->ip;
+	ip->check = csum_patch(ip->check, d->ip_sum);
 	return 0;
 }
 
@@ -303,16 +306,15 @@ static __always_inline int hit_ip6(ctx_t *ctx, const struct cache_decision *d, _
 		return -1;
 	*(raw32 *)ip = (*(raw32 *)ip & bpf_htonl(0xf00fffff)) | bpf_htonl((__u32)d->tos << 20);
 	ip->hop_limit = d->ttl;
-	__builtin_memcpy(&ip->saddr, d->src, 16);
-	__builtin_memcpy(&ip->daddr, d->dst, 16);
-	if (d->head_sum)
-		ctx_changed(ctx, d->head_sum);
+	__builtin_memcpy(&ip->saddr, d->ip, 32);
+	if (d->ip_sum)
+		ctx_changed(ctx, d->ip_sum);
 	return 0;
 }
 
 /* As rewrite(): the frame inside begins at off. */
-static __always_inline int hit_rewrite(ctx_t *ctx, const struct cache_key *key,
-				       const struct cache_decision *d, __u32 off)
+static __always_inline int hit_rewrite(ctx_t *ctx, __u32 head, const struct cache_decision *d,
+				       __u32 off)
 {
 	raw32 *eth;
 	__u32 l4;
@@ -321,13 +323,12 @@ static __always_inline int hit_rewrite(ctx_t *ctx, const struct cache_key *key,
 	eth = ctx_data(ctx) + off;
 	if ((void *)eth + ETH_HLEN > ctx_end(ctx))
 		return -1;
-	eth[0] = d->eth[0];
-	eth[1] = d->eth[1];
+	*(raw64 *)eth = *(const raw64 *)d->eth;
 	eth[2] = d->eth[2];
 	if (d->writes == CACHE_WRITES_ETH)
 		return 0;
 	l4 = off + ETH_HLEN;
-	if ((key->head & 0x7f) == 4) {
+	if (!head_is6(head)) {
 		if (hit_ip4(ctx, d, l4))
 			return -1;
 		l4 += sizeof(struct iphdr);
@@ -345,90 +346,79 @@ static __always_inline int hit_rewrite(ctx_t *ctx, const struct cache_key *key,
 	}
 	if (!d->l4_check)
 		return 0;
-	return ctx_l4_csum(ctx, l4 + d->l4_check, d->address_sum, d->l4_sum,
-			   key->head >> 24 == IPPROTO_UDP);
+	return ctx_l4_patch(ctx, l4 + d->l4_check, d->address_sum, d->l4_sum,
+			    (head >> 16 & 0xff) == IPPROTO_UDP);
 }
 
 /* Sends the frame, or says that it has to walk. The device is asked first: a redirect has no
  * effect before the program returns it. */
-static __always_inline int hit_send(ctx_t *ctx, struct scratch *s, const struct look *l,
-				    const struct cache_entry *e)
+static __always_inline int hit_send(ctx_t *ctx, struct cache_entry *e, __u32 off)
 {
-	const struct cache_decision *d = &e->decision;
-	struct tunnel *t = 0;
-	int push = 0, head, action;
+	const struct cache_decision *d;
+	int push, pull = off & 0xff, action;
 
-	if (d->verdict == VERDICT_TUNNEL) {
-		t = tunnel_out(d, l->len);
-		if (!t)
-			return CACHE_WALK;
-		push = tunnel_room(t);
-	} else if (d->vlan) {
-		push = CTX_TAG_LEN;
-	}
+	if (!e)
+		return CACHE_WALK;
+	d = &e->decision;
+	push = d->push;
 	action = ctx_send(ctx, d->ifindex);
 	if (action != CTX_REDIRECT)
 		return CACHE_WALK;
-	head = push - (int)l->pull;
-	if (ctx_retag(ctx, l->tag, d->vlan)) {
-		punt(s, PUNT_INTERNAL);
+	if (ctx_retag(ctx, off >> 8, d->vlan))
 		return CTX_DROP;
-	}
-	if (head && ctx_adjust_head(ctx, head)) {
-		punt(s, PUNT_REWRITE);
+	if (push != pull && ctx_adjust_head(ctx, push - pull))
 		return CTX_PASS;
-	}
-	if (hit_rewrite(ctx, &e->key, d, push) ||
-	    (t ? push_tunnel(ctx, &d->outer, t) : d->vlan && ctx_write_tag(ctx, d->vlan))) {
-		punt(s, PUNT_INTERNAL);
+	if (hit_rewrite(ctx, e->key.head, d, push))
 		return CTX_DROP;
-	}
-	return action;
+	if (d->verdict != VERDICT_TUNNEL)
+		return d->vlan && ctx_write_tag(ctx, d->vlan) ? CTX_DROP : action;
+	if (CTX_PUSHES_LATE)
+		return CACHE_PUSH;
+	return push_tunnel(ctx, &d->outer, d->tunnel, push) ? CTX_DROP : action;
 }
 
-/* Counts a frame that the device's cell does not. */
-static __always_inline void hit_count(struct scratch *s, const struct look *l)
+/* The end of a frame that the entry decides about, or CACHE_WALK. */
+static __always_inline int cache_use(ctx_t *ctx, const struct look *l, struct iface_cell *cell,
+				     struct cache_entry *e)
 {
-	s->ingress = l->ingress;
-	s->frame_len = l->frame_len;
-	count_frame(s);
+	__u32 verdict = e->decision.verdict, pull = l->pull;
+	int action = verdict == VERDICT_DROP ? CTX_DROP : CTX_PASS;
+
+	if (verdict == VERDICT_OUTPUT || verdict == VERDICT_TUNNEL)
+		action = hit_send(ctx, e, pull | l->tag << 8);
+	if (action == CACHE_WALK)
+		return action;
+	e->packets++;
+	e->bytes += l->frame_len - pull;
+	if (CTX_PUSHES_LATE && action == CACHE_PUSH)
+		return leave_to_push(l, &e->decision);
+	if (action == CTX_REDIRECT && iface_has(cell, l->ingress))
+		count(&cell->counters.forwarded, l->frame_len);
+	else
+		hit_count(l, &e->decision, action);
+	return action;
 }
 
 /* The frame's end, if the cache knows it; CACHE_WALK with the frame untouched, if not. Its state
  * would be on the stack of the walk, too, were it no function of its own. */
-static __noinline int cache_forward(ctx_t *ctx, struct scratch *s)
+static __noinline int cache_forward(ctx_t *ctx)
 {
-	struct look l = { .ingress = ctx_ingress(ctx) };
-	struct iface_cell *cell = iface_cell(l.ingress);
-	struct cache_entry *e = cache_find(ctx, s, cell, &l);
-	int action = CTX_PASS;
+	struct iface_cell *cell;
+	struct cache_entry *e;
+	struct scratch *s;
+	struct look l;
+	int action = CACHE_WALK;
 
-	if (!e) {
-		leave_to_walk(s, &l);
-		return CACHE_WALK;
-	}
-	if (e->decision.verdict == VERDICT_OUTPUT || e->decision.verdict == VERDICT_TUNNEL) {
-		s->verdict = VERDICT_OUTPUT;
-		action = hit_send(ctx, s, &l, e);
-	} else {
-		s->verdict = e->decision.verdict;
-		s->reason = e->decision.reason;
-		s->flow = e->decision.flow;
-		if (s->verdict == VERDICT_DROP)
-			action = CTX_DROP;
-	}
-	if (action == CACHE_WALK) {
-		l.state = CACHE_STALE;
-		l.old = e;
-		leave_to_walk(s, &l);
+	look_begin(&l, ctx);
+	cell = iface_place(l.ingress);
+	e = cell ? cache_find(ctx, &l, cell, SLOT_LIVE) : 0;
+	if (e)
+		action = cache_use(ctx, &l, cell, e);
+	if (action != CACHE_WALK)
 		return action;
-	}
-	e->packets++;
-	e->bytes += l.frame_len - l.pull;
-	if (cell && action == CTX_REDIRECT)
-		count(&cell->counters.forwarded, l.frame_len);
-	else
-		hit_count(s, &l);
+	s = scratch_begin(SLOT_LIVE);
+	if (s)
+		leave_to_walk(s, &l);
 	return action;
 }
 
@@ -436,13 +426,15 @@ static __noinline int cache_forward(ctx_t *ctx, struct scratch *s)
 
 static __noinline int cache_look(ctx_t *ctx, struct scratch *s)
 {
-	struct look l = { .ingress = ctx_ingress(ctx) };
-	struct cache_entry *e = cache_find(ctx, s, 0, &l);
+	struct iface_cell *cell;
+	struct cache_entry *e;
+	struct look l;
 
+	look_begin(&l, ctx);
+	cell = iface_place(l.ingress);
+	e = cell ? cache_find(ctx, &l, cell, SLOT_TRACE) : 0;
 	if (e) {
 		l.state = CACHE_SAME;
-		if (e->decision.verdict == VERDICT_TUNNEL && !tunnel_out(&e->decision, l.len))
-			l.state = CACHE_STALE;
 		s->cache.found = e->decision;
 	}
 	leave_to_walk(s, &l);

@@ -40,12 +40,33 @@ static __always_inline __u16 csum_update(__u16 check, __u64 delta)
 	return ~csum_fold((__u64)(__u16)~check + delta);
 }
 
-/* 20 bytes of IPv4 header: 0xffff when its checksum is right. */
-static __always_inline __u16 csum_ip4(const void *iph)
+/* 20 bytes of IPv4 header. */
+static __always_inline __u64 sum_ip4(const void *iph)
 {
 	const raw32 *w = iph;
 
-	return csum_fold((__u64)w[0] + w[1] + w[2] + w[3] + w[4]);
+	return (__u64)w[0] + w[1] + w[2] + w[3] + w[4];
+}
+
+/* 0xffff when its checksum is right. */
+static __always_inline __u16 csum_ip4(const void *iph)
+{
+	return csum_fold(sum_ip4(iph));
+}
+
+/* Whether a sum that is not 0 folds to 0xffff, which is whether 65535 divides it: a product with
+ * the inverse of an odd number is as small as a quotient where, and only where, it divides. */
+static __always_inline int csum_right(__u64 sum)
+{
+	return sum * 0xfffefffefffeffffull <= 0x0001000100010001ull;
+}
+
+/* csum_update() by a sum that has been folded. */
+static __always_inline __u16 csum_patch(__u16 check, __u16 delta)
+{
+	__u32 sum = (check ^ 0xffffu) + delta;
+
+	return ~(sum + (sum >> 16));
 }
 
 #define CSUM_MAX 0x3fff		/* longest range summed: jumbo frames and headers */

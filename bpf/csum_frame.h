@@ -113,8 +113,8 @@ static __always_inline int csum_long(const void *p, const void *end, __u32 len, 
 }
 
 /* The same for a stretch whose beginning the verifier knows: what is asked of the length for each
- * block, and where that is, is all there is to do. CSUM_FIRST bytes from p are there. 0: the
- * frame is shorter. */
+ * block, and where that is, is all there is to do. CSUM_FIRST bytes from p are there, and less
+ * than a chunk follows. 0: the frame is shorter. */
 #define CSUM_FIRST 64
 #define CSUM_REST(size, value) do { \
 	if (csum_has(rest, size)) { \
@@ -130,17 +130,15 @@ static __always_inline int csum_stretch(const void *p, const void *end, __u32 le
 	__u32 rest = len - CSUM_FIRST;
 	__u64 all = start;
 
-	if (len < CSUM_FIRST || rest >= CSUM_CHUNK)
-		return csum_long(p, end, len, start, sum);
-	if (p + CSUM_FIRST > end)
+	if (len < CSUM_FIRST || p + CSUM_FIRST > end)
 		return 0;
 	all += csum_words(p, CSUM_FIRST);
-	if (csum_has(rest, 256 | 128)) {
+	if (csum_has(rest, 256 | 128 | 64 | 32)) {
 		CSUM_REST(256, csum_words(b, 256));
 		CSUM_REST(128, csum_words(b, 128));
+		CSUM_REST(64, csum_words(b, 64));
+		CSUM_REST(32, csum_words(b, 32));
 	}
-	CSUM_REST(64, csum_words(b, 64));
-	CSUM_REST(32, csum_words(b, 32));
 	CSUM_REST(16, csum_words(b, 16));
 	CSUM_REST(8, csum_words(b, 8));
 	CSUM_REST(4, csum_words(b, 4));

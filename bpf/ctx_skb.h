@@ -240,4 +240,11 @@ static __always_inline int ctx_l4_csum(ctx_t *ctx, __u32 off, __u64 pseudo, __u6
 	return 0;
 }
 
+#define CTX_ONE_SUM 0
+#define CTX_PUSHES_LATE 1	/* what CACHE_PUSH is for */
+static __always_inline int ctx_l4_patch(ctx_t *ctx, __u32 off, __u16 pseudo, __u16 rest, int udp)
+{
+	return ctx_l4_csum(ctx, off, pseudo, rest, udp);
+}
+
 #endif

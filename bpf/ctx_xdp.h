@@ -58,10 +58,9 @@ static __always_inline int ctx_tagged(const ctx_t *ctx __attribute__((unused)))
 #define CTX_RELAYS 1	/* what came out of a tunnel can go into one */
 static __always_inline __u32 ctx_tag(const ctx_t *ctx)
 {
-	struct ethhdr *eth = ctx_data(ctx);
-	raw16 *tci = (raw16 *)(eth + 1);
+	raw16 *frame = ctx_data(ctx), *tci = frame + ETH_HLEN / 2;
 
-	if ((void *)(tci + 1) > ctx_end(ctx) || eth->h_proto != bpf_htons(ETH_P_8021Q))
+	if ((void *)(tci + 1) > ctx_end(ctx) || frame[ETH_ALEN] != bpf_htons(ETH_P_8021Q))
 		return 0;
 	return (bpf_ntohs(*tci) & 0xfff) | TAG_PRESENT;
 }
@@ -165,6 +164,26 @@ static __always_inline int ctx_l4_csum(ctx_t *ctx, __u32 off, __u64 pseudo, __u6
 	*check = csum_update(*check, pseudo + rest);
 	if (udp && !*check)
 		*check = 0xffff;
+	return 0;
+}
+
+/* The same with sums that have been folded: `rest` has both where that makes no difference. */
+#define CTX_ONE_SUM 1
+#define CTX_PUSHES_LATE 0	/* what CACHE_PUSH is for */
+static __always_inline int ctx_l4_patch(ctx_t *ctx, __u32 off,
+					__u16 pseudo __attribute__((unused)), __u16 rest, int udp)
+{
+	void *p = ctx_data(ctx) + (off & 0xff);
+	raw16 *at = p;
+	__u16 check;
+
+	if (p + sizeof(*at) > ctx_end(ctx))
+		return -1;
+	check = *at;
+	if (udp && !check)
+		return 0;
+	check = csum_patch(check, rest);
+	*at = udp && !check ? 0xffff : check;
 	return 0;
 }
 

@@ -14,14 +14,16 @@
 
 static __always_inline int forward(ctx_t *ctx)
 {
-	struct scratch *s = scratch_begin(SLOT_LIVE);
-	int action;
+	int action = cache_forward(ctx);
+	struct scratch *s;
 
-	if (!s)
-		return CTX_PASS;
-	action = cache_forward(ctx, s);
+	if (CTX_PUSHES_LATE && action == CACHE_PUSH)
+		return push_late(ctx);
 	if (action != CACHE_WALK)
 		return action;
+	s = scratch_begin(SLOT_LIVE);
+	if (!s)
+		return CTX_PASS;
 	scratch_clear(s);
 	decide(ctx, s);
 	cache_store(s);

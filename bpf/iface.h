@@ -13,17 +13,37 @@ static __always_inline void count(struct counter *c, __u32 bytes)
 	}
 }
 
+/* Where the device's cell is, if it has one on this CPU. */
+static __always_inline struct iface_cell *iface_place(__u32 ifindex)
+{
+	__u32 index = ifindex % IFACE_CELLS;
+
+	return bpf_map_lookup_elem(&iface_cells, &index);
+}
+
+static __always_inline int iface_has(struct iface_cell *cell, __u32 ifindex)
+{
+	if (!cell->ifindex)
+		cell->ifindex = ifindex;
+	return cell->ifindex == ifindex;
+}
+
 /* The device's own cell, if it has one on this CPU. */
 static __always_inline struct iface_cell *iface_cell(__u32 ifindex)
 {
-	__u32 index = ifindex % IFACE_CELLS;
-	struct iface_cell *cell = bpf_map_lookup_elem(&iface_cells, &index);
+	struct iface_cell *cell = iface_place(ifindex);
 
-	if (!cell)
-		return 0;
-	if (!cell->ifindex)
-		cell->ifindex = ifindex;
-	return cell->ifindex == ifindex ? cell : 0;
+	return cell && iface_has(cell, ifindex) ? cell : 0;
+}
+
+/* The CPU, and 1: any place knows it. A call, before 6.10, once. */
+static __always_inline __u32 this_cpu(struct iface_cell *cell)
+{
+	__u32 cpu = cell->cpu;
+
+	if (!cpu)
+		cpu = cell->cpu = bpf_get_smp_processor_id() + 1;
+	return cpu;
 }
 
 /* iface_cell.kind, as the last walk found it; 0: not known. */

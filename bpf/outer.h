@@ -13,9 +13,14 @@
 #define SOURCE_PORT_MIN 32768	/* OVS's default range for tunnel source ports */
 #define SOURCE_PORT_MAX 61000
 
+/* A frame that may have come by a tunnel, to the cache. KNOWN: by IPv4, and KNOWN_LEN bytes that
+ * were inside are there. */
+enum { TUNNEL_NONE, TUNNEL_OPEN, TUNNEL_KNOWN, TUNNEL_WALKS };
+#define KNOWN_LEN (ETH_HLEN + sizeof(struct iphdr) + sizeof(struct udphdr))
+
 /* What the cache has to know of a tunnel's headers on a frame that came by one. */
 struct tunnel_rx {
-	__u32 datapath;
+	__u32 datapath;		/* 0: it did not */
 	__u32 ports;		/* ingress << 16 | egress */
 	__u32 pull;		/* bytes of headers */
 };
@@ -119,22 +124,26 @@ static __always_inline int outer_csum(ctx_t *ctx, const void *p, __u32 len, __u6
 	__u64 sum;
 	__u16 check;
 
-	if (!csum_stretch(p, ctx_end(ctx), len, pseudo, &sum))
+	if (len < CSUM_FIRST || len >= CSUM_FIRST + CSUM_CHUNK) {
+		if (!csum_long(p, ctx_end(ctx), len, pseudo, &sum))
+			return -1;
+	} else if (!csum_stretch(p, ctx_end(ctx), len, pseudo, &sum)) {
 		return -1;
+	}
 	check = ~csum_fold(sum);
 	return check ? check : 0xffff;
 }
 
-static __noinline int push4(ctx_t *ctx, const struct outer *o, const struct tunnel *t,
-			    __u32 sum_len, __u32 sum)
+GLOBAL int push4(ctx_t *ctx, const struct outer *o, __u32 tunnel, __u32 sum_len, __u32 sum)
 {
+	const struct tunnel *t = bpf_map_lookup_elem(&tunnels, &tunnel);
 	struct ethhdr *eth = ctx_data(ctx);
 	struct iphdr *ip = (void *)(eth + 1);
 	struct udphdr *udp = (void *)(ip + 1);
 	__u32 ip_len = ctx_len(ctx) - ETH_HLEN, udp_len = ip_len - sizeof(struct iphdr);
 	int check;
 
-	if ((void *)eth + OUTER4_LEN > ctx_end(ctx))
+	if (!o || !t || (void *)eth + OUTER4_LEN > ctx_end(ctx))
 		return -1;
 	write_outer_eth((void *)eth, t, ETH_P_IP);
 	write_ip4((void *)ip, o, t, ip_len);
@@ -150,16 +159,16 @@ static __noinline int push4(ctx_t *ctx, const struct outer *o, const struct tunn
 	return 0;
 }
 
-static __noinline int push6(ctx_t *ctx, const struct outer *o, const struct tunnel *t,
-			    __u32 sum_len, __u32 sum)
+GLOBAL int push6(ctx_t *ctx, const struct outer *o, __u32 tunnel, __u32 sum_len, __u32 sum)
 {
+	const struct tunnel *t = bpf_map_lookup_elem(&tunnels, &tunnel);
 	struct ethhdr *eth = ctx_data(ctx);
 	struct ipv6hdr *ip = (void *)(eth + 1);
 	struct udphdr *udp = (void *)(ip + 1);
 	__u32 udp_len = ctx_len(ctx) - ETH_HLEN - sizeof(struct ipv6hdr);
 	int check;
 
-	if ((void *)eth + OUTER6_LEN > ctx_end(ctx))
+	if (!o || !t || (void *)eth + OUTER6_LEN > ctx_end(ctx))
 		return -1;
 	write_outer_eth((void *)eth, t, ETH_P_IPV6);
 	write_ip6((void *)ip, o, t, udp_len);
@@ -174,12 +183,13 @@ static __noinline int push6(ctx_t *ctx, const struct outer *o, const struct tunn
 	return 0;
 }
 
-/* Before the inner frame. sum_len: how many bytes from the outer UDP header on make its
- * checksum, together with `sum`; 0: all there are. < 0: the frame is too short. */
-static __always_inline int write_outer(ctx_t *ctx, const struct outer *o, const struct tunnel *t,
+/* Before the inner frame, `room` bytes. sum_len: how many bytes from the outer UDP header on make
+ * its checksum, together with `sum`; 0: all there are. < 0: the frame is too short. */
+static __always_inline int write_outer(ctx_t *ctx, const struct outer *o, __u32 tunnel, int room,
 				       __u32 sum_len, __u32 sum)
 {
-	return t->family == 6 ? push6(ctx, o, t, sum_len, sum) : push4(ctx, o, t, sum_len, sum);
+	return room == OUTER6_LEN ? push6(ctx, o, tunnel, sum_len, sum)
+				  : push4(ctx, o, tunnel, sum_len, sum);
 }
 
 #endif

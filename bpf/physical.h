@@ -95,16 +95,19 @@ static __always_inline int enter_egress(struct scratch *s, const struct port *po
 	return 0;
 }
 
-/* Overhead: outer IP header, UDP 8, geneve 16. len: of the frame inside. */
-static __always_inline int tunnel_takes(const struct tunnel *t, __u32 len)
+/* The longest frame that it takes. Overhead: outer IP header, UDP 8, geneve 16. */
+static __always_inline __u32 tunnel_limit(const struct tunnel *t)
 {
-	len += t->family == 6 ? 64 : 44;
-	return len <= t->mtu && len <= CSUM_MAX - ETH_HLEN;
+	__u32 most = t->mtu < CSUM_MAX - ETH_HLEN ? t->mtu : CSUM_MAX - ETH_HLEN;
+	__u32 overhead = t->family == 6 ? 64 : 44;
+
+	return most > overhead ? most - overhead : 0;
 }
 
-/* Table 39: everything encapsulation needs is checked here, and again for each packet that
- * the cache sends there. What came out of a tunnel goes into one when in_port is forgotten, as
- * routing has it; else OVS lets it go to other chassis only, which is not told apart here. */
+/* Table 39: everything encapsulation needs is checked here, and again for packets that the
+ * cache sends there, if it may have changed. What came out of a tunnel goes into one when
+ * in_port is forgotten, as routing has it; else OVS lets it go to other chassis only, which is not
+ * told apart here. */
 static __always_inline int to_tunnel(struct scratch *s, __u32 index)
 {
 	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
@@ -113,7 +116,7 @@ static __always_inline int to_tunnel(struct scratch *s, __u32 index)
 		return punt(s, PUNT_UNSUPPORTED_PORT);
 	if (!t || !t->ready || !ctx_reachable(t->ifindex))
 		return punt_now(s, PUNT_NO_NEXT_HOP);
-	if (!tunnel_takes(t, s->w[FW_PKT_LEN]))
+	if (longer_than(s, tunnel_limit(t)))
 		return punt_now(s, PUNT_MTU);
 	s->verdict = VERDICT_TUNNEL;
 	s->tunnel = index;

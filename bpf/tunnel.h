@@ -16,7 +16,7 @@
 #include "outer.h"
 
 /* Receive: every function returns a punt reason. */
-static __always_inline int check_outer_csum(ctx_t *ctx, __u32 off, __u32 len, __u64 pseudo)
+static __noinline int check_outer_csum(ctx_t *ctx, __u32 off, __u32 len, __u64 pseudo)
 {
 	struct csum_range r = { .data = ctx_data(ctx), .end = ctx_end(ctx), .off = off,
 				.len = len, .sum = pseudo };
@@ -52,12 +52,17 @@ static __always_inline int read_geneve(struct scratch *s, const struct geneve_ov
 }
 
 /* The frame was meant for us, not for a neighbour whose frames this device happens to see. */
+static __always_inline int meant_for(const void *eth, const struct tunnel *t)
+{
+	return *(const raw32 *)eth == *(const raw32 *)t->eth_src &&
+	       *(const raw16 *)(eth + 4) == *(const raw16 *)(t->eth_src + 4);
+}
+
 static __always_inline int is_for(ctx_t *ctx, const struct tunnel *t)
 {
-	const raw16 *dst = ctx_data(ctx), *us = (const raw16 *)t->eth_src;
+	const void *eth = ctx_data(ctx);
 
-	return (void *)(dst + ETH_ALEN / 2) <= ctx_end(ctx) &&
-	       !((dst[0] ^ us[0]) | (dst[1] ^ us[1]) | (dst[2] ^ us[2]));
+	return eth + ETH_ALEN <= ctx_end(ctx) && meant_for(eth, t);
 }
 
 static __always_inline int same_address(const __u8 *a, const __u8 *b)
@@ -83,20 +88,29 @@ static __always_inline int check_source(ctx_t *ctx, struct scratch *s)
 	return PUNT_NONE;
 }
 
-/* check_source() for a frame that the cache knows: it came by this tunnel before. */
-static __always_inline int source_holds(ctx_t *ctx, const struct tunnel_rx *rx, __u32 index)
+/* check_source() for a frame that the cache knows: it came by this tunnel before, */
+static __always_inline int source_holds(ctx_t *ctx, const void *data,
+					const struct tunnel_rx *rx, __u32 index)
 {
 	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
-	const __u8 *ip = ctx_data(ctx) + ETH_HLEN;
+	const __u8 *ip = data + ETH_HLEN;
 	const raw32 *w = (const raw32 *)ip;
 
-	if (!t || !t->ready || !is_for(ctx, t))
+	if (!t)
 		return 0;
 	if (rx->pull == OUTER4_LEN)
-		return (const void *)(w + 5) <= ctx_end(ctx) && t->family == 4 &&
+		return meant_for(data, t) && t->family == 4 &&
 		       w[3] == *(const raw32 *)t->remote && w[4] == *(const raw32 *)t->local;
-	return (const void *)(w + 10) <= ctx_end(ctx) && t->family == 6 &&
+	return (const void *)(w + 10) <= ctx_end(ctx) && meant_for(data, t) && t->family == 6 &&
 	       same_address(ip + 8, t->remote) && same_address(ip + 24, t->local);
+}
+
+/* which is asked again when it may have changed. */
+static __always_inline int source_ready(__u32 index)
+{
+	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
+
+	return t && t->ready;
 }
 
 static __always_inline void set_source4(struct scratch *s, const struct iphdr *ip)
@@ -108,7 +122,7 @@ static __always_inline void set_source4(struct scratch *s, const struct iphdr *i
 	*(raw32 *)s->source.local = ip->daddr;
 }
 
-static __noinline int pull4(ctx_t *ctx, struct scratch *s)
+GLOBAL int pull4(ctx_t *ctx, struct scratch *s)
 {
 	struct ethhdr *eth = ctx_data(ctx);
 	struct iphdr *ip = (void *)(eth + 1);
@@ -117,7 +131,7 @@ static __noinline int pull4(ctx_t *ctx, struct scratch *s)
 	__u32 len, room = ctx_len(ctx) - ETH_HLEN;
 	int reason;
 
-	if ((void *)(geneve + 1) > ctx_end(ctx))
+	if (!s || (void *)(geneve + 1) > ctx_end(ctx))
 		return PUNT_NOT_GENEVE;
 	if (*(__u8 *)ip != 0x45 || ip->protocol != IPPROTO_UDP ||
 	    ip->frag_off & bpf_htons(IP4_FRAGMENT) || udp->dest != bpf_htons(GENEVE_PORT))
@@ -141,7 +155,7 @@ static __noinline int pull4(ctx_t *ctx, struct scratch *s)
 }
 
 /* RFC 8200 section 8.1: no zero UDP checksum over IPv6 unless both ends agreed. */
-static __noinline int pull6(ctx_t *ctx, struct scratch *s)
+GLOBAL int pull6(ctx_t *ctx, struct scratch *s)
 {
 	struct ethhdr *eth = ctx_data(ctx);
 	struct ipv6hdr *ip = (void *)(eth + 1);
@@ -150,7 +164,7 @@ static __noinline int pull6(ctx_t *ctx, struct scratch *s)
 	__u32 len;
 	int reason;
 
-	if ((void *)(geneve + 1) > ctx_end(ctx))
+	if (!s || (void *)(geneve + 1) > ctx_end(ctx))
 		return PUNT_NOT_GENEVE;
 	if (ip->version != 6 || ip->nexthdr != IPPROTO_UDP ||
 	    udp->dest != bpf_htons(GENEVE_PORT))
@@ -205,55 +219,63 @@ static __always_inline int open_tunnel(ctx_t *ctx, struct scratch *s)
 	return PUNT_NOT_GENEVE;
 }
 
-static __always_inline int look_into_tunnel6(ctx_t *ctx, struct scratch *s, struct tunnel_rx *rx)
+static __always_inline int look_into_tunnel6(ctx_t *ctx, __u32 slot, struct tunnel_rx *rx)
 {
-	int reason;
+	struct ethhdr *eth = ctx_data(ctx);
+	struct scratch *s;
 
-	if (ctx_data(ctx) + ETH_HLEN > ctx_end(ctx) ||
-	    eth_type(ctx_data(ctx)) != bpf_htons(ETH_P_IPV6))
-		return PUNT_NOT_GENEVE;
+	if (!maybe_tunnel(ctx))
+		return TUNNEL_NONE;
+	s = scratch_begin(slot);
+	if (!s || (void *)(eth + 1) > ctx_end(ctx) || eth_type(eth) != bpf_htons(ETH_P_IPV6))
+		return TUNNEL_WALKS;
 	s->marks = 0;
-	reason = pull6(ctx, s);
+	if (pull6(ctx, s) || s->marks & MARK_OUTER_CE || !s->w[FW_DATAPATH])
+		return TUNNEL_WALKS;
 	rx->datapath = s->w[FW_DATAPATH];
 	rx->ports = s->w[FW_INPORT] << 16 | s->w[FW_OUTPORT];
 	rx->pull = OUTER6_LEN;
-	return reason || s->marks & MARK_OUTER_CE ? PUNT_NOT_GENEVE : PUNT_NONE;
+	return TUNNEL_OPEN;
 }
 
-/* open_tunnel() for the cache, with the same checks: of IPv4 in words, and without a note. It
- * says no to congestion marks, and to frames too short to have a key. */
-static __always_inline int look_into_tunnel(ctx_t *ctx, struct scratch *s, struct tunnel_rx *rx)
+/* open_tunnel() for the cache, with the same checks: of IPv4 in words, and without a note. Frames
+ * with congestion marks walk, and so do those too short to have a key. */
+static __always_inline int look_into_tunnel(ctx_t *ctx, void *data, __u32 slot,
+					    struct tunnel_rx *rx)
 {
-	void *data = ctx_data(ctx);
 	const struct ethhdr *eth = data;
 	const raw32 *ip = data + ETH_HLEN, *udp = ip + 5;
 	const struct geneve_ovn *geneve = (const void *)(udp + 2);
 	__u32 room = ctx_len(ctx) - ETH_HLEN, len;
 	__u64 sum;
 
-	if (data + ETH_HLEN + sizeof(struct iphdr) + CSUM_FIRST > ctx_end(ctx))
-		return PUNT_NOT_GENEVE;
-	if (eth_type(eth) != bpf_htons(ETH_P_IP))
-		return look_into_tunnel6(ctx, s, rx);
+	if (data + OUTER4_LEN + KNOWN_LEN > ctx_end(ctx) || eth_type(eth) != bpf_htons(ETH_P_IP))
+		return look_into_tunnel6(ctx, slot, rx);
+	if ((udp[0] ^ bpf_htonl(GENEVE_PORT)) & bpf_htonl(0xffff))
+		return TUNNEL_NONE;
 	len = bpf_ntohl(udp[1]) >> 16;
-	if (((ip[0] ^ bpf_htonl(0x45u << 24 | room)) & bpf_htonl(0xff00ffff)) |
+	if (((ip[0] & bpf_htonl(0xff00ffff)) ^ bpf_htonl(0x45u << 24 | room)) |
 	    (ip[1] & bpf_htonl(IP4_FRAGMENT)) |
 	    ((ip[2] ^ bpf_htonl(IPPROTO_UDP << 16)) & bpf_htonl(0xff0000)) |
-	    ((udp[0] ^ bpf_htonl(GENEVE_PORT)) & bpf_htonl(0xffff)) |
 	    (room ^ (len + (__u32)sizeof(struct iphdr))))
-		return PUNT_NOT_GENEVE;
-	if (room > 0xffff || csum_ip4(ip) != 0xffff || !is_ovn(geneve) ||
-	    (bpf_ntohl(ip[0]) >> 16 & ECN_MASK) == ECN_CE)
-		return PUNT_NOT_GENEVE;
+		return TUNNEL_WALKS;
+	if (!csum_right(sum_ip4(ip)) || !is_ovn(geneve) ||
+	    (ip[0] & bpf_htonl(ECN_MASK << 16)) == bpf_htonl(ECN_CE << 16))
+		return TUNNEL_WALKS;
 	rx->datapath = bpf_ntohl(geneve->vni) >> 8;
 	rx->ports = bpf_ntohl(geneve->ports);
 	rx->pull = OUTER4_LEN;
+	if (!rx->datapath)
+		return TUNNEL_WALKS;
 	if (!(udp[1] & bpf_htonl(0xffff)))
-		return PUNT_NONE;
-	if (!csum_stretch(udp, ctx_end(ctx), len, (__u64)ip[3] + ip[4] + bpf_htons(IPPROTO_UDP) +
-			  bpf_htons(len), &sum))
-		return PUNT_TUNNEL_CSUM;
-	return csum_fold(sum) != 0xffff ? PUNT_TUNNEL_CSUM : PUNT_NONE;
+		return TUNNEL_KNOWN;
+	sum = (__u64)ip[3] + ip[4] + bpf_htons(IPPROTO_UDP) + bpf_htons(len);
+	if (len >= CSUM_FIRST + CSUM_CHUNK)
+		return check_outer_csum(ctx, ETH_HLEN + sizeof(struct iphdr), len, sum)
+		       ? TUNNEL_WALKS : TUNNEL_KNOWN;
+	if (!csum_stretch(udp, ctx_end(ctx), len, sum, &sum) || !csum_right(sum))
+		return TUNNEL_WALKS;
+	return TUNNEL_KNOWN;
 }
 
 static __always_inline int parse_tunnel(ctx_t *ctx, struct scratch *s)
@@ -272,10 +294,9 @@ static __always_inline int tunnel_room(const struct tunnel *t)
 }
 
 /* Writes the outer headers in front of the inner frame; < 0: the frame is too short. */
-static __always_inline int push_tunnel(ctx_t *ctx, const struct outer *o,
-					const struct tunnel *t)
+static __always_inline int push_tunnel(ctx_t *ctx, const struct outer *o, __u32 tunnel, int room)
 {
-	return write_outer(ctx, o, t, 0, 0);
+	return write_outer(ctx, o, tunnel, room, 0, 0);
 }
 
 #endif

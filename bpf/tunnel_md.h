@@ -80,18 +80,32 @@ static __always_inline int maybe_tunnel(ctx_t *ctx __attribute__((unused)))
 }
 
 /* All of it, also who sent it. */
-static __always_inline int look_into_tunnel(ctx_t *ctx, struct scratch *s, struct tunnel_rx *rx)
+static __always_inline int look_into_tunnel(ctx_t *ctx, void *data __attribute__((unused)),
+					    __u32 slot, struct tunnel_rx *rx)
 {
-	int reason = parse_tunnel(ctx, s);
+	struct scratch *s = scratch_begin(slot);
+	__u32 zero = 0;
+	struct control *c = bpf_map_lookup_elem(&control, &zero);
 
+	if (!s || !c)
+		return TUNNEL_WALKS;
+	s->buffer = c->active & 1;
+	if (parse_tunnel(ctx, s) || !s->w[FW_DATAPATH])
+		return TUNNEL_WALKS;
 	rx->datapath = s->w[FW_DATAPATH];
 	rx->ports = s->w[FW_INPORT] << 16 | s->w[FW_OUTPORT];
-	return reason;
+	return TUNNEL_OPEN;
 }
 
 static __always_inline int source_holds(ctx_t *ctx __attribute__((unused)),
+					const void *data __attribute__((unused)),
 					const struct tunnel_rx *rx __attribute__((unused)),
 					__u32 index __attribute__((unused)))
+{
+	return 1;
+}
+
+static __always_inline int source_ready(__u32 index __attribute__((unused)))
 {
 	return 1;
 }
@@ -186,7 +200,8 @@ static __noinline int push_geneve_device(ctx_t *ctx, const struct outer *o,
 
 /* Past the geneve device. < 0: failed, half written; 0: done; 1: not this frame, which is as
  * it was. */
-static __noinline int push_direct(ctx_t *ctx, const struct outer *o, const struct tunnel *t)
+static __noinline int push_direct(ctx_t *ctx, const struct outer *o, const struct tunnel *t,
+				  __u32 tunnel)
 {
 	struct outer_sum sum = {};
 	__u32 room = t->family == 6 ? OUTER6_LEN : OUTER4_LEN;
@@ -207,14 +222,16 @@ static __noinline int push_direct(ctx_t *ctx, const struct outer *o, const struc
 	to[1] = from[1];
 	to[2] = from[2];
 	((raw16 *)to)[6] = ((raw16 *)from)[6];
-	if (write_outer(ctx, o, t, sum.len, sum.start))
+	if (write_outer(ctx, o, tunnel, room, sum.len, sum.start))
 		return -1;
 	return bpf_redirect(t->direct, 0) == TC_ACT_REDIRECT ? 0 : -1;
 }
 
-static __always_inline int push_tunnel(ctx_t *ctx, const struct outer *o, const struct tunnel *t)
+static __always_inline int push_tunnel(ctx_t *ctx, const struct outer *o, __u32 tunnel,
+				       int room __attribute__((unused)))
 {
-	int failed = push_direct(ctx, o, t);
+	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &tunnel);
+	int failed = t ? push_direct(ctx, o, t, tunnel) : -1;
 
 	return failed > 0 ? push_geneve_device(ctx, o, t) : failed;
 }

@@ -75,8 +75,7 @@ static __always_inline int resize(ctx_t *ctx, struct scratch *s, int head)
 	return head && ctx_adjust_head(ctx, -head) ? 1 : ctx_untouched(s);
 }
 
-static __always_inline int write_frame(ctx_t *ctx, struct scratch *s, const struct tunnel *t,
-				       __u32 push)
+static __always_inline int write_frame(ctx_t *ctx, struct scratch *s, __u32 push)
 {
 	__u32 answer = s->marks & MARK_ANSWER;
 	int failed;
@@ -96,7 +95,19 @@ static __always_inline int write_frame(ctx_t *ctx, struct scratch *s, const stru
 	if (s->verdict != VERDICT_TUNNEL)
 		return 0;
 	describe_outer(s);
-	return push_tunnel(ctx, &s->outer, t);
+	return push_tunnel(ctx, &s->outer, s->tunnel, push);
+}
+
+/* Bytes of headers that an output puts in front of the frame; < 0: none can be told. */
+static __always_inline int output_room(const struct scratch *s)
+{
+	__u32 index = s->tunnel;
+	struct tunnel *t;
+
+	if (s->verdict != VERDICT_TUNNEL)
+		return s->vlan ? CTX_TAG_LEN : 0;
+	t = bpf_map_lookup_elem(&tunnels, &index);
+	return t ? tunnel_room(t) : -1;
 }
 
 /* Output or tunnel. When the kernel gives no room the frame is punted untouched. That
@@ -104,22 +115,19 @@ static __always_inline int write_frame(ctx_t *ctx, struct scratch *s, const stru
  * changed, so it ends here, counted as punt INTERNAL. */
 static __always_inline int emit(ctx_t *ctx, struct scratch *s)
 {
-	__u32 index = s->tunnel;
-	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &index);
-	int push, failed, action;
+	int push = output_room(s), failed, action;
 
-	if (!t) {
+	if (push < 0) {
 		punt(s, PUNT_INTERNAL);
 		return CTX_PASS;
 	}
-	push = s->verdict == VERDICT_TUNNEL ? tunnel_room(t) : s->vlan ? CTX_TAG_LEN : 0;
 	failed = resize(ctx, s, push - (int)s->pull);
 	if (failed) {
 		punt(s, failed < 0 ? PUNT_REWRITE : PUNT_INTERNAL);
 		return failed < 0 ? CTX_PASS : CTX_DROP;
 	}
 	action = ctx_send(ctx, s->ifindex);	/* push_tunnel() may find a shorter way */
-	if (write_frame(ctx, s, t, push)) {
+	if (write_frame(ctx, s, push)) {
 		punt(s, PUNT_INTERNAL);
 		return CTX_DROP;
 	}

@@ -87,6 +87,7 @@ export const CACHE_WAYS = 2;
 export const CT_VERSIONS = 32768;
 export const CACHE_CONNECTIONS = 4;
 export const CACHE_KEY_BLOCKS4 = 5;
+export const CACHE_KEY_BLOCKS = 8;
 export const CACHE_WRITES_ETH = 1;
 export const CACHE_WRITES_IP = 2;
 export const CACHE_WRITES_PORTS = 4;
@@ -674,35 +675,37 @@ export interface CacheDecision {
   readonly verdict: number; readonly reason: number; readonly writes: number;
   readonly l4_check: number; readonly flow: number; readonly ifindex: number;
   readonly tunnel: number; readonly tunnel_rx: number; readonly outer: Outer;
-  readonly eth: readonly number[]; readonly src: readonly number[]; readonly dst: readonly number[];
-  readonly l4: number; readonly tos: number; readonly ttl: number; readonly vlan: number;
-  readonly head_sum: number; readonly address_sum: number; readonly l4_sum: number;
+  readonly eth: readonly number[]; readonly ip: readonly number[]; readonly l4: number;
+  readonly tos: number; readonly ttl: number; readonly vlan: number; readonly ip_sum: number;
+  readonly address_sum: number; readonly l4_sum: number; readonly push: number;
 }
-export const cacheDecision = struct<CacheDecision>('cache_decision', 92, {
+export const cacheDecision = struct<CacheDecision>('cache_decision', 88, {
   verdict: { offset: 0, type: 'u8' }, reason: { offset: 1, type: 'u8' },
   writes: { offset: 2, type: 'u8' }, l4_check: { offset: 3, type: 'u8' },
   flow: { offset: 4, type: 'u32' }, ifindex: { offset: 8, type: 'u32' },
   tunnel: { offset: 12, type: 'u16' }, tunnel_rx: { offset: 14, type: 'u16' },
   outer: { offset: 16, type: outer }, eth: { offset: 28, type: 'u32', length: 3 },
-  src: { offset: 40, type: 'u32', length: 4 }, dst: { offset: 56, type: 'u32', length: 4 },
-  l4: { offset: 72, type: 'u32' }, tos: { offset: 76, type: 'u8' }, ttl: { offset: 77, type: 'u8' },
-  vlan: { offset: 78, type: 'u16' }, head_sum: { offset: 80, type: 'u32' },
-  address_sum: { offset: 84, type: 'u32' }, l4_sum: { offset: 88, type: 'u32' },
+  ip: { offset: 40, type: 'u32', length: 8 }, l4: { offset: 72, type: 'u32' },
+  tos: { offset: 76, type: 'u8' }, ttl: { offset: 77, type: 'u8' },
+  vlan: { offset: 78, type: 'u16' }, ip_sum: { offset: 80, type: 'u16' },
+  address_sum: { offset: 82, type: 'u16' }, l4_sum: { offset: 84, type: 'u16' },
+  push: { offset: 86, type: 'u16' },
 });
 
 export interface CacheEntry {
-  readonly key: CacheKey; readonly until: number; readonly version: number;
+  readonly key: CacheKey; readonly until: number; readonly epoch: number; readonly version: number;
   readonly slots: readonly number[]; readonly len_min: number; readonly len_max: number;
   readonly decision: CacheDecision; readonly ct_mode: number; readonly ct_version: number;
   readonly ct_slots: readonly number[]; readonly packets: number; readonly bytes: bigint;
 }
 export const cacheEntry = struct<CacheEntry>('cache_entry', 208, {
   key: { offset: 0, type: cacheKey }, until: { offset: 64, type: 'u32' },
-  version: { offset: 68, type: 'u32' }, slots: { offset: 72, type: 'u16', length: 6 },
-  len_min: { offset: 84, type: 'u16' }, len_max: { offset: 86, type: 'u16' },
-  decision: { offset: 88, type: cacheDecision }, ct_mode: { offset: 180, type: 'u32' },
-  ct_version: { offset: 184, type: 'u32' }, ct_slots: { offset: 188, type: 'u16', length: 4 },
-  packets: { offset: 196, type: 'u32' }, bytes: { offset: 200, type: 'u64' },
+  epoch: { offset: 68, type: 'u32' }, version: { offset: 72, type: 'u32' },
+  slots: { offset: 76, type: 'u16', length: 6 }, len_min: { offset: 88, type: 'u16' },
+  len_max: { offset: 90, type: 'u16' }, decision: { offset: 92, type: cacheDecision },
+  ct_mode: { offset: 180, type: 'u32' }, ct_version: { offset: 184, type: 'u32' },
+  ct_slots: { offset: 188, type: 'u16', length: 4 }, packets: { offset: 196, type: 'u32' },
+  bytes: { offset: 200, type: 'u64' },
 });
 
 export interface CacheSet { readonly way: readonly CacheEntry[] }
@@ -712,11 +715,12 @@ export const cacheSet = struct<CacheSet>('cache_set', 416, {
 
 export interface Control {
   readonly active: number; readonly generation: number; readonly enabled: number;
-  readonly cache_sets: number;
+  readonly cache_sets: number; readonly epoch: number;
 }
-export const control = struct<Control>('control', 16, {
+export const control = struct<Control>('control', 20, {
   active: { offset: 0, type: 'u32' }, generation: { offset: 4, type: 'u32' },
   enabled: { offset: 8, type: 'u32' }, cache_sets: { offset: 12, type: 'u32' },
+  epoch: { offset: 16, type: 'u32' },
 });
 
 export interface FlowUuid { readonly uuid: Uint8Array }
@@ -738,11 +742,12 @@ export const ifaceCounters = struct<IfaceCounters>('iface_counters', 48, {
 });
 
 export interface IfaceCell {
-  readonly ifindex: number; readonly kind: number; readonly counters: IfaceCounters;
+  readonly ifindex: number; readonly kind: number; readonly cpu: number;
+  readonly counters: IfaceCounters;
 }
-export const ifaceCell = struct<IfaceCell>('iface_cell', 56, {
+export const ifaceCell = struct<IfaceCell>('iface_cell', 64, {
   ifindex: { offset: 0, type: 'u32' }, kind: { offset: 4, type: 'u32' },
-  counters: { offset: 8, type: ifaceCounters },
+  cpu: { offset: 8, type: 'u32' }, counters: { offset: 16, type: ifaceCounters },
 });
 
 export interface TraceStep {

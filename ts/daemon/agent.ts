@@ -125,7 +125,8 @@ export class Agent {
     this.#zones = new ZoneOwners(this.#dataplane.maps);
     this.conntrack = new Conntrack({ maps: this.#dataplane.maps, ovsDb: options.ovsDb,
       collect: this.#dataplane.ct.get('ct_collect')!, expire: this.#dataplane.ct.get('ct_expire')!,
-      wake: () => { this.wake(); }, onCollect: options.onCollect });
+      during: (change) => { this.#sync.during(change); }, wake: () => { this.wake(); },
+      onCollect: options.onCollect });
     this.#backends = new BackendFlush(this.#dataplane.maps, this.#dataplane.ct.get('ct_expire')!);
     this.fragments = new Fragments({ maps: this.#dataplane.maps, programs: [
       this.#dataplane.forward.get('xdp')!, this.#dataplane.ct.get('hand_in')!] });

@@ -46,8 +46,8 @@ test.after(() => {
 
 const collector = (more: { ovsDb?: string; wake?: () => void } = {}): Conntrack =>
   new Conntrack({ maps: dataplane.maps, collect: dataplane.ct.get('ct_collect')!,
-    expire: dataplane.ct.get('ct_expire')!, ovsDb: `unix:${ovsDir}/db.sock`, wake: () => {},
-    ...more });
+    expire: dataplane.ct.get('ct_expire')!, ovsDb: `unix:${ovsDir}/db.sock`,
+    during: (change) => { change(); }, wake: () => {}, ...more });
 
 const tuple = (n: number): Tuple => ({ family: 4, proto: 6, src: [0, 0, 0, 0x0a000000 + n],
   dst: [0, 0, 0, 0x0b000001], sport: 1000, dport: 80 });

@@ -38,6 +38,8 @@ export interface ConntrackOptions {
   readonly collect: BpfProgram;
   readonly expire: BpfProgram;
   readonly ovsDb: string;
+  /** Makes a change that cached packets depend on (sync/versions.ts). */
+  readonly during: (change: () => void) => void;
   /** Something changed that a pass should see. */
   readonly wake: () => void;
   /** After each run of the collector. */
@@ -172,7 +174,9 @@ export class Conntrack {
   #write(control: CtControl): void {
     const bytes = ctControlCodec.toBytes(control);
     if (Buffer.compare(bytes, ctControlCodec.toBytes(this.#control)) === 0) return;
-    mapOf(this.#options.maps, 'ct_control').update(zero, bytes);
+    this.#options.during(() => {
+      mapOf(this.#options.maps, 'ct_control').update(zero, bytes);
+    });
     this.#control = control;
   }
 

@@ -15,9 +15,10 @@ import { looseDiff, looseEdit, looseMaps, looseRows, type LooseDeltas, type Loos
 import type { Bytes, HashMap, MapName, MapPort } from './port.js';
 import { Slots } from './slots.js';
 import { setMaps, type SetEdits } from './sets.js';
+import { changeTunnels } from './tunnel_rows.js';
 import { barrier, ruleMaps, stageId, StageStore } from './stages.js';
 import { Uses } from './uses.js';
-import { datapathsOf, touched, Versions } from './versions.js';
+import { datapathsOf, Epoch, touched, Versions } from './versions.js';
 import { ViewStore } from './views.js';
 import { bytesOf, idOf, words } from './wire.js';
 import type { Refusal, Writes } from './writes.js';
@@ -60,7 +61,8 @@ export class Sync {
   #tunnelSlots: Slots;
   #found: Found | undefined;
   #heldTunnels = new Map<string, string>();
-  #adoptedVersions: Versions | undefined;
+  readonly #epoch: Epoch;
+  #known: Versions | undefined;
   #last: Last | undefined;
   #cacheSets = Infinity;
   #writes = 0;
@@ -68,6 +70,7 @@ export class Sync {
   constructor(port: MapPort, pause: Pause = () => Promise.resolve()) {
     this.#port = port;
     this.#pause = pause;
+    this.#epoch = new Epoch(port);
     this.#store = new StageStore(port);
     this.#views = new ViewStore(port, this.#store);
     this.#tunnelSlots = new Slots(port.capacity('tunnels'));
@@ -120,11 +123,14 @@ export class Sync {
     if (this.#found) this.#setControl(this.#found.control);
   }
 
-  get #versions(): Versions { return this.#adoptedVersions ??= new Versions(this.#port); }
+  /** Makes a change of somebody else's tables that cached packets depend on. */
+  during(change: () => void): void { this.#epoch.during(change); }
+
+  get #versions(): Versions { return this.#known ??= new Versions(this.#port, this.#epoch); }
 
   #forget(): void {
     this.#found = this.#last = undefined;
-    this.#adoptedVersions = undefined;
+    this.#known = undefined;
     this.#store = new StageStore(this.#port);
     this.#views = new ViewStore(this.#port, this.#store);
     this.#tunnelSlots = new Slots(this.#port.capacity('tunnels'));
@@ -274,23 +280,13 @@ export class Sync {
     return { index, rows, held };
   }
 
-  /** A tunnel is not replaced as a whole by the kernel, so it changes while it is not ready:
-   * packets punt meanwhile, and never leave with half of an address. */
   #updateTunnels(found: Found, { rows }: { rows: Rows }): void {
     const changed = diff(found.tunnels, rows).put;
     if (changed.length === 0) return;
-    const ready = (value: Bytes): boolean => words0(value) !== 0;
-    const notReady = (value: Bytes): Bytes => Buffer.concat([words(0), value.subarray(4)]);
-    const down = changed.flatMap(([key]) => {
-      const old = found.tunnels.get(key);
-      return old && ready(old) ? [[key, notReady(old)] as [string, Bytes]] : [];
+    this.#epoch.during(() => {
+      changeTunnels(found.tunnels, changed, () => { this.#port.grace(); },
+        (some) => { this.#putNow('tunnels', found.tunnels, some); });
     });
-    this.#putNow('tunnels', found.tunnels, down);
-    if (down.length > 0) this.#port.grace();
-    this.#putNow('tunnels', found.tunnels, changed.map(([key, value]) => [key, notReady(value)]));
-    const up = changed.filter(([, value]) => ready(value));
-    if (up.length > 0) this.#port.grace();
-    this.#putNow('tunnels', found.tunnels, up);
   }
 
   /** Enters devices that frames may be redirected to; one that has just vanished or that the
@@ -400,7 +396,8 @@ export class Sync {
 
   #setControl(control: Found['control']): void {
     this.#port.put('control', [[words(0), words(control.active, control.generation,
-      control.enabled ? 1 : 0, Math.min(this.#cacheSets, this.#port.capacity('cache')))]]);
+      control.enabled ? 1 : 0, Math.min(this.#cacheSets, this.#port.capacity('cache')),
+      this.#epoch.value)]]);
     this.#writes += 1;
     if (this.#found) this.#found.control = control;
   }
@@ -420,9 +417,11 @@ export class Sync {
       await this.#deleteAll(map, keys);
     }
     const gone = [...found.tunnels].filter(([key, value]) => !tunnels.rows.has(key) &&
-      value.some((byte) => byte !== 0));
-    this.#putNow('tunnels', found.tunnels, gone.map(([key, value]) =>
-      [key, Buffer.alloc(value.length)]));
+      value.some((byte) => byte !== 0)).map(([key, { length }]) =>
+      [key, Buffer.alloc(length)] as const);
+    if (gone.length > 0) {
+      this.#epoch.during(() => { this.#putNow('tunnels', found.tunnels, gone); });
+    }
     for (const id of this.#heldTunnels.values()) this.#tunnelSlots.release(id);
     this.#heldTunnels = tunnels.held;
     this.#store.release(found.held.splice(0));

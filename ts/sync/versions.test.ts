@@ -6,6 +6,7 @@ import { Sync } from './apply.js';
 import { FakePort } from './fake_port.js';
 import { sequenceArbitrary, stateArbitrary } from './states.fixture.js';
 import { kernelAsked } from './texts.fixture.js';
+import { Epoch } from './versions.js';
 import { decodeStage, toWords, words } from './wire.js';
 
 const seed = Number(process.env['OVN_XDP_SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
@@ -13,6 +14,11 @@ console.log(`  seed ${seed}`);
 
 const version = (port: FakePort, slot: number): number =>
   toWords(port.get('cache_versions', words(slot))!)[0]!;
+const epochOf = (port: FakePort): number => toWords(port.get('control', words(0))!)[4]!;
+/** What a packet does not look at when its entry was last looked at under this epoch. */
+const unasked = (port: FakePort): string => (['cache_versions', 'tunnels'] as const)
+  .flatMap((map) => [...port.maps.get(map)!].map(([key, value]) =>
+    `${map} ${key} ${Buffer.from(value).toString('hex')}`)).sort().join('\n');
 /** What decides about packets of a datapath, in the buffer in force. */
 function decisions(port: FakePort): Map<number, string> {
   const { active } = readControl(port);
@@ -56,8 +62,14 @@ test('between any two writes, what a cached entry goes by is still what decides'
     async (states) => {
       const port = new FakePort();
       const sync = new Sync(port);
-      const made = new Map<string, string>();
+      const made = new Map<string, string>(), seen = new Map<number, string>();
       port.onWrite = () => {
+        const epoch = epochOf(port);
+        if (epoch % 2 === 0) {
+          const now = unasked(port);
+          assert.is(seen.get(epoch) ?? now, now, 'what nobody asks about under one epoch stays');
+          seen.set(epoch, now);
+        }
         for (const [datapath, now] of decisions(port)) {
           const sum = holding(port, datapath);
           if (sum === undefined) continue;
@@ -95,10 +107,30 @@ test('a datapath that a change has not to do with keeps its entries', async () =
 test('what a dead agent left odd is made even, and is not what it was', async () => {
   const port = new FakePort();
   port.put('cache_versions', [[words(5), words(7)], [words(6), words(8)]]);
+  port.put('control', [[words(0), words(0, 0, 0, 0, 9)]]);
   const [state] = fc.sample(stateArbitrary, { seed, numRuns: 1 });
   await new Sync(port).apply(state!);
   assert.ok(version(port, 5) >= 8 && version(port, 5) % 2 === 0);
   assert.is(version(port, 6) % 2, 0);
+  assert.ok(epochOf(port) >= 10 && epochOf(port) % 2 === 0);
 });
+
+test('changes that overlap are one to the epoch, and one that fails does not leave it odd',
+  async () => {
+    const port = new FakePort();
+    const epoch = new Epoch(port);
+    await epoch.across(async () => {
+      epoch.during(() => { assert.is(epochOf(port), 1); });
+      assert.is(epochOf(port), 1, 'the other goes on');
+      await Promise.resolve();
+    });
+    assert.is(epochOf(port), 2);
+    assert.throws(() => { epoch.during(() => { throw new Error('no'); }); }, 'no');
+    assert.is(epochOf(port), 4);
+    port.put('control', [[words(0), words(1, 2, 1, 64, 2 ** 32 - 4)]]);
+    const late = new Epoch(port);
+    late.during(() => { assert.is(epochOf(port), 2 ** 32 - 3); });
+    assert.equal([...toWords(port.get('control', words(0))!)], [1, 2, 1, 64, 0]);
+  });
 
 test.run();

@@ -31,9 +31,11 @@ export function changing(plane: Dataplane, datapaths: readonly number[],
       versions.update(u32Bytes(slot), u32Bytes(Buffer.from(value).readUInt32LE() + 1));
     }
   };
-  add();
-  change();
-  add();
+  plane.during(() => {
+    add();
+    change();
+    add();
+  });
 }
 
 /** Sums over CPUs since the load. */

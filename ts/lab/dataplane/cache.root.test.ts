@@ -274,6 +274,44 @@ on('a tunnel that changes in place is seen at once', [outputTo(4)], (plane) => {
     { forwarded: 4, 'punt NO_NEXT_HOP': 2, 'punt MTU': 1 });
 });
 
+on('what was looked at under an epoch is not looked at again, unless a change was begun', [
+  outputTo(4)], (plane) => {
+  const goes = (told: boolean, ready: boolean): boolean => {
+    plane.tunnel(1, { ...tunnel, ready }, told);
+    return pass(plane, frame4()).action === XDP.redirect;
+  };
+  if (hook !== 'xdp') return;
+  twice(plane, frame4());
+  assert.ok(goes(false, false), 'nobody told');
+  assert.not(goes(true, false));
+  assert.ok(goes(true, true));
+  plane.begin();
+  for (let i = 0; i < 2; i += 1) {
+    assert.not(goes(false, false), 'whoever began may have died, so each packet looks');
+    assert.ok(goes(false, true));
+    walks(plane, frame4(), 'hit');
+  }
+  plane.end();
+  walks(plane, frame4(), 'hit');
+  assert.ok(goes(false, false));
+});
+
+for (const [name, other] of [['another next hop', { ethDst: C }], ['an IPv6 one', {
+  local: '2001:db8::1', remote: '2001:db8::2' }], ['a checksum', { csum: true }]] as const) {
+  on(`a tunnel becomes ${name}: cached packets leave as walked ones do`, [outputTo(4)], (plane) => {
+    if (hook !== 'xdp') return;
+    const before = twice(plane, frame4());
+    plane.tunnel(1, { ...tunnel, ...other });
+    const after = [0, 1, 2].map(() => hex(pass(plane, frame4()).frame));
+    plane.cacheSets = 0;
+    plane.control(1);
+    const walked = pass(plane, frame4());
+    assert.is(walked.by, 'bypassed');
+    assert.equal(after, after.map(() => hex(walked.frame)));
+    assert.is.not(hex(walked.frame), hex(before));
+  });
+}
+
 on('out of a tunnel', undefined, (plane) => {
   if (hook !== 'xdp') return;
   plane.ingress();

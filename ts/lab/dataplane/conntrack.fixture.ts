@@ -129,8 +129,10 @@ export class TrackingSwitch {
   }
 
   mode(mode: number, watermark = 1000, seconds: readonly number[] = timeouts): void {
-    this.plane.map('ct_control').update(u32Bytes(0), layout.ctControl.toBytes({
-      mode, watermark, foreign_age: 600, timeouts: seconds, ports: defaultPorts }));
+    this.plane.during(() => {
+      this.plane.map('ct_control').update(u32Bytes(0), layout.ctControl.toBytes({
+        mode, watermark, foreign_age: 600, timeouts: seconds, ports: defaultPorts }));
+    });
   }
 
   /** Traces the frame, then sends it. */

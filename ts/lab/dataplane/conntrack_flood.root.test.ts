@@ -57,7 +57,8 @@ test(`${count} SYNs: established connections go on, the rest is OVS's, and all e
   const maps: Maps = new Map(names.map((name) => [name, lab.plane.map(name)]));
   const [collect, expire] = [lab.plane.otherProgram('ct_collect'),
     lab.plane.otherProgram('ct_expire')];
-  const agent = new Conntrack({ maps, collect, expire, ovsDb: '', wake: () => {} });
+  const agent = new Conntrack({ maps, collect, expire, ovsDb: '', wake: () => {},
+    during: (change) => { lab.plane.during(change); } });
   try {
     for (let n = 1; n <= established; n++) assert.ok(open(lab, n), `connection ${n}`);
     assert.is(agent.entries, 2 * established);

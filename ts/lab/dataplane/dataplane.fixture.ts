@@ -111,6 +111,8 @@ export class Dataplane {
   /** What the next control() writes; no sets: every frame walks. */
   cacheSets = 0;
   generation = 0;
+  #epoch = 0;
+  #changes = 0;
 
   private constructor(private readonly object: BpfObject, readonly forward: BpfProgram,
     readonly tracer: BpfProgram) {}
@@ -155,7 +157,25 @@ export class Dataplane {
     if (this.cacheSets > 0) stayOnOneCpu();
     this.#map('control').update(u32Bytes(0),
       layout.control.toBytes({ active, generation: this.generation, enabled,
-        cache_sets: this.cacheSets }));
+        cache_sets: this.cacheSets, epoch: this.#epoch }));
+  }
+
+  /** What sync/ does around every change that cached packets depend on. An agent that dies has
+   * begun and not ended. */
+  during(change: () => void): void {
+    this.begin();
+    change();
+    this.end();
+  }
+  get begun(): boolean { return this.#changes > 0; }
+  begin(): void { if ((this.#changes += 1) === 1) this.#setEpoch(); }
+  end(): void { if ((this.#changes -= 1) === 0) this.#setEpoch(); }
+
+  #setEpoch(): void {
+    this.#epoch += 1;
+    const control = layout.control.fromBytes(this.#map('control').lookup(u32Bytes(0))!);
+    this.#map('control').update(u32Bytes(0),
+      layout.control.toBytes({ ...control, epoch: this.#epoch }));
   }
 
   /** What the ingress device is; without a port an uplink. */
@@ -182,13 +202,16 @@ export class Dataplane {
     this.#map('devmap').update(u32Bytes(ifindex), u32Bytes(INGRESS));
   }
 
-  tunnel(index: number, t: TestTunnel): void {
+  /** `told`: as sync/ writes it; else nobody can know. */
+  tunnel(index: number, t: TestTunnel, told = true): void {
     const family = t.local.includes(':') ? 6 : 4;
     const local = padded(address(t.local), 16), remote = padded(address(t.remote), 16);
-    this.#map('tunnels').update(u32Bytes(index), layout.tunnel.toBytes({
+    const write = (): void => this.#map('tunnels').update(u32Bytes(index), layout.tunnel.toBytes({
       ready: t.ready === false ? 0 : 1, ifindex: UNDERLAY, family, csum: t.csum === true ? 1 : 0,
       mtu: t.mtu ?? 1500, local, remote, direct: t.direct ?? 0,
       eth_dst: mac(t.ethDst), eth_src: mac(t.ethSrc) }));
+    if (told) this.during(write);
+    else write();
     this.#map('tunnel_sources').update(
       layout.tunnelSourceKey.toBytes({ buffer: 0, family, remote, local }), u32Bytes(index));
   }

@@ -108,8 +108,10 @@ export class NatRouter {
     this.plane.table(1, number, rules);
   }
   mode(mode: number, ports = defaultPorts): void {
-    this.plane.map('ct_control').update(u32Bytes(0), layout.ctControl.toBytes({
-      mode, watermark: 1 << 20, foreign_age: 600, timeouts, ports }));
+    this.plane.during(() => {
+      this.plane.map('ct_control').update(u32Bytes(0), layout.ctControl.toBytes({
+        mode, watermark: 1 << 20, foreign_age: 600, timeouts, ports }));
+    });
   }
 
   /** Sends the frame into a port; what comes out has right checksums, unless it has not all that
