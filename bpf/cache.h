@@ -397,8 +397,7 @@ static __always_inline int key_of(ctx_t *ctx, struct look *l, __u32 slot)
 }
 
 /* The entry that decides about the frame, if there is one; l says why not, and has any that there
- * is. `cell`: where the
- * device's is, if it has one. */
+ * is. `cell`: where the device's is, if it has one. */
 static __always_inline struct cache_entry *cache_find(ctx_t *ctx, struct look *l,
 						      struct iface_cell *cell, __u32 slot)
 {
