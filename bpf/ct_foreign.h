@@ -58,9 +58,9 @@ static __always_inline int has_ends(const struct ct_tuple *t)
 	return t->proto != IPPROTO_TCP && !is_icmp(t->family, t->proto);
 }
 
-/* Whether the key is noted and holds; its packet refreshes it. That of an end is not: its
+/* The key's entry, if it is noted and holds; its packet refreshes it. That of an end is not: its
  * connections are noted one by one as their packets come, and new ones may be ours again. */
-static __noinline int foreign_hit(struct scratch *s, __u32 age, __u32 refresh)
+static __noinline struct foreign *foreign_hit(struct scratch *s, __u32 age, __u32 refresh)
 {
 	struct foreign *f = bpf_map_lookup_elem(&foreign, &s->foreign_key);
 	__u64 now = ct_now(s);
@@ -69,7 +69,7 @@ static __noinline int foreign_hit(struct scratch *s, __u32 age, __u32 refresh)
 		return 0;
 	if (refresh && now > f->seen + SEEN_STEP)
 		f->seen = now;
-	return 1;
+	return f;
 }
 
 /* The key of all connections of one end of s->tuple. */
@@ -89,34 +89,29 @@ static __always_inline void end_key(struct scratch *s, int source)
 static __always_inline int foreign_tuple(struct scratch *s, __u32 age)
 {
 	canonical_key(s, &s->foreign_key, 0);
-	return foreign_hit(s, age, 1);
-}
-
-/* Whether the end in s->foreign_key is noted because it was asked for what OVS has to do: such an
- * end has a reason of its own, one that has asked has PUNT_CT_FOREIGN. */
-static __always_inline int is_service(const struct scratch *s)
-{
-	struct foreign *f = bpf_map_lookup_elem(&foreign, &s->foreign_key);
-
-	return f && f->reason != PUNT_CT_FOREIGN;
+	return !!foreign_hit(s, age, 1);
 }
 
 /* Whether all connections of one of its ends are; of TCP, which ct_give_up.h notes, of the end
- * that is asked. OVS may translate what it is asked for, so that replies come from elsewhere:
+ * that is asked. An end that was asked for what OVS has to do has that reason, one that has asked
+ * has PUNT_CT_FOREIGN. OVS may translate what it is asked for, so that replies come from elsewhere:
  * s->to_service, the one who asks is to be noted too. */
 static __always_inline int foreign_end(struct scratch *s, __u32 age)
 {
+	struct foreign *f;
+
 	if (is_icmp(s->tuple.family, s->tuple.proto))
 		return 0;
 	end_key(s, 0);
-	if (foreign_hit(s, age, 0)) {
-		s->to_service = is_service(s);
+	f = foreign_hit(s, age, 0);
+	if (f) {
+		s->to_service = f->reason != PUNT_CT_FOREIGN;
 		return 1;
 	}
 	if (!has_ends(&s->tuple))
 		return 0;
 	end_key(s, 1);
-	return foreign_hit(s, age, 0);
+	return !!foreign_hit(s, age, 0);
 }
 
 static __noinline int note_foreign(struct scratch *s, __u32 reason)

@@ -23,14 +23,14 @@ const chunk = 512;
 type Entry = readonly [key: Uint8Array, value: Uint8Array];
 
 /** All entries by batches of the kernel; others run between two of them. What is added or
- * deleted meanwhile may or may not appear. */
-export async function* batches(map: BpfMap): AsyncGenerator<Entry[]> {
+ * deleted meanwhile may or may not appear. `remove`: they are taken out of the map. */
+export async function* batches(map: BpfMap, remove = false): AsyncGenerator<Entry[]> {
   const { keySize, valueSize } = map.info;
   const cursor = map.cursor();
   for (let size = chunk, done = false; !done;) {
     let batch;
     try {
-      batch = map.lookupBatch(cursor, size);
+      batch = map.lookupBatch(cursor, size, remove);
     } catch (error) {
       // A hash bucket holds more than that.
       if (!(error instanceof BpfError) || error.code !== 'ENOSPC') throw error;

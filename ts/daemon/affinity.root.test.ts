@@ -5,7 +5,7 @@ import { affinity as affinityCodec, affinityKey } from '../abi/generated.js';
 import { monotonicMs } from '../conntrack/entry.js';
 import { parseLearned } from '../conntrack/affinity.js';
 import { until } from '../lab/exec.js';
-import { BpfMap, u32Bytes } from '../libbpf/map.js';
+import { BpfMap, u32Bytes, u64Bytes } from '../libbpf/map.js';
 import { Affinity, holdsMs, marginMs } from './affinity.js';
 
 const line = (client: string, age = 0): string => ' cookie=0x5b8a8b1c, duration=31.4s, table=78, '
@@ -37,7 +37,7 @@ function scene(lines: string[]) {
     } } });
   const number = (name: string): number =>
     Number(new DataView(maps.get(name)!.lookup(u32Bytes(0))!.buffer).getBigUint64(0, true));
-  const now = (): Uint8Array => new Uint8Array(BigUint64Array.of(BigInt(monotonicMs())).buffer);
+  const now = (): Uint8Array => u64Bytes(BigInt(monotonicMs()));
   return { ovs, affinity, number, entry: (client: string) =>
     maps.get('affinity')!.lookup(keyOf(client)),
   ask: () => { maps.get('affinity_asked')!.update(u32Bytes(0), now()); },

@@ -7,8 +7,8 @@ import { affinity as affinityCodec, affinityKey, type AffinityKey } from '../abi
 import { log } from '../base/log.js';
 import { entriesOf, frameOf, parseLearned, type Session } from '../conntrack/affinity.js';
 import { monotonicMs } from '../conntrack/entry.js';
-import { mapOf, type Maps } from '../conntrack/table.js';
-import { u32Bytes } from '../libbpf/map.js';
+import { batches, mapOf, type Maps } from '../conntrack/table.js';
+import { u32Bytes, u64Bytes } from '../libbpf/map.js';
 import type { FlowTables } from './openflow.js';
 
 /** OFTABLE_CHK_LB_AFFINITY of OVN 23.03 to 26.03, and after that. */
@@ -114,22 +114,14 @@ export class Affinity {
   }
 
   #hold(until: number): void {
-    const bytes = new Uint8Array(8);
-    new DataView(bytes.buffer).setBigUint64(0, BigInt(until), true);
-    this.#map('affinity_until').update(zero, bytes);
+    this.#map('affinity_until').update(zero, u64Bytes(BigInt(until)));
   }
 
   /** Has OVS's flows of what was used count as used. What cannot be told is told the next time. */
   async #tell(): Promise<void> {
-    const { bridge, flows } = this.#options, map = this.#map('affinity_used'), name = bridge();
-    const cursor = map.cursor();
-    for (let done = false; !done;) {
-      const batch = map.lookupBatch(cursor, packetsAtOnce, true);
-      ({ done } = batch);
-      for (let at = 0; at < batch.count * affinityKey.size; at += affinityKey.size) {
-        const key = batch.keys.slice(at, at + affinityKey.size);
-        this.#used.set(hexOf(key), affinityKey.fromBytes(key));
-      }
+    const { bridge, flows } = this.#options, name = bridge();
+    for await (const entries of batches(this.#map('affinity_used'), true)) {
+      for (const [key] of entries) this.#used.set(hexOf(key), affinityKey.fromBytes(key));
     }
     if (name === undefined) return;
     const all = [...this.#used];

@@ -10,7 +10,7 @@ import { log } from '../base/log.js';
 import { monotonicMs } from '../conntrack/entry.js';
 import { mapOf, type Maps } from '../conntrack/table.js';
 import { updateFlags } from '../libbpf/kinds.js';
-import { u32Bytes } from '../libbpf/map.js';
+import { u32Bytes, u64Bytes } from '../libbpf/map.js';
 import type { BpfProgram } from '../libbpf/program.js';
 import { RingBuffer } from '../libbpf/ring_buffer.js';
 
@@ -101,9 +101,8 @@ export class Fragments {
   }
 
   #alive(ms: number): void {
-    const until = new Uint8Array(8);
-    new DataView(until.buffer).setBigUint64(0, BigInt(ms === 0 ? 0 : monotonicMs() + ms), true);
-    mapOf(this.#options.maps, 'holding').update(u32Bytes(0), until);
+    const until = BigInt(ms === 0 ? 0 : monotonicMs() + ms);
+    mapOf(this.#options.maps, 'holding').update(u32Bytes(0), u64Bytes(until));
   }
 
   async #read(): Promise<void> {

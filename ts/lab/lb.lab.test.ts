@@ -91,11 +91,8 @@ function balancedTo(agent: Agent, vip: string, backend: string): number {
 /** By client and balancer, the backends that answered. */
 const backends = (seen: Seen): ReadonlyMap<string, string> =>
   new Map([...seen].map(([key, answers]) => [key, namesIn(answers).join()]));
-const affinities = (agents: readonly Agent[]) => agents.map((agent) => agent.status()!.affinity);
-const touched = (agents: readonly Agent[]): number =>
-  affinities(agents).reduce((sum, one) => sum + one.touched, 0);
-const sessions = (agents: readonly Agent[]): number =>
-  affinities(agents).reduce((sum, one) => sum + one.sessions, 0);
+const affinity = (agents: readonly Agent[], what: 'sessions' | 'touched'): number =>
+  agents.reduce((sum, agent) => sum + agent.status()!.affinity[what], 0);
 /** Connections to those that clients keep. */
 const balanced = (agents: readonly Agent[]): number => agents.reduce((sum, agent) => sum
   + [...keeping, ...keepingNorth].reduce((n, { vip }) =>
@@ -156,13 +153,13 @@ for (const { name: what, topology: wanted, cast, prepare, keeping: kept } of sce
     const each = { who: cast.who, what: kept };
     const before = backends(await askAll(lab, each, 5));
     await sleep(2500);
-    const [carried, told] = [balanced(agents), touched(agents)];
+    const [carried, told] = [balanced(agents), affinity(agents, 'touched')];
     for (let round = 0; round < 3; round++) {
       assert.equal(backends(await askAll(lab, each, 4)), before, 'one backend for each client');
     }
     assert.ok(balanced(agents) >= carried + each.who.length * each.what.length,
       'first packets are carried');
-    await until('OVS to be told', 5000, () => touched(agents) > told);
+    await until('OVS to be told', 5000, () => affinity(agents, 'touched') > told);
   });
   if (wanted === topology && onSwitches) {
     test('affinity: what is used lives on in OVS, and what is not ends', async () => {
@@ -180,9 +177,9 @@ for (const { name: what, topology: wanted, cast, prepare, keeping: kept } of sce
         assert.equal([...backends(await askAll(lab, brief, 1)).values()], [first]);
       }
       assert.ok(packets() >= own + 7, `${own} packets before, ${packets()} now`);
-      const known = sessions(agents);
+      const known = affinity(agents, 'sessions');
       await until('the flow and its entry to end', 40_000, () => learned().length === 0
-        && sessions(agents) < known);
+        && affinity(agents, 'sessions') < known);
     });
   }
   if (onSwitches) test('a backend goes: options:ct_flush ends its connections', async () => {

@@ -207,3 +207,8 @@ export interface MapCursor {
 export function u32Bytes(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer);
 }
+
+/** A u64 in host byte order. */
+export function u64Bytes(value: bigint): Uint8Array {
+  return new Uint8Array(BigUint64Array.of(value).buffer);
+}

@@ -14,7 +14,7 @@ import type { Desired } from '../../compile/model.js';
 import { walk } from '../../compile/reference.js';
 import { Connections } from '../../compile/reference_ct.js';
 import { localChassis, packet as wordsOf, readDatabase } from '../../compile/testing.js';
-import { u32Bytes } from '../../libbpf/map.js';
+import { u32Bytes, u64Bytes } from '../../libbpf/map.js';
 import { formatNumber, parseIpv4, parseIpv6 } from '../../lflow/literal.js';
 import { addressWords, parseAddress } from '../../sync/addresses.js';
 import { View } from '../../southbound/view.js';
@@ -120,8 +120,7 @@ function learn(tables: Tables, connections: Connections): void {
   const service = balancers.find(({ name }) => name === 'affine')!;
   const backend = vms.find(({ port }) => port === 'b1')!;
   const wordsOfIp = (ip: string): number[] => addressWords(parseAddress(ip)!);
-  const until = new Uint8Array(BigUint64Array.of(2n ** 62n).buffer);
-  tables.map('affinity_until')!.update(u32Bytes(0), until);
+  tables.map('affinity_until')!.update(u32Bytes(0), u64Bytes(2n ** 62n));
   for (const [port, holds] of kept) {
     const key = { datapath: portOf.get(port)!.datapath, family: 6 << 8 | 4, port: service.port,
       vip: wordsOfIp(service.vip),
