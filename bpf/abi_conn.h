@@ -150,7 +150,7 @@ struct fragment {
 	__u16 icmp_id;
 	__u16 end;		/* bytes of layer 4 in it */
 	__u16 way;		/* enum fragment_way */
-	__u32 pad;
+	__u16 began[2];		/* zones where it began to be translated at its source; 0: none */
 };
 
 /* A record of `held`: a fragment that came before its datagram's first one, as it came. The agent

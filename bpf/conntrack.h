@@ -227,7 +227,7 @@ static __noinline int write_words(struct scratch *s, __u32 invalid)
 	w[FW_CT_STATE] = s->md_state | CT_STATE_TRK;
 	if (invalid)
 		return 0;
-	if (!(p->flags & PEND_LIVE)) {
+	if (!(p->flags & PEND_LIVE) || s->fragment_new) {
 		write_orig(s, &s->tuple);
 		return 0;
 	}
@@ -310,6 +310,11 @@ GLOBAL int look(struct scratch *s, __u32 zone, __u32 flags)
 	fresh = look_up(s, zone);
 	if (s->verdict)
 		return 1;
+	s->fragment_new = begins_later(s, zone, flags & CT_COMMIT);
+	if (s->fragment_new) {
+		s->md_state = CT_STATE_NEW;
+		return 0;
+	}
 	if (PENDING(s)->flags & PEND_LIVE)
 		update_found(s);
 	if (!(PENDING(s)->flags & PEND_LIVE)) {

@@ -80,6 +80,40 @@ static __noinline int join_fragment(struct scratch *s)
 	return 0;
 }
 
+/* Of a later one: whether its first one found no connection in the zone, and began to be translated
+ * there further on. It has to find none up to that commit either: OVS looks all of a datagram up at
+ * once, and one that was translated at its first lookup might be routed elsewhere. */
+static __always_inline int begins_later(struct scratch *s, __u32 zone, __u32 commits)
+{
+	__u16 *began = s->first.began;
+
+	if (s->fragment != FRAGMENT_LATER || (began[0] != zone && began[1] != zone))
+		return 0;
+	if (!commits)
+		return 1;
+	if (began[0] == zone)
+		began[0] = 0;
+	else
+		began[1] = 0;
+	return 0;
+}
+
+/* Of a first one: where it began to be translated. */
+static __always_inline void note_begun(struct scratch *s)
+{
+	const __u64 source = CONN_NAT_SRC | CONN_TWIN;
+	__u16 *began = s->first.began;
+
+	for (__u32 i = 0; i < CT_PENDING && i < s->npending; i++) {
+		const struct ct_pending *p = &s->pending[i];
+
+		if (!(p->flags & PEND_CREATE) || (p->life & source) != source)
+			continue;
+		began[1] = began[0];
+		began[0] = p->key.zone;
+	}
+}
+
 /* At the end: what those to come have to know. */
 static __noinline int remember_fragment(struct scratch *s)
 {
@@ -87,6 +121,8 @@ static __noinline int remember_fragment(struct scratch *s)
 
 	f->seen = ct_now(s);
 	f->way = FRAGMENT_OURS;
+	if (s->fragment == FRAGMENT_FIRST)
+		note_begun(s);
 	if (s->fragment == FRAGMENT_LATER) {
 		if (s->verdict != VERDICT_PUNT || s->reason != PUNT_CT_FRAGMENT)
 			return 0;

@@ -181,6 +181,7 @@ struct scratch {
 	__u32 fragment_l4;		/* its ports, or type and code, as they are by now */
 	__u32 fragment_moved;		/* conntrack has translated it */
 	__u32 fragment_early;		/* its first one is not known */
+	__u32 fragment_new;		/* finds no connection, as its first one did not */
 	__u32 quote_state;		/* of `quote`: KEY_* */
 	__u32 related;			/* `tuple` is that of a quoted packet's answer */
 	__u32 npending;

@@ -1,7 +1,8 @@
 /** Translations of datagrams in fragments: each piece, and the checksum of the whole. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { abi, hook, ip4Word, next, output, set } from './dataplane.fixture.js';
+import * as layout from '../../abi/generated.js';
+import { abi, hook, ip4Word, next, output, set, type Term } from './dataplane.fixture.js';
 import {
   checkSums, hosts, inside, NatRouter, outside, parse, reassembled, type Family, type Host,
 } from './nat.fixture.js';
@@ -116,6 +117,22 @@ on('a later piece without its first is OVS\'s, and not translated', (lab) => {
   assert.equal([second, first, third].map((frame) => lab.send(inside, frame).verdict),
     Array(3).fill('punt CT_FRAGMENT'));
   assert.is(lab.conns().length, 0);
+});
+
+on('all of a datagram is looked up before the first of it begins to be translated', (lab) => {
+  const { b, world } = hosts[4], from = (host: Host): Term[] =>
+    [[abi.FW_IP_SRC + 3, ip4Word(hosts[4][host])]];
+  // A distributed router: its entrance asks the zone that its exit translates in, and the way
+  // hangs on the source (lr_in_gw_redirect).
+  lab.table(0, [{ ops: [{ code: abi.OP_CT_NEXT, src: abi.FW_SNAT_ZONE, imm: 1,
+    mask: layout.CT_NAT }] }]);
+  lab.table(2, [{ match: from('b'), ops: [set(abi.FW_OUTPORT, 0), output], args: [outside] },
+    { match: from('pool'), priority: 200, ops: [] }]);
+  const datagram = (): Bytes[] => pieces(4, b, world, udp({ src: 40000, dst: 53 }, data(size)));
+  const out = parse(sent(lab, inside, datagram()));
+  assert.equal([out.src, out.dst], [hosts[4].pool, world]);
+  assert.equal(through(lab, inside, datagram()), Array(3).fill('drop'),
+    'the next one is translated at the entrance, with OVS too');
 });
 
 on('stateless translation of a fragment is OVS\'s', (lab) => {

@@ -186,6 +186,18 @@ const isStateless = (world: NatWorld, { client, server, backends }: Meeting): bo
     && (world.routerOf(end.instance)?.floatingIps ?? []).some((one) =>
       one.instance === end.instance && one.stateless === true));
 
+/**
+ * To a connection that nobody translates a stranger's error gets another source in OVS's userspace
+ * tracker, and keeps its own in the kernel's and in ours (docs/nat.md, Differences).
+ */
+function isStrange(world: NatWorld, { client, asked, packets }: NatSequence): boolean {
+  if (!('instance' in client)) return false;
+  const { snat, floatingIps = [] } = world.routerOf(client.instance) ?? {};
+  return snat === undefined && !floatingIps.some(({ instance, address }) =>
+    instance === client.instance && familyOf(address) === familyOf(asked))
+    && packets.some((packet) => packet.what === 'error' && packet.from !== undefined);
+}
+
 function generateOne(random: Random, world: NatWorld, slot: number, kinds: RegExp): NatSequence {
   for (;;) {
     const family: Family = random.chance(0.25) ? 6 : 4;
@@ -203,6 +215,7 @@ function generateOne(random: Random, world: NatWorld, slot: number, kinds: RegEx
     if (meeting.backends.length > 0 && portless) continue;
     if (packets.some((packet) => packet.what === 'other') && !hasRoom(world, meeting)) continue;
     const sequence = { ...meeting, kind: `${what}: ${kind}`, packets, slot };
+    if (isStrange(world, sequence)) continue;
     return family === 6 ? unspoilt(sequence) : sequence;
   }
 }
