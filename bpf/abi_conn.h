@@ -151,6 +151,8 @@ struct fragment {
 	__u16 end;		/* bytes of layer 4 in it */
 	__u16 way;		/* enum fragment_way */
 	__u16 began[2];		/* zones where it began to be translated at its source; 0: none */
+	__u32 got;		/* bytes of layer 4 that have been seen of the datagram, */
+	__u32 all;		/* and that it has; 0: its last fragment has not been seen */
 };
 
 /* A record of `held`: a fragment that came before its datagram's first one, as it came. The agent

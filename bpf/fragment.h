@@ -32,6 +32,7 @@ static __always_inline void parse_fragment(struct scratch *s, __u32 id, __u32 at
 	s->w[FW_IP] |= at ? IP_FRAG_LATER : IP_FRAG_ANY;
 	s->fragment_at = at;
 	s->fragment_end = at + len;
+	s->fragment_more = more;
 	s->fragment_short = more && s->ip_len < (s->kind == FRAME_IP4 ? FRAGMENT4_MIN
 								      : FRAGMENT6_MIN);
 	__builtin_memcpy(key->src, &s->w[FW_IP_SRC], sizeof(key->src));
@@ -114,6 +115,23 @@ static __always_inline void note_begun(struct scratch *s)
 	}
 }
 
+/* A later one went the way of its first. With all of them gone the datagram is forgotten: another
+ * may have its identification soon, and that one's own first tells its ways. Who adds the last
+ * bytes sees how many there are. */
+static __always_inline int count_fragment(struct scratch *s)
+{
+	struct fragment *f = bpf_map_lookup_elem(&fragments, &s->fragment_key);
+	__u32 len = s->fragment_end - s->fragment_at;
+
+	if (!f || f->way != FRAGMENT_OURS)
+		return 0;
+	if (!s->fragment_more)
+		*(volatile __u32 *)&f->all = s->fragment_end;
+	if (__sync_fetch_and_add(&f->got, len) + len == *(volatile __u32 *)&f->all)
+		bpf_map_delete_elem(&fragments, &s->fragment_key);
+	return 0;
+}
+
 /* At the end: what those to come have to know. */
 static __noinline int remember_fragment(struct scratch *s)
 {
@@ -121,16 +139,19 @@ static __noinline int remember_fragment(struct scratch *s)
 
 	f->seen = ct_now(s);
 	f->way = FRAGMENT_OURS;
-	if (s->fragment == FRAGMENT_FIRST)
-		note_begun(s);
 	if (s->fragment == FRAGMENT_LATER) {
-		if (s->verdict != VERDICT_PUNT || s->reason != PUNT_CT_FRAGMENT)
+		if (s->verdict != VERDICT_PUNT)
+			return count_fragment(s);
+		if (s->reason != PUNT_CT_FRAGMENT)
 			return 0;
 		f->way = FRAGMENT_DISORDER;
 	} else if (s->verdict == VERDICT_PUNT) {
 		f->way = FRAGMENT_OVS;
 	} else if (!s->npending) {
 		return 0;
+	} else {
+		f->got = s->fragment_end;
+		note_begun(s);
 	}
 	return bpf_map_update_elem(&fragments, &s->fragment_key, f, BPF_ANY);
 }

@@ -176,6 +176,7 @@ struct scratch {
 	__u32 fragment;			/* FRAGMENT_*; 0: none */
 	__u32 fragment_at;		/* bytes of layer 4 before it */
 	__u32 fragment_end;		/* and with it */
+	__u32 fragment_more;		/* others follow it */
 	__u32 fragment_short;		/* not the last, and too short for OVS */
 	struct fragment first;		/* of its datagram, as it came; end 0: nothing is known */
 	__u32 fragment_l4;		/* its ports, or type and code, as they are by now */

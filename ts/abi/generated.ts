@@ -618,12 +618,14 @@ export const fragmentKey = struct<FragmentKey>('fragment_key', 52, {
 export interface Fragment {
   readonly seen: bigint; readonly l4: number; readonly tcp_flags: number; readonly icmp_id: number;
   readonly end: number; readonly way: number; readonly began: readonly number[];
+  readonly got: number; readonly all: number;
 }
-export const fragment = struct<Fragment>('fragment', 24, {
+export const fragment = struct<Fragment>('fragment', 32, {
   seen: { offset: 0, type: 'u64' }, l4: { offset: 8, type: 'u32' },
   tcp_flags: { offset: 12, type: 'u16' }, icmp_id: { offset: 14, type: 'u16' },
   end: { offset: 16, type: 'u16' }, way: { offset: 18, type: 'u16' },
-  began: { offset: 20, type: 'u16', length: 2 },
+  began: { offset: 20, type: 'u16', length: 2 }, got: { offset: 24, type: 'u32' },
+  all: { offset: 28, type: 'u32' },
 });
 
 export interface Held {

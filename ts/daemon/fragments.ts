@@ -167,7 +167,7 @@ export class Fragments {
     const now = monotonicMs(), old = map.lookup(key);
     if (old && now <= Number(fragmentCodec.fromBytes(old).seen) + rememberedMs) return;
     const entry = fragmentCodec.toBytes({ seen: BigInt(now), l4: 0, tcp_flags: 0, icmp_id: 0,
-      end: 0, way: fragmentWay.FRAGMENT_DISORDER, began: [0, 0] });
+      end: 0, way: fragmentWay.FRAGMENT_DISORDER, began: [0, 0], got: 0, all: 0 });
     try {
       map.update(key, entry, old ? updateFlags.any : updateFlags.noExist);
     } catch (error) {

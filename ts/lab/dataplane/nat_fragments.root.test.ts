@@ -119,6 +119,15 @@ on('a later piece without its first is OVS\'s, and not translated', (lab) => {
   assert.is(lab.conns().length, 0);
 });
 
+on('a datagram is forgotten when all of it has gone: another may be named like it', (lab) => {
+  const all = between(4, 'b', 'world', udp({ src: 40000, dst: 53 }, data(size)));
+  const known = (): number => [...lab.plane.map('fragments').entries()].length;
+  const after = (frame: Bytes): [string, number] =>
+    [lab.send(inside, frame, { sums: false }).verdict, known()];
+  assert.equal([0, 2, 1].map((i) => after(all[i]!)), [['sent', 1], ['sent', 1], ['sent', 0]]);
+  assert.equal(after(all[1]!), ['punt CT_FRAGMENT', 1], 'no first one of its own');
+});
+
 on('all of a datagram is looked up before the first of it begins to be translated', (lab) => {
   const { b, world } = hosts[4], from = (host: Host): Term[] =>
     [[abi.FW_IP_SRC + 3, ip4Word(hosts[4][host])]];

@@ -1,7 +1,4 @@
-/**
- * The speed of one TCP stream by TC, beside kernel OVS alone on the same machine. `full`: more
- * rounds.
- */
+/** The speed of one TCP stream by TC, beside kernel OVS alone on the same machine, in turns. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -16,14 +13,14 @@ import { Lab } from '../lab.js';
 import { applyTopology, twoSubnets } from '../topology.js';
 import type { Vm } from '../vm.js';
 
-const full = process.argv.includes('full');
 const receivers = ['a2', 'b2'] as const;
 const where = { a2: 'on one chassis', b2: 'over a router and geneve' } as const;
 
 let lab: Lab;
 let agents: Agent[] = [];
-const forwarded = (): number => agents.reduce((sum, agent) =>
-  sum + agent.status()!.counters.forwarded, 0);
+const forwarded = async (): Promise<number> =>
+  (await Promise.all(agents.map((agent) => agent.ask())))
+    .reduce((sum, { counters }) => sum + counters.forwarded, 0);
 
 test.before(async () => {
   lab = await Lab.start({ chassis: ['c1', 'c2'], datapath: 'system' });
@@ -59,6 +56,8 @@ type Way = 'kernel OVS' | 'walk' | 'cache';
 const ways: Readonly<Record<Way, Partial<Control>>> = {
   'kernel OVS': { enabled: 0 }, walk: { enabled: 1, cache_sets: 0 }, cache: { enabled: 1 },
 };
+/** How often each is compared with kernel OVS. */
+const pairs: Readonly<Record<Exclude<Way, 'kernel OVS'>, number>> = { walk: 3, cache: 7 };
 
 /** Lets the programs of both chassis pass everything, walk always, or walk and remember. */
 function go(way: Way): void {
@@ -72,31 +71,36 @@ function go(way: Way): void {
   }
 }
 
-/** Ways take turns, because other work on the machine comes and goes; the best counts. */
-async function bestOf(to: Vm, rounds: number): Promise<ReadonlyMap<Way, number>> {
-  const best = new Map<Way, number>();
-  for (let i = 0; i < rounds; i += 1) {
-    for (const way of Object.keys(ways) as Way[]) {
-      go(way);
-      const { sum_received } = await iperf(to, 4, '-t', '2');
-      best.set(way, Math.max(best.get(way) ?? 0, sum_received?.bits_per_second ?? 0));
+async function bitsPerSecond(to: Vm, way: Way): Promise<number> {
+  go(way);
+  return (await iperf(to, 4, '-t', '1')).sum_received?.bits_per_second ?? 0;
+}
+
+/** To what kernel OVS carries in the same pair, ascending; which goes first changes. */
+async function ratios(to: Vm, way: keyof typeof pairs): Promise<number[]> {
+  const found: number[] = [];
+  for (let i = 0; i < pairs[way]; i += 1) {
+    const bits = new Map<Way, number>();
+    for (const one of i % 2 === 0 ? ['kernel OVS', way] as const : [way, 'kernel OVS'] as const) {
+      bits.set(one, await bitsPerSecond(to, one));
     }
+    found.push(bits.get(way)! / bits.get('kernel OVS')!);
   }
-  return best;
+  return found.sort((a, b) => a - b);
 }
 
 for (const name of receivers) {
   test(`one TCP stream ${where[name]} is as fast as through kernel OVS`, async () => {
-    const before = forwarded();
-    const best = await bestOf(lab.vm(name), full ? 5 : 3);
-    const ovs = best.get('kernel OVS')!;
-    for (const [way, bits] of best) {
-      console.log(`# one TCP stream ${where[name]}, ${way}: ${(bits / 1e6).toFixed(0)} Mbit/s, `
-        + `${(bits / ovs).toFixed(2)} of kernel OVS`);
+    const before = await forwarded();
+    const medians = new Map<Way, number>();
+    for (const way of Object.keys(pairs) as (keyof typeof pairs)[]) {
+      const all = await ratios(lab.vm(name), way);
+      medians.set(way, all[all.length >> 1]!);
+      console.log(`# one TCP stream ${where[name]}, ${way} to kernel OVS: median ${
+        medians.get(way)!.toFixed(2)} of ${all.map((ratio) => ratio.toFixed(2)).join(' ')}`);
     }
-    assert.ok(forwarded() > before + 1000, 'the fast path carried it');
-    // Emulated, beside other work: a fifth is noise, half would be lost offloads.
-    assert.ok(best.get('cache')! > 0.8 * ovs);
+    assert.ok(await forwarded() > before + 1000, 'the fast path carried it');
+    assert.ok(medians.get('cache')! >= 1, `${medians.get('cache')}`);
   });
 }
 

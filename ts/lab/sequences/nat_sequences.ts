@@ -5,10 +5,15 @@ import type { End, NatWorld } from './nat_world.js';
 import { addressIn, familyOf } from '../neutron.js';
 import type { Random } from '../random.js';
 import { outcomeLines, type Player, type SequenceDifference } from './sequence_run.js';
-import { pickScript, type Packet } from './sequences.js';
+import { groupSize } from './sequence_trial.js';
+import { F, pickScript, type Packet } from './sequences.js';
 import type { TopologyVm } from '../topology.js';
 
 type Family = 4 | 6;
+
+/** Whether a TCP connection was over when another that was sent so much later began. */
+const isOver = ({ packets }: NatSequence, later: number): boolean => later >= groupSize
+  && packets.some((packet) => packet.what === 'tcp' && (packet.flags & (F.rst | F.fin)) !== 0);
 
 /**
  * What a translator may not do although it chooses: give a port outside the range it was given,
@@ -28,7 +33,9 @@ export function violations(stage: NatStage, players: ReadonlyMap<number, Player>
     return [...player.chosen].filter(([place]) => world.isTranslated(place))
       .flatMap(([place, port]) => {
         const [first = 0, last = 65535] = shared ? snat?.ports?.split('-').map(Number) ?? [] : [];
-        const key = `${what} ${place}:${port} to ${sequence.asked}`, other = owners.get(key);
+        const key = `${what} ${place}:${port} to ${sequence.asked}`, had = owners.get(key);
+        const other = had === undefined
+          || isOver(stage.sequences[had] as NatSequence, index - had) ? undefined : had;
         owners.set(key, index);
         return [...port < first || port > last
           ? [`sequence ${index} (${sequence.kind}): port ${port} is not in ${first}-${last}`] : [],
@@ -124,12 +131,13 @@ const eastWest: Draw = (random, world, family) => {
 function askVip(random: Random, world: NatWorld, vip: Vip): Meeting | undefined {
   const { backends, address, router } = vip;
   const server = { instance: backends[0] ?? '' };
+  const { network: gateway, chassis: [active] = [] } = world.cloud.router(router).gateway ?? {};
   // What answers is to hang on no choice: if some have a distributed floating address, theirs leave
-  // their own chassis, where nothing is known of the balanced connection, as they are.
-  const distributed = (name: string): boolean => (world.routerOf(name)?.floatingIps ?? [])
-    .some((one) => one.instance === name && one.distributed === true);
-  if (new Set(backends.map(distributed)).size > 1) return undefined;
-  const gateway = world.cloud.router(router).gateway?.network;
+  // their own chassis as they are, unless the gateway is there, which knows the connection.
+  const untold = (name: string): boolean => world.cloud.instance(name).chassis !== active
+    && (world.routerOf(name)?.floatingIps ?? [])
+      .some((one) => one.instance === name && one.distributed === true);
+  if (new Set(backends.map(untold)).size > 1) return undefined;
   if (vip.outside && gateway !== undefined && random.chance(0.6)) {
     return { client: outsideOf(random, world, gateway, 4), server, backends, asked: address };
   }

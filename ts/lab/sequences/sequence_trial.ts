@@ -10,7 +10,7 @@ import {
 import { addTallies, Ledger, shareOf, tallyText, type Tally } from '../shares.js';
 import type { Wire } from '../frames/wire.js';
 
-const groupSize = 96;
+export const groupSize = 96;
 const maxTraced = 6;
 
 /** Cut into what is sent together. */
@@ -23,8 +23,8 @@ export interface Verdict {
   readonly differences: readonly SequenceDifference[];
   /** What the loaded programs say of a difference's packet, by index. */
   readonly traces: ReadonlyMap<number, string>;
-  /** Of unicast packets on all chassis together. */
-  readonly share: number;
+  /** All chassis together. */
+  readonly total: Tally;
   readonly text: string;
 }
 
@@ -65,9 +65,9 @@ export class Trial {
     }
     await this.detach();
     const again = await this.run.again(this.groupsOf(rechecked), round, bs);
-    const share = shareOf(tallies.reduce(addTallies, none)) ?? 0;
+    const total = tallies.reduce(addTallies, none), share = shareOf(total) ?? 0;
     return { suspects: suspects.length, differences: differencesOf(again, bs, rechecked), traces,
-      share, text: `${(share * 100).toFixed(1)} % carried; ${tallies.map(tallyText).join('; ')}` };
+      total, text: `${(share * 100).toFixed(1)} % carried; ${tallies.map(tallyText).join('; ')}` };
   }
 
   private async attach(chassis: readonly string[]): Promise<void> {
@@ -110,4 +110,4 @@ export class Trial {
   }
 }
 
-const none: Tally = { chassis: 'all', forwarded: 0, dropped: 0, left: {}, other: 0 };
+export const none: Tally = { chassis: 'all', forwarded: 0, dropped: 0, left: {}, other: 0 };
