@@ -231,7 +231,8 @@ enum op_code {
 				 * stand in the buckets that args[arg + 1] and those after it
 				 * name, BUCKETS in each. mask: HASH_*, or 0: the choice is that
 				 * of the connection, in both directions; and SELECT_* */
-	OP_HAIRPIN,		/* imm, enum hairpin_op */
+	OP_HAIRPIN,		/* imm, enum hairpin_op; w[src] is where OVN keeps an original IPv4
+				 * destination */
 	OP_AFFINITY,		/* imm, enum affinity_op */
 	OP_CODES,
 };

@@ -222,7 +222,7 @@ struct cache_key {
 	__u32 l4;		/* ports; ICMP echo: type << 24 | code << 16 | identifier */
 	__u32 datapath;		/* of the tunnel that it came by */
 	__u32 ports;		/* ingress << 16 | egress port there; else the frame's VLAN tag */
-	__u32 ip[2];		/* source and destination; IPv6: what cache_entry.ip6 goes on with */
+	__u32 ip[2];		/* source and destination; of IPv6 what cache_entry.ip6 goes on */
 };
 #define CACHE_KEY_BLOCKS4 5	/* of eight bytes, with IPv4 */
 #define CACHE_KEY_BLOCKS 8	/* with IPv6 */

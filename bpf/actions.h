@@ -184,7 +184,7 @@ static __always_inline int run_other_op(struct scratch *s, const struct op *op)
 		ct_clear(s);
 		return 0;
 	case OP_HAIRPIN:
-		return op_hairpin(s, op->imm);
+		return op_hairpin(s, op->imm, op->src);
 	case OP_AFFINITY:
 		return op_affinity(s, op);
 	case OP_SELECT:

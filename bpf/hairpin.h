@@ -17,8 +17,7 @@
 #include "nat.h"
 
 #define CT_NATTED 0x2u		/* ct_mark and ct_label, OVN_CT_NATTED */
-/* Where switches keep the original destination (MFF_LOG_LB_ORIG_*, up to OVN 24.09). */
-#define WORD_VIP4 1
+/* Where switches keep the original destination (MFF_LOG_LB_ORIG_*); of IPv4 the op says it. */
 #define WORD_VIP6 4
 #define WORD_VIP_PORT 2
 
@@ -31,14 +30,14 @@ static __always_inline int to_itself(const struct scratch *s)
 }
 
 /* The backend that the packet goes to, reached by its virtual address. */
-static __noinline struct hairpin *find_hairpin(struct scratch *s)
+static __noinline struct hairpin *find_hairpin(struct scratch *s, __u32 vip4)
 {
 	struct hairpin_key key = { .datapath = s->w[FW_DATAPATH] };
 	struct hairpin *found;
 	const __u32 *w = s->w;
 
 	if (s->kind == FRAME_IP4)
-		key.vip[3] = w[WORD_VIP4];
+		key.vip[3] = w[vip4 & (FW_WORDS - 1)];
 	else
 		__builtin_memcpy(key.vip, w + WORD_VIP6, sizeof(key.vip));
 	__builtin_memcpy(key.backend, w + FW_IP_DST, sizeof(key.backend));
@@ -70,7 +69,7 @@ static __always_inline int hairpin_reply(struct scratch *s)
 	       !alias_loose(c, key, ct_now(s));
 }
 
-static __noinline int op_hairpin(struct scratch *s, __u32 what)
+static __noinline int op_hairpin(struct scratch *s, __u32 what, __u32 vip4)
 {
 	struct hairpin *hairpin;
 	__u32 *w = s->w;
@@ -83,7 +82,7 @@ static __noinline int op_hairpin(struct scratch *s, __u32 what)
 	if (what == HAIRPIN_BEGINS &&
 	    !(to_itself(s) && (w[FW_CT_MARK] | w[FW_CT_LABEL + 3]) & CT_NATTED))
 		return 0;
-	hairpin = find_hairpin(s);
+	hairpin = find_hairpin(s, vip4);
 	if (!hairpin)
 		return punt(s, PUNT_CONNTRACK);
 	w[FW_RESULT] = 1;

@@ -45,7 +45,7 @@ function golden(
   const parsed = parseActions(actions, context, symbolTable(release));
   if (!parsed.actions) throw new Error(`${actions}: ${parsed.problems[0]?.message}`);
   const compiled = compileActions(parsed.actions, { ...target, snatZoneGiven: () => snatZone },
-    { pipeline, table: 3, router, oneSource });
+    { pipeline, table: 3, router, release, oneSource });
   if ('reason' in compiled) return `${compiled.reason}: ${compiled.detail}`;
   return text(compiled.program, compiled.args);
 }

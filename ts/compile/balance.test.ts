@@ -8,15 +8,15 @@ import { parseActions } from '../lflow/action_parse.js';
 import { symbolTable } from '../lflow/fields.js';
 import { compileActions } from './action.js';
 
-function compiled(text: string, router = false) {
-  const context = { pipeline: 'ingress', table: 12, tables: 40, release: '23.03' } as const;
-  const { actions, problems } = parseActions(text, context, symbolTable('23.03'));
+function compiled(text: string, router = false, release = '23.03') {
+  const context = { pipeline: 'ingress', table: 12, tables: 40, release } as const;
+  const { actions, problems } = parseActions(text, context, symbolTable(release));
   if (!actions) throw new Error(problems[0]?.message);
   return compileActions(actions, { port: () => undefined },
-    { pipeline: 'ingress', table: 12, router });
+    { pipeline: 'ingress', table: 12, router, release });
 }
-function whole(text: string, router = false) {
-  const found = compiled(text, router);
+function whole(text: string, router = false, release = '23.03') {
+  const found = compiled(text, router, release);
   if ('reason' in found) throw new Error(`${text}: ${found.detail}`);
   return found;
 }
@@ -75,9 +75,25 @@ test('hairpins', () => {
     [opCode.OP_HAIRPIN, hairpinOp.HAIRPIN_REPLY], [opCode.OP_MOVE, undefined],
     [opCode.OP_NEXT, 13]]);
   const snat = whole('ct_snat_to_vip; next;').program.ops;
-  assert.equal(snat[0], { code: opCode.OP_HAIRPIN, imm: hairpinOp.HAIRPIN_SNAT });
+  assert.equal(snat[0], { code: opCode.OP_HAIRPIN, imm: hairpinOp.HAIRPIN_SNAT,
+    src: fw.FW_REG0 + 1 });
+  const [{ src } = {}] = whole('ct_snat_to_vip; next;', false, '25.03').program.ops;
+  assert.is(src, fw.FW_REG0 + 4, 'where the original destination is since then');
   assert.equal(snat[1], { code: opCode.OP_CT_NAT, src: fw.FW_SNAT_ZONE,
     mask: CT_NAT_SRC | CT_NAT_KEEP | CT_NAT_STAYS });
+});
+
+test('what a connection was begun to', () => {
+  const ops = (text: string) => whole(text, false, '26.03').program.ops.slice(0, -1)
+    .map(({ code, dst, src, mask }) => [code, dst, src, mask]);
+  const { OP_MOVE: move } = opCode, { FW_CT_ORIG_DST: to, FW_REG0: reg0 } = fw;
+  assert.equal(ops('reg1 = ct_nw_dst(); next;'), [[move, reg0 + 1, to + 3, 0xffffffff]]);
+  assert.equal(ops('xxreg1 = ct_ip6_dst(); next;'),
+    [3, 2, 1, 0].map((i) => [move, reg0 + 4 + i, to + i, 0xffffffff]));
+  assert.equal(ops('reg2[0..15] = ct_tp_dst(); next;'),
+    [[move, reg0 + 2, fw.FW_CT_ORIG_L4, 0xffff]]);
+  assert.equal(ops('reg1[16..23] = ct_proto(); next;'),
+    [[move, reg0 + 1, fw.FW_CT_ORIG_PROTO, 0xff0000]]);
 });
 
 test('affinity: the backend that OVS has learned, and learning it once more', () => {

@@ -4,10 +4,10 @@ import {
   flowWord as fw, hairpinOp, opCode, SELECT_IP4, SELECT_IP6,
 } from '../abi/generated.js';
 import {
-  refuse, stageZone, standOf, tableNumber, type Handler, type Handlers,
+  place, refuse, stageZone, standOf, tableNumber, type Builder, type Handler, type Handlers,
 } from './builder.js';
 import { choose, hashFlags } from './choice.js';
-import { protocols } from './hairpins.js';
+import { originalIp4, protocols } from './hairpins.js';
 import { track } from './nat.js';
 import { addressWords } from './program.js';
 
@@ -32,18 +32,27 @@ const toBackend: Balance = (b, { name, backends, hashFields, ctFlag }) => {
 };
 
 type Hairpin = Handler<'chk_lb_hairpin' | 'chk_lb_hairpin_reply'>;
+function hairpin(b: Builder, imm: number): void {
+  const { router, release } = standOf(b);
+  if (router) refuse('hairpin on a router');
+  b.ops.push({ code: opCode.OP_HAIRPIN, imm, src: originalIp4(release) });
+}
 /** What is asked of a switch's packets. */
 const askHairpin = (imm: number): Hairpin => (b, { dst }) => {
-  if (standOf(b).router) refuse('hairpin on a router');
-  b.ops.push({ code: opCode.OP_HAIRPIN, imm });
+  hairpin(b, imm);
   b.result(dst);
 };
 /** Commits the translation and goes on without a word of it, as OVN does. */
 const hairpinSnat: Handler<'ct_snat_to_vip'> = (b) => {
-  if (standOf(b).router) refuse('hairpin on a router');
-  b.ops.push({ code: opCode.OP_HAIRPIN, imm: hairpinOp.HAIRPIN_SNAT },
-    { code: opCode.OP_CT_NAT, src: fw.FW_SNAT_ZONE,
-      mask: CT_NAT_SRC | CT_NAT_KEEP | CT_NAT_STAYS });
+  hairpin(b, hairpinOp.HAIRPIN_SNAT);
+  b.ops.push({ code: opCode.OP_CT_NAT, src: fw.FW_SNAT_ZONE,
+    mask: CT_NAT_SRC | CT_NAT_KEEP | CT_NAT_STAYS });
+};
+
+type Original = Handler<'ct_nw_dst' | 'ct_ip6_dst' | 'ct_tp_dst' | 'ct_proto'>;
+/** What the first packet of the connection was sent to; zero when it is not tracked. */
+const original = (word: number, width: number): Original => (b, { dst }) => {
+  b.move(place(dst), { word, shift: 0, width });
 };
 
 /** The backend that a client keeps; which registers say so stands in OVS's own flow. */
@@ -69,5 +78,8 @@ export const lbHandlers: Handlers = {
   ct_lb: balance, ct_lb_mark: balance,
   chk_lb_hairpin: askHairpin(hairpinOp.HAIRPIN_BEGINS),
   chk_lb_hairpin_reply: askHairpin(hairpinOp.HAIRPIN_REPLY), ct_snat_to_vip: hairpinSnat,
+  ct_nw_dst: original(fw.FW_CT_ORIG_DST + 3, 32), ct_tp_dst: original(fw.FW_CT_ORIG_L4, 16),
+  ct_ip6_dst: original(fw.FW_CT_ORIG_DST + 3, 128),
+  ct_proto: original(fw.FW_CT_ORIG_PROTO, 8),
   chk_lb_aff: askAffinity, commit_lb_aff: learnAffinity,
 };

@@ -18,6 +18,8 @@ export interface ActionTarget {
 /** The stage that an action list stands in: what conntrack actions do depends on it. */
 export interface Stand {
   readonly pipeline: 'ingress' | 'egress'; readonly table: number; readonly router: boolean;
+  /** Of OVN, that wrote the text. */
+  readonly release: string;
   /** Whatever comes here has one source address. */
   readonly oneSource?: boolean;
 }

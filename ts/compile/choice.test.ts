@@ -13,7 +13,8 @@ function compiled(text: string) {
   const context = { pipeline: 'ingress', table: 3, tables: 40, release: 'all' } as const;
   const { actions, problems } = parseActions(text, context, symbolTable('all'));
   if (!actions) throw new Error(problems[0]?.message);
-  return compileActions(actions, target, { pipeline: 'ingress', table: 3, router: true });
+  return compileActions(actions, target, { pipeline: 'ingress', table: 3, router: true,
+    release: 'all' });
 }
 function refusal(text: string): string {
   const found = compiled(text);

@@ -247,7 +247,7 @@ function languageOf(row: FlowText, scope: Scope, release: string): Language {
       const oneOnly = actions.some((action) => 'nat' in action) && oneSource(terms(required));
       const effect = compileActions(actions, { port, agesMacs: () => recorder.agesMacs(),
         snatZoneGiven: () => recorder.snatZoneGiven() },
-      { pipeline, table, router, oneSource: oneOnly });
+      { pipeline, table, router, release, oneSource: oneOnly });
       return { effect, required, perDatapath: recorder.perDatapath };
     },
   };
@@ -340,15 +340,14 @@ function understood(row: FlowText, release: string, recorder: Recorder): Meaning
     const detail = `actions: ${problems[0]?.message ?? 'none'}`;
     return meaning(terms, { reason: 'UNSUPPORTED_ACTION', detail }, true);
   }
-  return meaning(terms, effectOf(row, actions, terms, recorder));
+  return meaning(terms, effectOf(row, actions, terms, release, recorder));
 }
 
 /** What action lists that ask for nothing come to, for each place that they stand at. */
 const effects = new WeakMap<readonly Action[], Map<string, Compiled | Refusal>>();
 
-function effectOf(
-  row: FlowText, actions: readonly Action[], terms: readonly Term[], recorder: Recorder,
-): Compiled | Refusal {
+function effectOf(row: FlowText, actions: readonly Action[], terms: readonly Term[],
+  release: string, recorder: Recorder): Compiled | Refusal {
   const metered = row.controller_meter !== undefined && asksController(actions);
   if (metered) return meterRefusal;
   const { pipeline, table_id: table } = row, { router } = recorder.scope;
@@ -357,7 +356,7 @@ function effectOf(
   const before = effects.get(actions)?.get(place);
   if (before) return before;
   const effect = compileActions(actions, recorder,
-    { pipeline, table, router, oneSource: one });
+    { pipeline, table, router, release, oneSource: one });
   // Where match and actions have asked for nothing, the actions have not.
   if (!recorder.perDatapath && recorder.dependencies.size === 0) {
     effects.set(actions, (effects.get(actions) ?? new Map()).set(place, effect));

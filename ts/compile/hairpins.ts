@@ -3,10 +3,11 @@
  * the Southbound's Load_Balancer rows (OVN v23.03.1, controller/lflow.c,
  * consider_lb_hairpin_flows()) for chk_lb_hairpin() and ct_snat_to_vip.
  *
- * Only where OVN keeps the original destination in the registers of 22.03 up to 24.09
- * (hairpin_orig_tuple) and marks translated connections with ct_mark.natted. Otherwise nothing
- * is entered, and packets that may be hairpinned are left to OVS.
+ * Only where OVN keeps the original destination in registers (hairpin_orig_tuple, which 25.09 does
+ * not mention any more) and marks translated connections with ct_mark.natted. Otherwise nothing is
+ * entered, and packets that may be hairpinned are left to OVS.
  */
+import { flowWord as fw } from '../abi/generated.js';
 import { parseEndpoint } from '../lflow/action_controller.js';
 import { parseIpv4, parseIpv6 } from '../lflow/literal.js';
 import type { LoadBalancer, RowChange, SbGlobal, Uuid } from '../southbound/rows.js';
@@ -21,8 +22,14 @@ interface Endpoint { readonly address: Words; readonly family: 4 | 6; readonly p
 export const protocols: ReadonlyMap<string, number> =
   new Map([['tcp', 6], ['udp', 17], ['sctp', 132]]);
 const TCP = 6;
-/** The first release that keeps the original destination elsewhere. */
-const OTHER_REGISTERS = '25.03';
+/** The first releases that keep an original IPv4 destination in another register, and that keep
+ * it always. */
+const OTHER_REGISTER = '25.03', ALWAYS_KEPT = '25.09';
+/** What compiles for no release in particular. */
+const NO_RELEASE = 'all';
+/** The word of reg4, once reg1 (MFF_LOG_LB_ORIG_DIP_IPV4, lib/logical-fields.h). */
+export const originalIp4 = (release: string): number =>
+  fw.FW_REG0 + (release >= OTHER_REGISTER ? 4 : 1);
 export const isTrue = (text: string | undefined): boolean => text?.toLowerCase() === 'true';
 
 export function endpoint(text: string): Endpoint | undefined {
@@ -60,9 +67,10 @@ export const protocolOf = ({ protocol }: LoadBalancer): number =>
 
 /** What one row says, without the datapath. */
 type Entry = { readonly key: readonly number[]; readonly snat: Words };
-function entriesOf(row: LoadBalancer): readonly Entry[] {
+function entriesOf(row: LoadBalancer, release: string): readonly Entry[] {
   const { options } = row;
-  if (!isTrue(options.get('hairpin_orig_tuple')) || isTrue(options.get('template'))) return [];
+  const isKept = isTrue(options.get('hairpin_orig_tuple') ?? `${release >= ALWAYS_KEPT}`);
+  if (!isKept || isTrue(options.get('template'))) return [];
   const proto = protocolOf(row);
   const snat = sources(options.get('hairpin_snat_ip'));
   return [...row.vips].flatMap(([key, value]) => {
@@ -74,15 +82,16 @@ function entriesOf(row: LoadBalancer): readonly Entry[] {
   });
 }
 
-/** By datapath key, made once: rows never change. */
-const made = new WeakMap<LoadBalancer, Map<number, readonly Hairpin[]>>();
-function hairpinsOf(row: LoadBalancer, datapath: number): readonly Hairpin[] {
+/** By release and datapath key, made once: rows never change. */
+const made = new WeakMap<LoadBalancer, Map<string, readonly Hairpin[]>>();
+function hairpinsOf(row: LoadBalancer, datapath: number, release: string): readonly Hairpin[] {
   let known = made.get(row);
   if (!known) made.set(row, known = new Map());
-  let list = known.get(datapath);
+  const name = `${release} ${datapath}`;
+  let list = known.get(name);
   if (!list) {
-    list = entriesOf(row).map(({ key, snat }) => ({ key: [datapath, ...key], snat }));
-    known.set(datapath, list);
+    list = entriesOf(row, release).map(({ key, snat }) => ({ key: [datapath, ...key], snat }));
+    known.set(name, list);
   }
   return list;
 }
@@ -109,14 +118,14 @@ export function compileHairpins({ view, local }: LocalView, release: string):
   Map<string, Hairpin> {
   const all = new Map<string, Hairpin>();
   const { SB_Global: globals, Load_Balancer: rows, Logical_DP_Group: groups } = view.southbound;
-  if ([...globals.values()].some(isLabelled) || release >= OTHER_REGISTERS) return all;
+  if ([...globals.values()].some(isLabelled) || release === NO_RELEASE) return all;
   const sorted = [...rows.values()].sort((a, b) => (a._uuid < b._uuid ? -1 : 1));
   for (const row of sorted) {
     const grouped = groupsOf(row).flatMap((group) => groups.get(group ?? '')?.datapaths ?? []);
     for (const uuid of [...row.datapaths, ...grouped]) {
       const datapath = local.get(uuid);
       if (!datapath || view.isRouter(datapath)) continue;
-      for (const one of hairpinsOf(row, datapath.tunnel_key)) {
+      for (const one of hairpinsOf(row, datapath.tunnel_key, release)) {
         const text = one.key.join('.');
         if (!all.has(text)) all.set(text, one);
       }

@@ -34,8 +34,8 @@ export const controllerActions: ReadonlySet<string> = new Set([
 export const conntrackActions: ReadonlySet<string> = new Set([
   'ct_next', 'ct_commit', 'ct_commit_nat', 'ct_commit_to_zone', 'ct_dnat', 'ct_snat',
   'ct_dnat_in_czone', 'ct_snat_in_czone', 'ct_lb', 'ct_lb_mark', 'ct_lb_mark_local',
-  'ct_snat_to_vip', 'chk_lb_hairpin', 'chk_lb_hairpin_reply', 'chk_lb_aff', 'commit_lb_aff',
-  'ct_nw_dst', 'ct_ip6_dst', 'ct_tp_dst', 'ct_proto', 'ct_state_save',
+  'ct_snat_to_vip', 'chk_lb_hairpin', 'chk_lb_hairpin_reply',
+  'ct_state_save',
 ]);
 
 /** The reason for an action that is not compiled, by its keyword. */

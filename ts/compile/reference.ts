@@ -137,7 +137,7 @@ class Walk {
       case opCode.OP_SELECT:
         return this.left(select(this.words, mask, rule.buckets!) ? undefined : 'REWRITE', flow);
       case opCode.OP_HAIRPIN:
-        return this.left(this.hairpin(imm) ? undefined : 'CONNTRACK', flow);
+        return this.left(this.hairpin(op) ? undefined : 'CONNTRACK', flow);
       case opCode.OP_AFFINITY:
         return this.left(this.affinity(imm) ? undefined : 'AFFINITY', flow);
       case opCode.OP_CT_CLEAR: this.tracking.clear(); return undefined;
@@ -158,9 +158,9 @@ class Walk {
     return stays;
   }
 
-  private hairpin(what: number): boolean {
+  private hairpin(op: Op): boolean {
     const zone = this.words[fw.FW_SNAT_ZONE]! & 0xffff;
-    return askHairpin(this.desired, this.words, what, () => this.tracking.isReply(zone));
+    return askHairpin(this.desired, this.words, op, () => this.tracking.isReply(zone));
   }
 
   private affinity(what: number): boolean {
