@@ -10,7 +10,7 @@ import { control as controlCodec, type Control } from '#ts/abi/generated.js';
 import { readCounters, type Counters } from '#ts/daemon/counters.js';
 import { startAgents, type Agent } from '#ts/lab/agent.js';
 import { uplink } from '#ts/lab/chassis.js';
-import { attempt, run, until } from '#ts/lab/exec.js';
+import { attempt, python3, run, until } from '#ts/lab/exec.js';
 import { Lab } from '#ts/lab/lab.js';
 import { applyTopology, vmMac, type Topology } from '#ts/lab/topology.js';
 import { BpfMap, u32Bytes } from '#ts/libbpf/mod.js';
@@ -102,8 +102,8 @@ export class SkbPaths {
   /** A datagram there and one back: from then on the connection is established. */
   private async talk(to: Target): Promise<void> {
     const [a, b] = [this.lab.vm('a1'), this.lab.vm(to)];
-    const server = b.run('python3', '-c', answer, b.ip(4), `${this.port}`);
-    const { status, stderr } = await a.run('python3', '-c', ask, a.ip(4), b.ip(4), `${this.port}`);
+    const server = b.run(python3, '-c', answer, b.ip(4), `${this.port}`);
+    const { status, stderr } = await a.run(python3, '-c', ask, a.ip(4), b.ip(4), `${this.port}`);
     if (status !== 0) throw new Error(`${to} does not answer: ${stderr}`);
     await server;
   }

@@ -51,6 +51,9 @@ test.before(async () => {
   lab = await Lab.start({ chassis: ['c1', 'c2'] });
   applyTopology(lab, withSecurityGroups(twoSubnets, {
     web: { ports: ['a1', 'a2', 'b2'] }, db: { ports: ['a3', 'b1'] } }));
+  for (const family of [4, 6] as const) {
+    await until('a way', 20_000, () => lab.vm('a1').ping(lab.vm('b2').ip(family), 1));
+  }
   // So that a connection's end is not a matter of minutes.
   for (const chassis of lab.chassis.values()) {
     chassis.vsctl('set', 'Open_vSwitch', '.', ...['tcp-syn-sent', 'tcp-time-wait',

@@ -1,5 +1,6 @@
 /** Commands of the host, run to their end or started; each may sit in a network namespace. */
 import { execFileSync, spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
+import { existsSync } from 'node:fs';
 
 export interface RunOptions {
   /** Name of a network namespace (a file in /run/netns). */
@@ -16,6 +17,9 @@ export interface RunOptions {
 export function inNetns(netns: string | undefined, argv: readonly string[]): readonly string[] {
   return netns === undefined ? argv : ['nsenter', `--net=/run/netns/${netns}`, ...argv];
 }
+
+/** Debian's own, where it is: what PATH leads to may be a wrapper that takes ten times as long. */
+export const python3 = existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3';
 
 function environment(extra: RunOptions['env']): NodeJS.ProcessEnv {
   return { ...process.env, LC_ALL: 'C', ...extra };

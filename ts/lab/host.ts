@@ -1,5 +1,5 @@
 /** A host of the lab with an IP stack: a VM, or one outside OVN. */
-import { runAsync, type Finished } from './exec.js';
+import { type Finished, python3, runAsync } from './exec.js';
 
 export interface Exchange {
   readonly protocol: 'tcp' | 'udp';
@@ -54,8 +54,8 @@ export class Host {
   /** The same, at another address than the server's own. */
   async reach(to: Host, { protocol, bytes, family = 4, ...more }: Exchange): Promise<Exchanged> {
     const port = more.port ?? 5000 + Math.floor(Math.random() * 10_000);
-    const server = to.run('python3', '-c', echoServer, protocol, to.ip(family), `${port}`);
-    const client = await this.run('python3', '-c', echoClient, protocol,
+    const server = to.run(python3, '-c', echoServer, protocol, to.ip(family), `${port}`);
+    const client = await this.run(python3, '-c', echoClient, protocol,
       more.address ?? to.ip(family), `${port}`, `${bytes}`);
     const served = await server;
     return { ok: client.status === 0 && served.status === 0, peer: served.stdout.trim() };

@@ -3,7 +3,7 @@
  * see their client, and clients that tell what came of each connection.
  */
 import type { ChildProcess } from 'node:child_process';
-import { runAsync, start, until } from './exec.js';
+import { python3, runAsync, start, until } from './exec.js';
 import type { Host } from './host.js';
 
 /** argv: name, then kind/port pairs. Answers each line with name and client's address. */
@@ -81,7 +81,7 @@ export class Services {
 
   /** `ports`: 'tcp/80', 'udp/53'. Returns when the host serves them. */
   async serve(host: Host, name: string, ports: readonly string[]): Promise<void> {
-    const child = start(['python3', '-c', server, name, ...ports], { netns: host.netns });
+    const child = start([python3, '-c', server, name, ...ports], { netns: host.netns });
     this.processes.push(child);
     let text = '';
     child.stdout?.on('data', (bytes: Buffer) => { text += bytes.toString(); });
@@ -97,7 +97,7 @@ export class Services {
  * name of the error. */
 export async function ask(host: Host, probes: readonly Probe[]): Promise<string[][]> {
   const list = probes.map(({ kind, to, port, count }) => [kind, to, port, count, 3]);
-  const { stdout, stderr, status } = await runAsync(['python3', '-c', client,
+  const { stdout, stderr, status } = await runAsync([python3, '-c', client,
     JSON.stringify(list)], { netns: host.netns, timeoutMs: 120_000 });
   if (status !== 0) throw new Error(`client in ${host.netns}: ${stderr}`);
   return JSON.parse(stdout) as string[][];

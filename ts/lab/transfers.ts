@@ -3,7 +3,7 @@
  * checks their echo. What happens to the network meanwhile shows as resets, wrong bytes and gaps.
  */
 import type { ChildProcess } from 'node:child_process';
-import { start, until } from './exec.js';
+import { python3, start, until } from './exec.js';
 import type { Host } from './host.js';
 
 export interface TransferReport {
@@ -119,10 +119,10 @@ export class Transfers {
     { kind = 'tcp', family = 4, connections, port, pace = 0.1 }:
     { readonly kind?: 'tcp' | 'udp'; readonly family?: 4 | 6; readonly connections: number;
       readonly port: number; readonly pace?: number }): Promise<Transfers> {
-    const serving = start(['python3', '-c', server, kind, to.ip(family), `${port}`],
+    const serving = start([python3, '-c', server, kind, to.ip(family), `${port}`],
       { netns: to.netns });
     await said(serving, 'ready');
-    const asking = start(['python3', '-c', client, kind, to.ip(family), `${port}`,
+    const asking = start([python3, '-c', client, kind, to.ip(family), `${port}`,
       `${connections}`, `${pace}`], { netns: from.netns, stdio: ['pipe', 'pipe', 'inherit'] });
     const output = await said(asking, 'ready');
     return new Transfers(serving, asking, output);

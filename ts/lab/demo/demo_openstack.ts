@@ -9,7 +9,7 @@ import type { DemoOptions } from './demo.js';
 import type { Report } from './demo_report.js';
 import { failovers } from './demo_failover.js';
 import { lines, type Line } from './demo_openstack_lines.js';
-import { run, start } from '../exec.js';
+import { python3, run, start } from '../exec.js';
 import type { Host } from '../host.js';
 import { Lab } from '../lab.js';
 import { applyCloud, Cloud, metadataAddress } from '../neutron.js';
@@ -79,7 +79,7 @@ function startMetadata(lab: Lab, cloud: Cloud): void {
   for (const chassis of compute) {
     for (const network of ['net-a', 'net-b']) {
       const agent = lab.addVm(cloud.metadataSpec(network, chassis));
-      start(['python3', '-c', metadataServer, metadataAddress],
+      start([python3, '-c', metadataServer, metadataAddress],
         { netns: agent.netns, stdio: 'ignore' });
     }
   }

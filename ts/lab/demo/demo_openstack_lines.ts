@@ -1,7 +1,7 @@
 /** What users of the cloud do, one line each of the demo's report. */
 import type { Agent } from '../agent.js';
 import type { Scene } from './demo_openstack.js';
-import { sleep, until } from '../exec.js';
+import { python3, sleep, until } from '../exec.js';
 import { untilGateway } from '../failover.js';
 import type { Host } from '../host.js';
 import { metadataAddress, type Cloud } from '../neutron.js';
@@ -88,7 +88,7 @@ print(socket.inet_ntoa(s.recv(2048)[-4:]))
 `;
 
 const says = async (host: Host, script: string, argument: string, answer: string) =>
-  (await host.run('python3', '-c', script, argument)).stdout.trim() === answer;
+  (await host.run(python3, '-c', script, argument)).stdout.trim() === answer;
 
 async function fetchesMetadata(host: Host): Promise<boolean> {
   const { stdout } = await host.run('curl', '-s', '-m', '5', `http://${metadataAddress}/`);

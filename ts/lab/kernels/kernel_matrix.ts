@@ -139,7 +139,7 @@ export const parts = {
   conntrack: overKernel('../../daemon/conntrack.lab.test.js',
     { OVN_XDP_TRANSFERS: '4' }),
   pktgen: guestTest('../../perf/pktgen/nic.guest.js'),
-  speed: guestTest('kernel_speed.guest.js', 'full'),
+  speed: guestTest('kernel_speed.guest.js'),
 } as const satisfies Readonly<Record<string, Part>>;
 export type PartName = keyof typeof parts;
 export const partNames = Object.keys(parts) as readonly PartName[];
