@@ -88,6 +88,9 @@ const cases: readonly (readonly [string, readonly PortBinding[], Record<string, 
   ['two routers', [...joined('r', 1), ...joined('q', 2, `${OTHER} 10.0.0.2/24`)],
     { me: `phys:${A}`, g1: `phys:${B}` }, 'out 020000000001 as aaaaaaaaaa0a, '
     + '020000000002 as aaaaaaaaaa0a; back several; others aaaaaaaaaa0b'],
+  ['two routers, the other one first', [...joined('q', 2, `${OTHER} 10.0.0.2/24`),
+    ...joined('r', 1)], { me: `phys:${A}` }, 'out 020000000001 as aaaaaaaaaa0a, '
+    + '020000000002 as aaaaaaaaaa0a; back as it is; others none'],
   ['two ports of one address', [...joined('r', 1), ...joined('q', 2)], { g1: `phys:${B}` },
     'out as it is; back 020000000001; others aaaaaaaaaa0b'],
   ['a router whose gateway is here', [...joined('r', 1), gateway('me')],

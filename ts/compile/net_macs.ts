@@ -97,7 +97,8 @@ export class HiddenMacs {
         .filter((mac) => mac !== undefined);
       const same = others.every((mac) => mac.join() === first?.join());
       if (first && this.remote.length > 0) routers.set(datapath, same ? first : 'several');
-      const pairs = this.hiddenAt(row);
+      // In one order, whichever the index has.
+      const pairs = this.hiddenAt(row).sort();
       if (pairs.length > 0) hidden.set(datapath, pairs);
     }
     return { remote: this.remote, routers, hidden };
