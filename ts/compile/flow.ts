@@ -14,13 +14,13 @@ import type { LogicalFlow, Uuid } from '../southbound/rows.js';
 import { asksController, compileActions, type Compiled } from './action.js';
 import { TABLES_PER_PIPELINE, type Refusal } from './limits.js';
 import { forgetClauses, operandsOf, prerequisite } from './clauses.js';
-import { compileMatch, everything, type MatchContext, type Matched, type Term }
+import { compileMatch, distinct, everything, type MatchContext, type Matched, type Term }
   from './match.js';
 import { oneSource } from './nat.js';
 import type { Bits } from './sets.js';
 import { lean, punt } from './program.js';
-import { cutActions, cutMatch, filledIn, learnShape, termOf, valueOf, type Cut, type Language,
-  type Shape } from './shapes.js';
+import { cutActions, cutMatch, valuesOf, type Cut } from './holes.js';
+import { filledIn, learnShape, termOf, type Language, type Shape } from './shapes.js';
 import { candidate, type Candidate } from './stage.js';
 
 /** A name that a flow's text refers to: what kind, and in which datapath if it matters. */
@@ -198,16 +198,22 @@ interface Meaning {
  * match at its priority is left to OVS. What it asked for until then is what it depends on.
  */
 function meaningOf(row: FlowText, scope: Scope, release: string, parse: boolean): Meaning {
-  const recorder = new Recorder(scope, row.pipeline);
+  let recorder = new Recorder(scope, row.pipeline);
+  // northd names the port that the match begins with.
+  const port = row.tags.get('in_out_port');
+  const isElsewhere = (): boolean =>
+    port !== undefined && recorder.elsewhere(recorder.own, port);
   try {
-    // northd names the port that the match begins with.
-    const port = row.tags.get('in_out_port');
-    if (port !== undefined && recorder.elsewhere(recorder.own, port)) {
-      return { terms: [], effect: { reason: 'UNSUPPORTED_MATCH', detail: port }, widened: false,
+    if (isElsewhere()) {
+      return { terms: [], effect: { reason: 'UNSUPPORTED_MATCH', detail: port! }, widened: false,
         dependencies: recorder.dependencies, perDatapath: true, parsed: false };
     }
-    return (parse ? undefined : shaped(row, release, recorder))
-      ?? understood(row, release, recorder);
+    const found = parse ? undefined : shaped(row, release, recorder);
+    if (found) return found;
+    // What was asked for in vain is nothing that the text depends on.
+    recorder = new Recorder(scope, row.pipeline);
+    isElsewhere();
+    return understood(row, release, recorder);
   } catch (error) {
     const detail = `${INTERNAL}${error instanceof Error ? error.message : String(error)}`;
     const { dependencies } = recorder;
@@ -287,36 +293,92 @@ function shaped(row: FlowText, release: string, recorder: Recorder): Meaning | u
 /** What a shape comes to with these literals; undefined when they are nothing that it knows. */
 function instance(shape: Shape, literals: readonly string[], recorder: Recorder):
   Meaning | undefined {
+  const values = valuesOf(literals);
+  if (!values || !shape.masks.every(({ slot, mask }) => (values[slot]! & ~mask) === 0)) {
+    return undefined;
+  }
   const meaning = (terms: readonly Term[], effect: Meaning['effect']): Meaning => {
     const { dependencies, perDatapath } = recorder;
     return { terms, effect, widened: false, dependencies, parsed: false,
       perDatapath: perDatapath || shape.perDatapath };
   };
-  const values: number[] = [];
-  for (const literal of literals) {
-    const value = literal.startsWith('"') ? 0 : valueOf(literal);
-    if (value === undefined) return undefined;
-    values.push(value);
+  const named = keysOf(shape, literals, recorder);
+  if (!named) return undefined;
+  if (named === nothing) {
+    return fitSets(shape, literals, recorder) ? meaning([], shape.effect) : undefined;
   }
-  const nameAt = (hole: number): string => literals[hole]!.slice(1, -1);
-  for (const { hole, symbol, not } of shape.names) {
-    const name = nameAt(hole);
-    if (symbol === undefined) {
-      if (recorder.resident(name) === not) return meaning([], shape.effect);
-      continue;
-    }
-    const key = recorder.elsewhere(symbol, name) ? undefined : recorder.port(name);
-    if (key === undefined) return meaning([], shape.effect);
-    values[hole] = key;
+  if (shape.sets.length > 0 || (shape.unnamed && recorder.port('') !== undefined)) {
+    return undefined;
   }
-  for (const hole of shape.ports) {
-    const key = recorder.port(nameAt(hole));
+  for (const { slot, literal } of shape.ports) {
+    const key = recorder.port(literals[literal]!.slice(1, -1));
     if (key === undefined) return undefined;
-    values[hole] = key;
+    values[slot] = key;
   }
   const effect = 'reason' in shape.effect || shape.args.puts.length === 0 ? shape.effect
     : { ...shape.effect, args: filledIn(shape.args, values) };
-  return meaning(shape.terms.map((pattern) => termOf(pattern, values)), effect);
+  const terms = termsWith(shape, values, named);
+  return terms && meaning(terms, effect);
+}
+
+/** Keys that a port may have, and where they go. */
+interface Named { readonly slot: number; readonly keys: readonly number[] }
+
+/** What names mean; undefined: it is not known. `nothing`: one of them has no meaning here. */
+const nothing = 'nothing';
+function keysOf({ names }: Shape, literals: readonly string[], recorder: Recorder):
+  readonly Named[] | typeof nothing | undefined {
+  const named: Named[] = [];
+  for (const { slot, literal, symbol, not } of names) {
+    const text = literals[literal]!, name = text.slice(1, -1);
+    if (symbol === undefined) {
+      if (recorder.resident(name) === not) return nothing;
+      continue;
+    }
+    const ports = text.startsWith('@') ? recorder.portGroup(text.slice(1)) : [name];
+    if (!ports) return undefined;
+    const keys: number[] = [];
+    for (const port of ports) {
+      const key = recorder.elsewhere(symbol, port) ? undefined : recorder.port(port);
+      if (key !== undefined) keys.push(key);
+    }
+    if (keys.length === 0) return nothing;
+    named.push({ slot, keys });
+  }
+  return named;
+}
+
+/** Whether what is compared with sets can be. */
+function fitSets({ sets }: Shape, literals: readonly string[], recorder: Recorder): boolean {
+  return sets.every(({ literal, formats }) => {
+    const name = literals[literal]!.slice(1);
+    return recorder.wholeSet(name) === undefined && recorder.addressSet(name)?.every((constant) =>
+      constant.kind === 'int' && formats.has(constant.format));
+  });
+}
+
+/** More terms than that are made from the text, where there are limits. */
+const TERMS = 1000;
+
+/** Fills in `values`. */
+function termsWith(shape: Shape, values: number[], named: readonly Named[]):
+  readonly Term[] | undefined {
+  let count = shape.terms.length;
+  for (const { slot, keys } of named) {
+    count *= keys.length;
+    values[slot] = keys[0]!;
+  }
+  if (count > TERMS) return undefined;
+  const several = named.filter(({ keys }) => keys.length > 1);
+  if (several.length === 0) {
+    return distinct(shape.terms.map((pattern) => termOf(pattern, values)));
+  }
+  if (several.length > 1) return undefined;
+  const [{ slot, keys }] = several as [Named];
+  return distinct(keys.flatMap((key) => {
+    values[slot] = key;
+    return shape.terms.map((pattern) => termOf(pattern, values));
+  }));
 }
 
 function understood(row: FlowText, release: string, recorder: Recorder): Meaning {

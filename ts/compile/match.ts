@@ -94,7 +94,8 @@ export function termText(t: Term): string {
   return t.text = text;
 }
 
-function distinct(terms: readonly Term[]): readonly Term[] {
+/** Without duplicates. */
+export function distinct(terms: readonly Term[]): readonly Term[] {
   if (terms.length < 2) return terms;
   const seen = new Map<string, Term>();
   for (const t of terms) {
