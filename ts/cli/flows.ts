@@ -50,7 +50,7 @@ async function printUnsupported(invocation: Invocation, json: boolean): Promise<
   if (json) printJson(invocation, list);
   else {
     invocation.print(table(['LFLOW', 'STAGE', 'REASON', 'DETAIL', 'MATCH'], list.map((entry) =>
-      [entry.flow, entry.stage, entry.reason, entry.detail, entry.match ?? ''])));
+      [entry.flow, entry.stage ?? '', entry.reason, entry.detail, entry.match ?? ''])));
   }
   return 0;
 }

@@ -3,7 +3,7 @@
  * a standalone Southbound file (`ovsdb-client backup`), for instance of northd's output for
  * ts/lab/openstack_shape.ts; without one, the corpus.
  */
-import type { RowChange, TableName, Tables } from '../southbound/rows.js';
+import type { LogicalFlow, RowChange, TableName, Tables } from '../southbound/rows.js';
 import { View } from '../southbound/view.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { Compiler } from './compiler.js';
@@ -29,12 +29,19 @@ function changed<T extends TableName>(rows: MutableSouthbound, table: T, old: Ta
   return { table, uuid: row._uuid, old, new: row };
 }
 
+/** Whether a flow of OVN 23.03 is in ls_in_acl or ls_out_acl. */
+function isAcl(rows: MutableSouthbound, { pipeline, table_id, ...row }: LogicalFlow): boolean {
+  const datapath = row.logical_datapath
+    ?? rows.Logical_DP_Group.get(row.logical_dp_group ?? '')?.datapaths[0] ?? '';
+  return table_id === (pipeline === 'ingress' ? 8 : 4)
+    && rows.Datapath_Binding.get(datapath)?.external_ids.has('logical-switch') === true;
+}
+
 /** One change a time, of rows that differ from time to time. Each is undone by the next round. */
 export const changesOf: { readonly [K in Kind]: (rows: MutableSouthbound, n: number) =>
   RowChange | undefined } = {
   ACL: (rows, n) => {
-    const acls = [...rows.Logical_Flow.values()].filter((row) =>
-      /^ls_(in|out)_acl/.test(row.external_ids.get('stage-name') ?? ''));
+    const acls = [...rows.Logical_Flow.values()].filter((row) => isAcl(rows, row));
     const row = acls[n * 7919 % acls.length];
     return row && changed(rows, 'Logical_Flow', row, { priority: row.priority ^ 1 });
   },

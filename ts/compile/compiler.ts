@@ -57,7 +57,7 @@ const agesMacs = (row: DatapathBinding): boolean =>
 const snatZoneGiven = (row: DatapathBinding): boolean => row.external_ids.has('snat-ct-zone');
 
 /** What is reported of a flow in a table that no packet can come to. */
-const nowhere = (row: LogicalFlow): Unsupported => ({ flow: row._uuid, stage: '',
+const nowhere = (row: LogicalFlow): Unsupported => ({ flow: row._uuid,
   reason: 'UNSUPPORTED_MATCH', detail: `table ${row.table_id}` });
 
 /** Compiled stages and their sources; keeps what one compile() leaves for the next. */
@@ -381,7 +381,7 @@ export class Compiler {
       return;
     }
     const { stage, unsupported } = buildStage(table, candidates);
-    for (const entry of unsupported) refused.push({ ...entry, stage: this.stageName(entry.flow) });
+    for (const entry of unsupported) refused.push(entry);
     this.recount(refused, 1);
     // The same object says to sync/ that nothing changed.
     const same = old?.stage.digest === stage.digest;
@@ -398,8 +398,7 @@ export class Compiler {
     for (const flow of this.members.get(datapath)?.get(table) ?? []) {
       const { candidates, refusal } = this.result(flow, scope);
       for (const c of candidates) list.push(c);
-      const { _uuid: uuid } = flow.row;
-      if (refusal) refused.push({ flow: uuid, stage: this.stageName(uuid), ...refusal });
+      if (refusal) refused.push({ flow: flow.row._uuid, ...refusal });
     }
     return list;
   }
@@ -484,9 +483,5 @@ export class Compiler {
       }
       this.pending.set(`${key}/${table}`, at);
     }
-  }
-
-  private stageName(flow: Uuid): string {
-    return this.flows.get(flow)?.row.external_ids.get('stage-name') ?? '';
   }
 }

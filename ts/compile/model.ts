@@ -133,7 +133,7 @@ export interface NetMacs {
 export interface Hairpin { readonly key: readonly number[]; readonly snat: readonly number[] }
 /** A logical flow that is not carried out, and why: `ovn-xdp flows --unsupported`. */
 export interface Unsupported {
-  readonly flow: string; readonly stage: string; readonly reason: string; readonly detail: string;
+  readonly flow: string; readonly reason: string; readonly detail: string;
 }
 
 /** How a state differs from an earlier one, for who has that one in force: keys of what was

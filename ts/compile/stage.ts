@@ -61,7 +61,7 @@ function prefer(a: Candidate, b: Candidate, conflicts: Unsupported[]): Candidate
   if (same || (isPunt(first.program) && isPunt(second.program))) {
     return second.widened && !first.widened ? abstaining(first, first.program, true) : first;
   }
-  conflicts.push({ flow: first.flow, stage: '', reason: 'UNSUPPORTED_ACTION',
+  conflicts.push({ flow: first.flow, reason: 'UNSUPPORTED_ACTION',
     detail: `same match and priority as ${second.flow}, other actions` });
   return abstaining(first, punt('UNSUPPORTED_ACTION'), first.widened || second.widened);
 }
@@ -131,7 +131,7 @@ function withLookups(candidates: readonly Candidate[], unsupported: Unsupported[
     const term = withBits(c.term, asked);
     if (term === c.term) return c;
     if (term) return candidate({ ...c, term });
-    unsupported.push({ flow: c.flow, stage: '', reason: 'UNSUPPORTED_MATCH',
+    unsupported.push({ flow: c.flow, reason: 'UNSUPPORTED_MATCH',
       detail: `more than ${SET_LOOKUPS} address sets in one table` });
     return abstaining({ ...c, term: everything }, abstain, true);
   });

@@ -340,6 +340,8 @@ export class Agent {
   /** Mistakes of ours cost one flow each, and are told once. */
   #tellMistakes(): void {
     const fresh = this.#desired?.since?.refused ?? this.#desired?.unsupported ?? [];
+    // For metrics, which cannot wait.
+    void this.#feed.learnStages(fresh.map(({ flow }) => flow));
     for (const { flow, detail } of fresh) {
       if (!detail.startsWith(INTERNAL) || this.#told.has(flow) || this.#told.size > 100) continue;
       this.#told.add(flow);

@@ -14,9 +14,15 @@ export interface FlowName {
 
 function nameFlow(agent: Agent, uuid: string): FlowName | undefined {
   const row = agent.feed.view?.southbound.Logical_Flow.get(uuid);
-  return row && { flow: uuid, stage: row.external_ids.get('stage-name') ?? '',
+  return row && { flow: uuid, stage: agent.feed.stageName(uuid),
     table: row.table_id, pipeline: row.pipeline, priority: row.priority, match: row.match,
     actions: row.actions };
+}
+
+async function named<E extends { readonly flow: string }>(agent: Agent, entries: readonly E[]):
+  Promise<readonly (E & Partial<FlowName>)[]> {
+  await agent.feed.learnStages(entries.map(({ flow }) => flow));
+  return entries.map((entry) => ({ ...entry, ...nameFlow(agent, entry.flow) }));
 }
 
 const json = (value: unknown): string => JSON.stringify(value, (_, item: unknown) =>
@@ -34,12 +40,13 @@ export function agentCommands(agent: Agent, exit: (cleanup: boolean) => void): C
     status: plain('', [0, 0], () => json(agent.status())),
     'connection-status': plain('', [0, 0], () =>
       agent.feed.status?.connected ? 'connected\n' : 'not connected\n'),
-    unsupported: plain('', [0, 0], () => json((agent.desired?.unsupported ?? []).map((entry) =>
-      ({ ...entry, ...nameFlow(agent, entry.flow), stage: entry.stage })))),
-    'lflow-names': plain('UUID...', [0, 10_000], (uuids) => json(uuids.flatMap((uuid) =>
-      nameFlow(agent, uuid) ?? []))),
-    drops: plain('', [0, 0], () => json(readFlowDrops(agent.maps).map((entry) =>
-      ({ ...entry, ...nameFlow(agent, entry.flow) })))),
+    unsupported: plain('', [0, 0], async () => json(await named(agent,
+      agent.desired?.unsupported ?? []))),
+    'lflow-names': plain('UUID...', [0, 10_000], async (uuids) => {
+      await agent.feed.learnStages(uuids);
+      return json(uuids.flatMap((uuid) => nameFlow(agent, uuid) ?? []));
+    }),
+    drops: plain('', [0, 0], async () => json(await named(agent, readFlowDrops(agent.maps)))),
     datapaths: plain('', [0, 0], () => json([...agent.desired?.datapaths.values() ?? []])),
     'logical-ports': plain('', [0, 0], () => json([...agent.desired?.ports.values() ?? []])),
     'sb-cluster-state-reset': plain('', [0, 0], () => {

@@ -10,7 +10,8 @@ import type { SkippedRow } from '../ovsdb/replica.js';
 import { openSouthbound } from '../southbound/southbound.js';
 import { View } from '../southbound/view.js';
 import { firstConditions, Narrowing } from '../southbound/narrowing.js';
-import type { RowChange, Uuid } from '../southbound/rows.js';
+import { StageNames } from '../southbound/stage_names.js';
+import type { LogicalFlow, RowChange, Uuid } from '../southbound/rows.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { openVswitch } from '../vswitch/vswitch.js';
 
@@ -36,6 +37,7 @@ interface OpenSouthbound {
   readonly settings: string;
   readonly narrowing: Narrowing;
   readonly client: OvsdbClient;
+  readonly stageNames: StageNames;
   view: View;
   /** What the view has to follow. */
   changes: RowChange[];
@@ -149,6 +151,23 @@ export class Feed {
     return narrowing.missing(local);
   }
 
+  /** What northd calls the stage of a flow; empty as long as that is not known. */
+  stageName(uuid: Uuid): string {
+    const { view, stageNames } = this.#southbound ?? {};
+    const row = view?.southbound.Logical_Flow.get(uuid);
+    return view && row ? stageNames!.of(view, row) : '';
+  }
+  /** Returns when the names of these flows' stages are known, if the server tells them. */
+  async learnStages(uuids: Iterable<Uuid>): Promise<void> {
+    const { view, stageNames } = this.#southbound ?? {};
+    const rows: LogicalFlow[] = [];
+    for (const uuid of uuids) {
+      const row = view?.southbound.Logical_Flow.get(uuid);
+      if (row) rows.push(row);
+    }
+    if (view) await stageNames!.learn(view, rows);
+  }
+
   resetClusterState(): void { this.#southbound?.client.resetClusterState(); }
 
   close(): void {
@@ -187,7 +206,9 @@ export class Feed {
     const view = new View(southbound);
     const opened: OpenSouthbound =
       { settings, client, view, changes: [], anew: true, failed: false,
-        narrowing: new Narrowing(here.monitor_all) };
+        narrowing: new Narrowing(here.monitor_all),
+        stageNames: new StageNames((uuids) =>
+          client.select('Logical_Flow', 'external_ids', uuids)) };
     this.#southbound = opened;
     log('southbound', 'INFO', `following ${here.ovn_remote}`);
   }

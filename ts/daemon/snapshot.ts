@@ -19,8 +19,11 @@ function tally(texts: Iterable<string>): Map<string, number> {
 export function snapshot(agent: Agent): Snapshot {
   const status = agent.status();
   const { total, drops, punts, cache } = agent.counters();
-  const unsupported = tally(agent.desired?.unsupported.map(({ stage, reason }) =>
-    `${stage}\0${reason}`) ?? []);
+  const refused = agent.desired?.unsupported ?? [];
+  // What is not known yet is known the next time.
+  void agent.feed.learnStages(refused.map(({ flow }) => flow));
+  const unsupported = tally(refused.map(({ flow, reason }) =>
+    `${agent.feed.stageName(flow)}\0${reason}`));
   const ports = tally(status.ports.map(({ hook, mode }) => `${hook}\0${mode}`));
   const ct = status.conntrack, ctStats = agent.conntrack.stats();
   const ctStat = (name: string): number => ctStats.get(name) ?? 0;

@@ -65,6 +65,21 @@ const names = ({ client }: Lab): string[] =>
 const requests = ({ server }: Lab, method: string): readonly unknown[][] =>
   server.received.filter((m) => m.method === method).map((m) => m.params as unknown[]);
 
+test('a column is read once of some rows, or of none', async () => {
+  const the = lab();
+  assert.is((await the.client.select('T', 'map', [uuid(1)])).size, 0, 'not connected yet');
+  the.server.transact([{ table: 'T', uuid: uuid(1), row: row('a', { map: ['map', [['k', 'v']]] }) },
+    { table: 'T', uuid: uuid(2), row: row('b') }]);
+  await synced(the);
+  const found = await the.client.select('T', 'map', [uuid(1), uuid(3)]);
+  assert.equal([...found], [[uuid(1), ['map', [['k', 'v']]]]]);
+  the.server.silent = true;
+  assert.is((await the.client.select('T', 'map', [uuid(1)], 5)).size, 0, 'no answer');
+  const refused = lab({}, ['transact']);
+  await synced(refused);
+  assert.is((await refused.client.select('T', 'map', [uuid(1)])).size, 0, 'refused');
+});
+
 test('loads, follows insert, modify and delete, one batch a transaction', async () => {
   const the = lab();
   the.server.rows.get('T')!.set(uuid(1), row('a', {

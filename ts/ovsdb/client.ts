@@ -7,6 +7,7 @@ import type { Conditions } from './conditions.js';
 import { Link, NO_TRANSACTION, type LinkCause, type LinkEvents, type Memory } from './link.js';
 import type { Remote } from './remote.js';
 import { Replica, type RowChange, type SkippedRow, type TableSpecs } from './replica.js';
+import { isObject, type Json } from './rpc.js';
 import type { Row } from './schema.js';
 import { Session, shuffled } from './session.js';
 import { makeConnect, type Connect, type TlsPaths, type Transport } from './transport.js';
@@ -112,6 +113,24 @@ export class OvsdbClient {
   setConditions(conditions: Conditions): void {
     this.#memory.wanted = conditions;
     this.#link?.conditionsWanted();
+  }
+
+  /**
+   * One column of these rows, for what is not worth following: JSON of the wire by UUID. Rows
+   * that the server does not have are missing; so are all when it cannot be asked, refuses, or
+   * has not answered after `timeoutMs`.
+   */
+  select(table: string, column: string, uuids: readonly string[], timeoutMs = 10_000):
+    Promise<ReadonlyMap<string, Json>> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => { resolve(new Map()); }, timeoutMs);
+      const end = (rows: ReadonlyMap<string, Json>): void => {
+        clearTimeout(timer);
+        resolve(rows);
+      };
+      if (this.#link === undefined) return end(new Map());
+      this.#link.select(table, column, uuids, ({ result }) => { end(selected(result, column)); });
+    });
   }
 
   /**
@@ -262,6 +281,19 @@ export class OvsdbClient {
   #note(level: 'INFO' | 'WARN', text: string): void {
     log('ovsdb', level, `${this.#options.database} ${this.#remote?.text ?? ''}: ${text}`);
   }
+}
+
+/** What `select` operations answered (RFC 7047 section 5.2.2). */
+function selected(result: Json, column: string): ReadonlyMap<string, Json> {
+  const rows = new Map<string, Json>();
+  for (const answer of Array.isArray(result) ? result as Json[] : []) {
+    const found = isObject(answer) && Array.isArray(answer['rows']) ? answer['rows'] as Json[] : [];
+    for (const row of found) {
+      const uuid: Json = isObject(row) && Array.isArray(row['_uuid']) ? row['_uuid'][1] : undefined;
+      if (typeof uuid === 'string') rows.set(uuid, (row as Record<string, Json>)[column]);
+    }
+  }
+  return rows;
 }
 
 function now(): number { return performance.now(); }

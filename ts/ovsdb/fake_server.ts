@@ -14,6 +14,8 @@ export interface WireChange {
 }
 interface Message { readonly id: Json; readonly method?: string; readonly params?: Json[] }
 type Where = readonly Json[];
+interface Select { readonly op: 'select'; readonly table: string; readonly where: Where;
+  readonly columns: readonly string[] }
 interface Monitor { version: number; where: Record<string, Where> }
 interface Client { readonly events: TransportEvents; monitor: Monitor | undefined; open: boolean }
 
@@ -188,6 +190,11 @@ export class FakeServer {
       },
       monitor_cond: (client, params, id) => this.#start(client, 2, params, id),
       monitor_cond_since: (client, params, id) => this.#start(client, 3, params, id),
+      transact: (_client, [, ...operations]) => (operations as Select[]).map((select) => ({
+        rows: [...this.rows.get(select.table) ?? []]
+          .filter(([uuid]) => matches({ _uuid: ['uuid', uuid] }, select.where))
+          .map(([uuid, row]) => Object.fromEntries(select.columns.map((column) =>
+            [column, column === '_uuid' ? ['uuid', uuid] : row[column]]))) })),
       monitor_cond_change: (client, params) => this.#changeConditions(client, params),
     };
 

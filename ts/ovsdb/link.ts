@@ -83,6 +83,14 @@ export class Link {
 
   probe(): void { this.#rpc.probe(); }
 
+  /** Reads a column of these rows once. `done` is not called when the connection ends first. */
+  select(table: string, column: string, uuids: readonly string[],
+    done: (reply: Reply) => void): void {
+    const operations = uuids.map((uuid) => ({ op: 'select', table, columns: ['_uuid', column],
+      where: [['_uuid', '==', ['uuid', uuid]]] }));
+    this.#rpc.call('transact', [this.#memory.database, ...operations], done);
+  }
+
   receive(bytes: Uint8Array): void {
     this.#inbox.push(bytes);
     this.#inboxBytes += bytes.length;

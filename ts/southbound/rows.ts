@@ -33,8 +33,6 @@ export interface LogicalFlow {
   readonly tags: StringMap;
   /** Meter that limits what ovn-controller is sent. */
   readonly controller_meter?: string | undefined;
-  /** Only `stage-name`. */
-  readonly external_ids: StringMap;
 }
 export interface LogicalDpGroup { readonly _uuid: Uuid; readonly datapaths: readonly Uuid[] }
 export interface MulticastGroup { readonly _uuid: Uuid; readonly datapath: Uuid;

@@ -34,7 +34,6 @@ export const tables: Shapes = {
     logical_datapath: 'uuid?', logical_dp_group: 'uuid?', pipeline: 'string',
     table_id: 'integer', priority: 'integer', match: 'string', actions: 'string=',
     tags: 'map:in_out_port,acl_ct_translation', controller_meter: 'string?',
-    external_ids: 'map:stage-name',
   },
   Logical_DP_Group: { datapaths: 'uuid*' },
   Multicast_Group: { datapath: 'uuid', name: 'string', tunnel_key: 'integer', ports: 'uuid*' },
