@@ -133,11 +133,12 @@ function askVip(random: Random, world: NatWorld, vip: Vip): Meeting | undefined 
   const server = { instance: backends[0] ?? '' };
   const { network: gateway, chassis: [active] = [] } = world.cloud.router(router).gateway ?? {};
   // What answers is to hang on no choice: if some have a distributed floating address, theirs leave
-  // their own chassis as they are, unless the gateway is there, which knows the connection.
-  const untold = (name: string): boolean => world.cloud.instance(name).chassis !== active
-    && (world.routerOf(name)?.floatingIps ?? [])
-      .some((one) => one.instance === name && one.distributed === true);
-  if (new Set(backends.map(untold)).size > 1) return undefined;
+  // their own chassis with its MAC, and as they are unless the gateway is there, which knows the
+  // connection.
+  const leaves = (name: string): string => (world.routerOf(name)?.floatingIps ?? [])
+    .some((one) => one.instance === name && one.distributed === true)
+    ? `at ${world.cloud.instance(name).chassis === active}` : 'by the gateway';
+  if (new Set(backends.map(leaves)).size > 1) return undefined;
   if (vip.outside && gateway !== undefined && random.chance(0.6)) {
     return { client: outsideOf(random, world, gateway, 4), server, backends, asked: address };
   }
