@@ -294,6 +294,7 @@ enum iface_role {		/* bits: a device may be uplink and provider */
 	IFACE_VIF = 1,		/* a VM's port: frames enter `datapath` at `port` */
 	IFACE_UPLINK = 2,	/* carries geneve to and from other chassis */
 	IFACE_PROVIDER = 4,	/* on physical networks: frames enter as `providers` says */
+	IFACE_BEFORE_TC = 8,	/* XDP: what it leaves comes to our program at TC, as it came */
 };
 struct iface_key { __u32 buffer; __u32 ifindex; };
 struct iface {
@@ -414,7 +415,8 @@ struct control {
 	X(NAT_PORTS, "translation for which no port of ours is free") \
 	X(NOT_OVN, "frame of a provider network to an address that is not OVN's here") \
 	X(CT_FRAGMENT, "fragment of a datagram whose first one is short, late or left to OVS") \
-	X(AFFINITY, "client of a load balancer whose backend OVS has to choose")
+	X(AFFINITY, "client of a load balancer whose backend OVS has to choose") \
+	X(BEFORE_TC, "frame that XDP leaves to our program at TC, which decides")
 
 #define DROP_REASONS(X) \
 	X(NONE, "none") \

@@ -159,7 +159,8 @@ static __noinline int cache_decide(struct scratch *s)
 	struct cache_decision *d = &s->cache.entry.decision;
 
 	d->verdict = s->verdict;
-	d->reason = s->reason;
+	d->reason = s->verdict == VERDICT_PUNT && s->marks & MARK_BEFORE_TC ? PUNT_BEFORE_TC
+									    : s->reason;
 	d->flow = s->verdict == VERDICT_DROP ? s->flow : FLOW_NONE;
 	d->ifindex = s->ifindex;
 	d->tunnel = s->tunnel;

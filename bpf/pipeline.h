@@ -128,6 +128,8 @@ static __always_inline int receive(ctx_t *ctx, struct scratch *s)
 		return punt(s, PUNT_MALFORMED);
 	if (!in)
 		return punt(s, PUNT_UNKNOWN_IFACE);
+	if (in->role & IFACE_BEFORE_TC)
+		s->marks |= MARK_BEFORE_TC;
 	if (in->role & IFACE_VIF)
 		return from_vif(ctx, s, in);
 	if (in->role & IFACE_UPLINK && (!(in->role & IFACE_PROVIDER) || maybe_tunnel(ctx)))

@@ -29,6 +29,7 @@ enum { FRAGMENT_FIRST = 1, FRAGMENT_LATER = 2 };
 #define MARK_CONTINUE 0x100u	/* next step: the program goes on at op_start */
 #define MARK_ANSWER 0x80u	/* the frame is an answer made by OP_ANSWER */
 #define MARK_WRONG_SUM 0x200u	/* the packet came with a wrong checksum of layer 4 */
+#define MARK_BEFORE_TC 0x400u	/* what is not decided here comes to our program at TC */
 
 /* What identifies a connection, as the packet has it. */
 struct ct_tuple {

@@ -134,9 +134,20 @@ static __always_inline int emit(ctx_t *ctx, struct scratch *s)
 	return action;
 }
 
+/* What is left to our program at TC will be noted there, if anything has to be: it may carry what
+ * XDP cannot. */
+static __always_inline int left_to_tc(struct scratch *s, int action)
+{
+	if (CTX_HOOK != HOOK_XDP || s->verdict != VERDICT_PUNT || action != CTX_PASS ||
+	    !(s->marks & MARK_BEFORE_TC))
+		return 0;
+	s->reason = PUNT_BEFORE_TC;
+	return 1;
+}
+
 static __always_inline int finish(ctx_t *ctx, struct scratch *s)
 {
-	int action = CTX_PASS;
+	int action = CTX_PASS, left;
 
 	if (s->fragment_early && hold(ctx, s))
 		return CTX_DROP;	/* it will be counted when it is back */
@@ -144,7 +155,10 @@ static __always_inline int finish(ctx_t *ctx, struct scratch *s)
 		action = CTX_DROP;
 	else if (s->verdict != VERDICT_PUNT && (action = emit(ctx, s)) == CTX_PASS)
 		ct_undo(s);
+	left = left_to_tc(s, action);
 	count_frame(s);
+	if (left)
+		return action;
 	if (s->fragment)
 		remember_fragment(s);
 	if (s->verdict == VERDICT_PUNT) {

@@ -123,7 +123,9 @@ export const answer = Object.freeze({
   ANSWER_ICMP: 1, ANSWER_ICMP_ERROR: 2, ANSWER_TCP_RESET: 3, ANSWER_REJECT: 4,
 });
 
-export const ifaceRole = Object.freeze({ IFACE_VIF: 1, IFACE_UPLINK: 2, IFACE_PROVIDER: 4 });
+export const ifaceRole = Object.freeze({
+  IFACE_VIF: 1, IFACE_UPLINK: 2, IFACE_PROVIDER: 4, IFACE_BEFORE_TC: 8,
+});
 
 export const portKind = Object.freeze({
   PORT_LOCAL: 1, PORT_REMOTE: 2, PORT_PATCH: 3, PORT_PUNT: 4, PORT_LOCALNET: 5, PORT_REDIRECT: 6,
@@ -177,7 +179,7 @@ export const puntReason = Object.freeze({
   PUNT_NO_NEXT_HOP: 22, PUNT_BUDGET: 23, PUNT_REWRITE: 24, PUNT_INTERNAL: 25, PUNT_CAPACITY: 26,
   PUNT_TUNNEL_ECN: 27, PUNT_CT_FOREIGN: 28, PUNT_CT_MIDSTREAM: 29, PUNT_CT_MODE: 30,
   PUNT_CT_FULL: 31, PUNT_CT_RACE: 32, PUNT_CT_INNER: 33, PUNT_NAT_PORTS: 34, PUNT_NOT_OVN: 35,
-  PUNT_CT_FRAGMENT: 36, PUNT_AFFINITY: 37, PUNT_REASON_COUNT: 38,
+  PUNT_CT_FRAGMENT: 36, PUNT_AFFINITY: 37, PUNT_BEFORE_TC: 38, PUNT_REASON_COUNT: 39,
 });
 
 export const dropReason = Object.freeze({
@@ -231,6 +233,7 @@ export const puntReasons: readonly Reason[] = Object.freeze([
   { name: 'NOT_OVN', text: 'frame of a provider network to an address that is not OVN\'s here' },
   { name: 'CT_FRAGMENT', text: 'fragment of a datagram whose first one is short, late or left to OVS' },
   { name: 'AFFINITY', text: 'client of a load balancer whose backend OVS has to choose' },
+  { name: 'BEFORE_TC', text: 'frame that XDP leaves to our program at TC, which decides' },
 ]);
 
 export const dropReasons: readonly Reason[] = Object.freeze([

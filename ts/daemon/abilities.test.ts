@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkKernel, LeftDevices, type Ability } from './abilities.js';
-import { planDevice, type NetDevice } from './devices.js';
+import { planDevice, planReceive, type NetDevice } from './devices.js';
 
 const having: Ability = { has: () => true, lacks: 'never said' };
 const lacking = (lacks: string): Ability => ({ has: () => false, lacks });
@@ -25,6 +25,14 @@ test('a device that is left to OVS is named once, and again when the reason is a
   assert.match(left.tell(plans('basic', 'redirect')).join(), /^tap1: .*gro on/);
   assert.equal(left.tell([]), []);
   assert.equal(left.tell(plans()).length, 1, 'it was well in between');
+});
+
+test('a NIC that XDP is not on is not left to OVS, and one that it is on needs no words', () => {
+  const receive = (...features: ('basic' | 'redirect')[]) =>
+    [planReceive(device('nic', features), [])];
+  assert.equal(new LeftDevices().tell(receive('basic', 'redirect')), []);
+  assert.equal(new LeftDevices().tell(receive()),
+    ['nic: geneve is received at genev_sys_6081 only: the driver has no native XDP']);
 });
 
 test.run();

@@ -42,9 +42,11 @@ export class LeftDevices {
 
   /** What was said now. */
   tell(plans: readonly Plan[]): string[] {
-    const texts = plans.filter(({ hook, target }) => hook === 'none' || !target)
-      .map(({ device: { name }, hook, reason }) => [name, hook === 'none'
-        ? `${name} is left to OVS: ${reason}` : `${name}: ${reason}`] as const);
+    const texts = plans.filter(({ role, hook, target }) =>
+      hook === 'none' || (!target && role !== 'receive'))
+      .map(({ device: { name }, role, hook, reason }) => [name,
+        hook === 'none' && role !== 'receive' ? `${name} is left to OVS: ${reason}`
+          : `${name}: ${reason}`] as const);
     const fresh = texts.filter(([name, text]) => this.#told.get(name) !== text);
     this.#told.clear();
     for (const [name, text] of texts) this.#told.set(name, text);

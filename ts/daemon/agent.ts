@@ -33,6 +33,7 @@ import { Watcher } from './neighbours.js';
 import { controllerVersion, mismatch, northdVersion } from './northd.js';
 import { flowTables } from './openflow.js';
 import { placementText, thisMachine, type Placed } from './placement.js';
+import { readReceive } from './receive_setting.js';
 import { Placer } from './placer.js';
 import { probeBy } from './provider_bridge.js';
 import type { PortStatus, Status } from './status.js';
@@ -108,7 +109,7 @@ export class Agent {
   #local: { readonly of?: View; readonly at?: Uuid | undefined;
     readonly datapaths: ReadonlySet<Uuid> } = { datapaths: new Set() };
   #failure = '';
-  #cacheProblem: string | undefined;
+  #settingProblems = '';
   failures = 0;
 
   /** Loads the programs and takes over what is pinned. Throws when the kernel refuses. */
@@ -224,7 +225,7 @@ export class Agent {
     const began = performance.now();
     this.#arrived ??= this.#feed.takeArrival();
     this.conntrack.configure(here.settings);
-    this.#limitCache(here.settings);
+    this.#readSettings(here.settings);
     const release = this.#feed.hold();
     let compiled: boolean | 'waiting' | undefined;
     try {
@@ -263,10 +264,13 @@ export class Agent {
       + `rows ${ms(from, began)}, compiled ${ms(began, compiled)}, applied ${ms(compiled, now)}`);
   }
 
-  #limitCache(settings: LocalChassis['settings']): void {
+  /** Those of the cache; of others what is wrong with them. */
+  #readSettings(settings: LocalChassis['settings']): void {
     const { value, problem } = readCacheSets(settings);
-    if (problem !== undefined && problem !== this.#cacheProblem) log('agent', 'WARN', problem);
-    this.#cacheProblem = problem;
+    const text = [problem, readReceive(settings).problem].filter((one) => one !== undefined)
+      .join('; ');
+    if (text !== '' && text !== this.#settingProblems) log('agent', 'WARN', text);
+    this.#settingProblems = text;
     this.#sync.limitCache(value ?? Infinity);
   }
 
@@ -457,7 +461,7 @@ export class Agent {
       port.device === undefined ? [] : [[port.device, port.logical_port] as const]));
     const { drained } = this.conntrack;
     return (this.#placed?.plans ?? []).map(({ role, device, hook, target, reason }) => {
-      const on = this.#attacher.on(device.name, device.ifindex);
+      const on = hook !== 'none' && this.#attacher.on(device.name, device.ifindex);
       return { name: device.name, role, logical_port: names.get(device.name) ?? '',
         hook: on ? hook : 'none', mode: !on ? 'none' : hook === 'xdp' ? 'native' : 'skb', target,
         reason: this.#attacher.failures.get(device.name) ??

@@ -133,6 +133,17 @@ test('tcx where there is tcx, and from one hook to the other', () => {
   assert.is(inside(() => detachAll(dir)), 1);
 });
 
+test('XDP that has TC behind it brings no packets that none of ours has seen', () => {
+  const dir = pinDir(), attacher = new Attacher(dir, dataplane.forward);
+  const receive: Plan = { ...plan('xdp'), role: 'receive', target: false };
+  inside(() => {
+    assert.equal([attacher.lacks([plan('xdp')]), attacher.lacks([receive])], [true, false]);
+    assert.not(attacher.update([receive]));
+  });
+  assert.is(programKindOn(dir, 'tap.1'), 'xdp');
+  assert.is(inside(() => detachAll(dir)), 1);
+});
+
 function failureOf(attacher: Attacher, wanted: Plan): string {
   inside(() => { attacher.update([wanted]); });
   return attacher.failures.get('tap.1') ?? '';

@@ -32,6 +32,9 @@ const filterHandle = 0x6f78, filterPriority = 1;
 /** Names of devices may hold a dot, which bpffs does not take. */
 const encode = (device: string): string => encodeURIComponent(device).replaceAll('.', '%2E');
 
+/** What comes to these devices goes by a program of ours at TC as well. */
+const behindTc: Plan['role'] = 'receive';
+
 interface Pin { readonly device: string; readonly path: string; readonly hook: Place }
 export interface Attachment { readonly ifindex: number; readonly hook: Place }
 
@@ -49,23 +52,23 @@ export class Attacher {
     return this.#attached.get(device)?.ifindex === ifindex;
   }
 
-  /** Whether update() would bring our program to a device where none of ours is. */
+  /** Whether update() would bring our program to a device where none of ours sees all packets. */
   lacks(plans: readonly Plan[]): boolean {
-    return plans.some(({ device: { name, ifindex }, hook }) => hook !== 'none' &&
-      !this.on(name, ifindex) && !this.failures.has(name) &&
+    return plans.some(({ device: { name, ifindex }, hook, role }) => hook !== 'none' &&
+      role !== behindTc && !this.on(name, ifindex) && !this.failures.has(name) &&
       !isPinned(join(this.pinDir, folderOf[hook], encode(name)), hook, ifindex));
   }
 
   /** Makes the attachments those of `plans`: attaches, takes over, detaches. Cheap when nothing
    * changed. A device that refuses is left to OVS, with the reason in `failures`. Whether our
-   * program came to a device where none of ours was. */
+   * program came to a device where none of ours has seen all packets. */
   update(plans: readonly Plan[]): boolean {
     let came = false;
     for (const folder of [...folders, qdiscs]) {
       mkdirSync(join(this.pinDir, folder), { recursive: true });
     }
-    const wanted = new Map(plans.flatMap(({ device, hook }) => hook === 'none' ? []
-      : [[device.name, { ifindex: device.ifindex, hook }] as const]));
+    const wanted = new Map(plans.flatMap(({ device, hook, role }) => hook === 'none' ? []
+      : [[device.name, { ifindex: device.ifindex, hook, role }] as const]));
     for (const pin of pinned(this.pinDir)) {
       if (wanted.get(pin.device)?.hook === pin.hook) continue;
       detachPin(this.pinDir, pin);
@@ -75,7 +78,7 @@ export class Attacher {
     for (const [device, attachment] of wanted) {
       if (this.on(device, attachment.ifindex)) continue;
       try {
-        came = this.#attach(device, attachment) || came;
+        came = this.#attach(device, attachment) && attachment.role !== behindTc || came;
         this.#attached.set(device, attachment);
         this.failures.delete(device);
       } catch (error) {

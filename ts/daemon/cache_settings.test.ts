@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readCacheSets } from './cache_settings.js';
+import { readReceive } from './receive_setting.js';
 
 test('sets of the cache: a number, or a problem that names the setting', () => {
   const read = (text?: string): ReturnType<typeof readCacheSets> =>
@@ -13,6 +14,16 @@ test('sets of the cache: a number, or a problem that names the setting', () => {
     assert.equal(read(text), { value: undefined,
       problem: `ovn-xdp-cache-sets="${text}" is not a number of sets` });
   }
+});
+
+test('where geneve is received: the tunnel, or the NIC; else the tunnel and a problem', () => {
+  const read = (text?: string): ReturnType<typeof readReceive> =>
+    readReceive(new Map(text === undefined ? [] : [['receive', text]]));
+  assert.equal(read(), { value: 'tunnel', problem: undefined });
+  assert.equal(read('tunnel'), { value: 'tunnel', problem: undefined });
+  assert.equal(read('nic'), { value: 'nic', problem: undefined });
+  assert.equal(read('xdp'), { value: 'tunnel',
+    problem: 'ovn-xdp-receive="xdp" is neither tunnel nor nic' });
 });
 
 test.run();

@@ -41,14 +41,19 @@ function vanishing<T>(ask: () => T, gone: T): T {
 /** tcx, and clsact where the kernel has no tcx, are one program at two kinds of hook. */
 export type Hook = 'xdp' | 'tcx' | 'clsact' | 'none';
 export interface Plan {
-  readonly role: 'vif' | 'uplink' | 'provider';
+  /** receive: what comes by geneve is decided there, if it can be, before it gets to the uplink. */
+  readonly role: 'vif' | 'uplink' | 'provider' | 'receive';
   readonly device: NetDevice;
   readonly hook: Hook;
-  /** Whether frames may be redirected into the device. */
+  /** Whether frames may be redirected into the device; with tcOnly not by XDP. */
   readonly target: boolean;
+  readonly tcOnly?: boolean;
   /** Why this hook, and why not a target; for `ovn-xdp ports`. */
   readonly reason: string;
 }
+
+/** OVS's kernel datapath receives and sends all geneve by this device (lib/dpif-netlink.c). */
+export const geneveDevice = 'genev_sys_6081';
 
 /** What "system" and the empty datapath_type of a bridge mean. */
 export const isKernelDatapath = (datapathType: string): boolean =>
@@ -65,7 +70,8 @@ export function planDevice(role: Plan['role'], device: NetDevice, datapathType: 
   tcx: boolean): Plan {
   const left = (reason: string): Plan => leave(role, device, reason);
   if (isKernelDatapath(datapathType)) {
-    return { role, device, hook: tcx ? 'tcx' : 'clsact', target: true, reason:
+    return { role, device, hook: tcx ? 'tcx' : 'clsact', target: true,
+      tcOnly: !takesXdp(device), reason:
       `kernel OVS: TC sees packets before it, whole; ${tcx ? 'this kernel has tcx'
         : 'by clsact, since this kernel has no tcx (a query of it fails)'}` };
   }
@@ -89,6 +95,32 @@ export function planDevice(role: Plan['role'], device: NetDevice, datapathType: 
 function noTarget(device: NetDevice): string {
   if (device.kind !== 'veth') return 'the driver takes no redirected frames';
   return 'the peer of this veth does not poll (ethtool -K PEER gro on would make it)';
+}
+
+/** Of a tap that needs no kernel which can tell. */
+const takesXdp = ({ xdp, kind }: NetDevice): boolean => xdp?.has('ndoXmit') ?? kind === 'tun';
+
+/** XDP under OVS's kernel datapath (ovn-xdp-receive=nic), where frames of other chassis come in;
+ * what it leaves goes on to TC at the geneve device. `others`: the programs at TC. */
+export function planReceive(device: NetDevice, others: readonly Plan[]): Plan {
+  const left = (why: string): Plan =>
+    leave('receive', device, `geneve is received at ${geneveDevice} only: ${why}`);
+  const other = others.find((plan) => plan.hook !== 'none' &&
+    plan.device.ifindex === device.ifindex);
+  if (other) return left(`a device has one program of ours, and this is a ${other.role} at TC`);
+  if (device.xdp?.has('basic') === false) return left('the driver has no native XDP');
+  if (device.xdp?.has('redirect') === false) return left('the driver does not redirect');
+  return { role: 'receive', device, hook: 'xdp', target: false, reason:
+    `ovn-xdp-receive=nic: native XDP takes geneve here, and leaves to ${geneveDevice} what it `
+    + 'cannot carry' };
+}
+
+/** With the reason why XDP leaves the device's frames to TC. */
+export function sayTcOnly(plan: Plan): Plan {
+  if (plan.role !== 'vif' || plan.hook === 'none' || !plan.tcOnly) return plan;
+  const why = plan.device.xdp ? noTarget(plan.device)
+    : 'this kernel does not say which devices take redirected frames';
+  return { ...plan, reason: `${plan.reason}; ${why}, so XDP leaves frames to it to TC` };
 }
 
 /** The wire behind a route's device: see neighbours.WireOf. A VIF is no wire. */

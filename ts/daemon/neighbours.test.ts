@@ -81,14 +81,15 @@ test('an unknown neighbour is asked for, and its wire known already', async () =
 test('through the geneve device: a route is enough, and none is none', async () => {
   const ip: RunIp = () => Promise.resolve(onLink);
   const remotes = ['192.0.2.2', '198.51.100.1'];
-  assert.is((await throughGeneve(remotes, devices, ip)).nextHops.size, 0, 'no geneve device');
+  assert.is((await throughGeneve(remotes, devices, wire, ip)).nextHops.size, 0, 'no geneve device');
   const withGeneve = new Map([...devices, ['genev_sys_6081', device('genev_sys_6081', 9,
     { mtu: 65000, kind: 'geneve', xdp: undefined })]]);
-  const { nextHops, wires } = await throughGeneve(remotes, withGeneve, ip);
+  const { nextHops, wires, nics } = await throughGeneve(remotes, withGeneve, wire, ip);
   const { ifindex, mtu, direct } = nextHops.get('192.0.2.2')!;
   assert.equal([ifindex, mtu, direct], [9, devices.get('br-phys')!.mtu, undefined]);
   assert.equal([...nextHops.keys()], ['192.0.2.2']);
   assert.equal([...wires.keys()], [9]);
+  assert.equal([...nics.values()].map(({ name }) => name), ['eth0'], 'behind br-phys');
 });
 
 test('a neighbour is the kernel\'s to watch once it manages it; written down, nobody\'s', () => {
@@ -118,7 +119,7 @@ async function throughGeneveTo(neighbours: string) {
   };
   const geneve = device('genev_sys_6081', 9, { mtu: 65000, kind: 'geneve', xdp: undefined });
   const { nextHops } = await throughGeneve(['192.0.2.2'],
-    new Map([...devices, ['genev_sys_6081', geneve]]), ip);
+    new Map([...devices, ['genev_sys_6081', geneve]]), wire, ip);
   return { hop: nextHops.get('192.0.2.2')!, asked };
 }
 

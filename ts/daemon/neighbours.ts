@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { log } from '../base/log.js';
 import { parseAddress, parseMac } from '../sync/addresses.js';
 import type { NextHop } from '../sync/image.js';
-import type { NetDevice } from './devices.js';
+import { geneveDevice, type NetDevice } from './devices.js';
 
 export interface Route { readonly device: string; readonly via: string }
 
@@ -117,32 +117,38 @@ export async function resolve(remotes: readonly string[],
   return { nextHops, wires };
 }
 
-/** OVS's kernel datapath receives and sends all geneve by this device (lib/dpif-netlink.c). */
-const geneveDevice = 'genev_sys_6081';
+/** With the devices that frames of those routes come by. */
+export interface ResolvedThroughGeneve extends Resolved {
+  readonly nics: ReadonlyMap<number, NetDevice>;
+}
 const noMac = new Uint8Array(6);
 
 /** As resolve(), under OVS's kernel datapath: frames go through its geneve device, for which the
  * kernel finds route and neighbour; where both are known here, some go straight. No way where
  * there is no route. */
 export async function throughGeneve(remotes: readonly string[],
-  devices: ReadonlyMap<string, NetDevice>, ip: RunIp = runIp): Promise<Resolved> {
+  devices: ReadonlyMap<string, NetDevice>, wireOf: WireOf, ip: RunIp = runIp):
+  Promise<ResolvedThroughGeneve> {
+  const nextHops = new Map<string, NextHop>(), nics = new Map<number, NetDevice>();
   const wire = devices.get(geneveDevice);
-  if (!wire?.up || remotes.length === 0) return { nextHops: new Map(), wires: new Map() };
+  if (!wire?.up || remotes.length === 0) return { nextHops, wires: new Map(), nics };
   const routes = parseRoutes(await ip(remotes.map((remote) => `route get ${remote}`)));
   const shown = await ip(['neigh show']);
   const neighbours = parseNeighbours(shown), watched = parseWatched(shown);
-  const nextHops = new Map<string, NextHop>(), unwatched: Route[] = [];
+  const unwatched: Route[] = [];
   for (const remote of remotes) {
     const route = routes.get(canonical(remote));
     const out = devices.get(route?.device ?? '');
     if (!route || !out?.up) continue;
+    const nic = wireOf(route.device) ?? out;
+    nics.set(nic.ifindex, nic);
     const straight = nextHop(route, neighbours, out, () => out);
     if (!watched.has(`${route.device}/${route.via}`)) unwatched.push(route);
     nextHops.set(remote, { ifindex: wire.ifindex, mtu: out.mtu, ethDst: straight?.ethDst ?? noMac,
       ethSrc: straight?.ethSrc ?? noMac, ...straight && { direct: out.ifindex } });
   }
   await ask(unwatched, ip);
-  return { nextHops, wires: new Map([[wire.ifindex, wire]]) };
+  return { nextHops, wires: new Map([[wire.ifindex, wire]]), nics };
 }
 
 /** `managed` (Linux 5.16) makes the kernel keep the entry alive; for older kernels the second

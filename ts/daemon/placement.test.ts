@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Desired, Port } from '../compile/model.js';
 import type { LocalChassis, LocalInterface } from '../vswitch/local.js';
-import type { NetDevice } from './devices.js';
+import { leave, planDevice, planReceive, type NetDevice } from './devices.js';
 import { place, type Machine } from './placement.js';
 import { Placer } from './placer.js';
 
@@ -100,6 +100,67 @@ test('a provider bridge without one NIC says so: several, a bond of OVS\'s, or n
   }
 });
 
+/** Another chassis behind `nic`, under OVS's kernel datapath. */
+async function receiving(receive: string | undefined, nic: Partial<NetDevice> = {},
+  tap2: Partial<NetDevice> = {}) {
+  const geneve = device('genev_sys_6081', 30, { kind: 'geneve', xdp: new Set() });
+  const { devices } = machine(nic);
+  const at = machine(nic, {
+    devices: (wanted) => new Map([...devices(wanted), ['tap2', device('tap2', 12, tap2)],
+      ['genev_sys_6081', geneve]]),
+    ip: ([command]) => Promise.resolve(command === 'neigh show' ? ''
+      : '[{"dst":"192.0.2.2","dev":"nic"}]') });
+  const chassis = { ...here('system'), settings: new Map(receive === undefined ? []
+    : [['receive', receive]]) };
+  const tunnel = { remoteIp: '192.0.2.2', localIp: '192.0.2.1', csum: true, chassis: 'c2' };
+  return place({ ...desired, localnets: [], tunnels: new Map([['192.0.2.2', tunnel]]) },
+    chassis, at);
+}
+
+test('the NIC that geneve comes by gets XDP where that is wanted, before TC', async () => {
+  for (const receive of [undefined, 'tunnel', 'NIC']) {
+    const { plans, placement } = await receiving(receive);
+    assert.equal(plans.map(({ device: { name }, hook }) => [name, hook]),
+      [['tap1', 'tcx'], ['tap2', 'tcx'], ['genev_sys_6081', 'tcx']]);
+    assert.equal(placement.uplinks.map(({ ifindex }) => ifindex), [30]);
+  }
+  const { plans, placement } = await receiving('nic');
+  assert.equal(plans.slice(2).map(({ device: { name }, role, hook, target }) =>
+    [name, role, hook, target]), [['genev_sys_6081', 'uplink', 'tcx', true],
+    ['nic', 'receive', 'xdp', false]]);
+  assert.equal(placement.uplinks, [
+    { ifindex: 30, mtu: 1500, target: true, tcOnly: true },
+    { ifindex: 20, mtu: 1500, target: false, beforeTc: true }]);
+  assert.is(placement.nextHops.get('192.0.2.2')?.ifindex, 30, 'out as before');
+  assert.equal([...placement.devices.values()].map(({ tcOnly }) => tcOnly),
+    [undefined, undefined]);
+});
+
+test('a NIC without native XDP stays at TC, in words; so do devices that take no frames of XDP',
+  async () => {
+    const { plans, placement } = await receiving('nic', { xdp: new Set() },
+      { xdp: new Set(['basic', 'redirect']) });
+    assert.equal([plans[3]?.hook, plans[3]?.reason], ['none',
+      'geneve is received at genev_sys_6081 only: the driver has no native XDP']);
+    assert.equal(placement.uplinks.map(({ ifindex }) => ifindex), [30]);
+    assert.match(plans[1]!.reason, /gro on.*, so XDP leaves frames to it to TC$/);
+    assert.equal(placement.devices.get('tap2'),
+      { ifindex: 12, mtu: 1500, target: true, tcOnly: true });
+    const untold = await receiving('nic', {}, { xdp: undefined });
+    assert.match(untold.plans[1]!.reason, /does not say/);
+    assert.ok(untold.placement.devices.get('tap2')?.tcOnly);
+    const tap = await receiving('nic', {}, { xdp: undefined, kind: 'tun' });
+    assert.not(tap.placement.devices.get('tap2')?.tcOnly, 'a tap takes them');
+  });
+
+test('a device has one program: a NIC of a provider bridge keeps that of TC', async () => {
+  const nic = device('nic', 20);
+  const provider = planDevice('provider', nic, 'system', true);
+  assert.match(planReceive(nic, [provider]).reason, /is a provider at TC$/);
+  assert.is(planReceive(nic, [leave('provider', nic, 'no')]).hook, 'xdp');
+  assert.is(planReceive(nic, [planDevice('vif', device('tap1', 11), '', true)]).hook, 'xdp');
+});
+
 test('a look is taken again only when something that it saw may have changed', async () => {
   let looks = 0;
   const at = machine();
@@ -123,6 +184,8 @@ test('a look is taken again only when something that it saw may have changed', a
   const without = new Map([...ports].filter(([, { kind }]) => kind !== 'localnet'));
   assert.is(await after({ ...desired, ports: without, localnets: [] },
     here('system', 'QoS')), 5, 'no localnet port');
+  const byNic = { ...here('system', 'QoS'), settings: new Map([['receive', 'nic']]) };
+  assert.is(await after({ ...desired, ports: without, localnets: [] }, byNic), 6, 'a setting');
 });
 
 test.run();

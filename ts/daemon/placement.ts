@@ -3,11 +3,12 @@ import type { Desired } from '../compile/model.js';
 import type { Device, Placement } from '../sync/image.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { probe } from '../libbpf/probe.js';
-import { datapathTypeOf, isKernelDatapath, leave, planDevice, readDevices, wireOf, type NetDevice,
-  type Plan } from './devices.js';
+import { datapathTypeOf, isKernelDatapath, leave, planDevice, planReceive, readDevices, sayTcOnly,
+  wireOf, type NetDevice, type Plan } from './devices.js';
 import { parseMac } from '../sync/addresses.js';
 import { judgeBridge, type BridgeProbe, type Probed } from './provider_bridge.js';
 import { resolve, throughGeneve, type RunIp } from './neighbours.js';
+import { readReceive } from './receive_setting.js';
 
 export interface Placed {
   readonly placement: Placement;
@@ -40,17 +41,20 @@ export async function place(desired: Desired, here: LocalChassis, machine = this
   Promise<Placed> {
   const vifs = vifDevices(desired);
   const bridgePorts = new Set([...here.bridges.values()].flatMap(({ ports }) => ports));
-  const devices = machine.devices((name) => vifs.has(name) || bridgePorts.has(name));
   const integration = here.bridges.get(here.integration_bridge)?.datapath_type ?? '';
+  const byNic = isKernelDatapath(integration) && readReceive(here.settings).value === 'nic';
+  // Which ones the routes use is not known yet.
+  const devices = machine.devices((name) => byNic || vifs.has(name) || bridgePorts.has(name));
   const remotes = [...desired.tunnels.keys()];
-  const { nextHops, wires } = isKernelDatapath(integration)
-    ? await throughGeneve(remotes, devices, machine.ip)
-    : await resolve(remotes, devices, (device) => wireOf(device, devices, here), machine.ip);
+  const wire = (device: string): NetDevice | undefined => wireOf(device, devices, here);
+  const { nextHops, wires, nics } = isKernelDatapath(integration)
+    ? await throughGeneve(remotes, devices, wire, machine.ip)
+    : { ...await resolve(remotes, devices, wire, machine.ip), nics: undefined };
   const tcx = machine.tcx();
   const shaped = new Map([...here.interfaces.values()].flatMap((each) =>
     each.shaped === undefined ? [] : [[each.name, each.shaped] as const]));
   const providers = await planProviders(desired, here, devices, machine);
-  const plans = [
+  const plans: Plan[] = [
     ...[...vifs].flatMap((name) => {
       const device = devices.get(name), limit = shaped.get(name);
       if (!device) return [];
@@ -61,7 +65,10 @@ export async function place(desired: Desired, here: LocalChassis, machine = this
       planDevice('uplink', device, datapathTypeOf(device.name, here), tcx)),
     ...providers.map(({ plan }) => plan),
   ];
-  return { plans, placement: placementOf(plans, nextHops, providers) };
+  if (!byNic) return { plans, placement: placementOf(plans, nextHops, providers) };
+  const all = [...plans.map(sayTcOnly),
+    ...[...nics?.values() ?? []].map((nic) => planReceive(nic, plans))];
+  return { plans: all, placement: placementOf(all, nextHops, providers) };
 }
 
 /** Provider bridges that local switches have a localnet port on, as far as there is a NIC. */
@@ -88,14 +95,15 @@ async function planProviders(desired: Desired, here: LocalChassis,
 function placementOf(plans: readonly Plan[], nextHops: Placement['nextHops'],
   wanted: readonly Wanted[]): Placement {
   const used = plans.filter(({ hook }) => hook !== 'none');
-  const entry = ({ device, target }: Plan): Device =>
-    ({ ifindex: device.ifindex, mtu: device.mtu, target });
+  const entry = ({ device, target, tcOnly }: Plan): Device =>
+    ({ ifindex: device.ifindex, mtu: device.mtu, target, ...tcOnly && { tcOnly } });
   const targets = new Set(used.filter(({ role, target }) => role === 'uplink' && target)
     .map(({ device }) => device.ifindex));
   return {
     devices: new Map(used.filter(({ role }) => role === 'vif')
       .map((plan) => [plan.device.name, entry(plan)])),
-    uplinks: used.filter(({ role }) => role === 'uplink').map(entry),
+    uplinks: used.flatMap((plan) => plan.role === 'uplink' ? [entry(plan)]
+      : plan.role === 'receive' ? [{ ...entry(plan), beforeTc: true }] : []),
     providers: new Map(wanted.flatMap(({ bridge, plan, own }) => {
       const mac = parseMac(own.mac);
       if (plan.hook === 'none' || !mac) return [];

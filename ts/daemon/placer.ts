@@ -3,6 +3,7 @@
 import type { Desired } from '../compile/model.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { place, thisMachine, type Placed } from './placement.js';
+import { readReceive } from './receive_setting.js';
 
 /** What a placement is made from, as text. */
 function wantedText({ ports, tunnels, localnets }: Desired): string {
@@ -14,8 +15,9 @@ function wantedText({ ports, tunnels, localnets }: Desired): string {
 
 /** What of this chassis placements look at, as text: not BFD, so that a gateway's move waits for
  * no look at routes. */
-function chassisText({ integration_bridge, bridges, interfaces }: LocalChassis): string {
-  return JSON.stringify([integration_bridge, [...bridges], [...interfaces.values()]]);
+function chassisText({ integration_bridge, bridges, interfaces, settings }: LocalChassis): string {
+  return JSON.stringify([integration_bridge, [...bridges], [...interfaces.values()],
+    readReceive(settings).value]);
 }
 
 export class Placer {

@@ -1,12 +1,12 @@
 /** What the agent says of itself; the CLI prints it, the lab waits for it. */
 import type { AffinityStatus } from './affinity.js';
 import type { ConntrackStatus } from './conntrack.js';
-import type { Hook } from './devices.js';
+import type { Hook, Plan } from './devices.js';
 
 export interface PortStatus {
   /** The device. */
   readonly name: string;
-  readonly role: 'vif' | 'uplink' | 'provider';
+  readonly role: Plan['role'];
   readonly logical_port: string;
   readonly hook: Hook;
   /** native: in the driver; skb: on whole packets, before OVS's kernel datapath; none: no

@@ -331,4 +331,24 @@ test('a device that the kernel does not take as a target is left to OVS', async 
   assert.equal([value[0], value[6]], [4, reasonNumber('UNSUPPORTED_PORT')]);
 });
 
+test('a device that XDP cannot send to is TC\'s target all the same; an uplink before TC is said',
+  async () => {
+    const port = new FakePort(), sync = new Sync(port);
+    const state = simple([ruleOf(1)]);
+    const found = async (tcOnly: boolean): Promise<unknown> => {
+      await sync.apply({
+        desired: { ...state.desired, ports: new Map([['1/1', { datapath: 1, port: 1, kind: 'local',
+          logical_port: 'a', device: 'tap', zone: 0 }]]) },
+        placement: { ...state.placement, devices: new Map([['tap',
+          { ifindex: 5, mtu: 1500, target: true, tcOnly }]]),
+        uplinks: [{ ifindex: 6, mtu: 1500, target: false, beforeTc: true }] },
+      });
+      const kind = toWords(port.get('ports', words(0, 1, 1)) ?? new Uint8Array())[0];
+      return [kind, port.get('devmap', words(5)) !== undefined];
+    };
+    for (const tcOnly of [true, false, true]) assert.equal(await found(tcOnly), [1, !tcOnly]);
+    assert.equal([toWords(port.get('ifaces', words(0, 6))!)[0], port.get('devmap', words(6))],
+      [10, undefined]);
+  });
+
 test.run();

@@ -289,13 +289,12 @@ export class Sync {
     });
   }
 
-  /** Enters devices that frames may be redirected to; one that has just vanished or that the
+  /** Enters devices that XDP may redirect frames to; one that has just vanished or that the
    * kernel refuses is left out, which leaves its port to OVS. */
   async #createTargets(found: Found, state: State): Promise<Set<number>> {
-    const { devices, uplinks, providers, nextHops } = state.placement;
+    const { devices, uplinks, providers } = state.placement;
     const wanted = new Set([...devices.values(), ...uplinks, ...providers.values()]
-      .filter((device) => device.target).map((device) => device.ifindex));
-    for (const hop of nextHops.values()) wanted.add(hop.ifindex);
+      .filter(({ target, tcOnly }) => target && !tcOnly).map(({ ifindex }) => ifindex));
     const accepted = new Set<number>();
     for (const ifindex of wanted) {
       const key = words(ifindex);

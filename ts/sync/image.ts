@@ -30,6 +30,13 @@ export interface Device {
   readonly mtu: number;
   /** Whether frames may be redirected into it. */
   readonly target: boolean;
+  /** By programs at TC only. */
+  readonly tcOnly?: boolean;
+}
+/** A device that carries geneve. */
+export interface Uplink extends Device {
+  /** XDP there has a program of ours at TC behind it. */
+  readonly beforeTc?: boolean;
 }
 export interface NextHop {
   readonly ifindex: number; readonly mtu: number;
@@ -43,7 +50,7 @@ export interface ProviderDevice extends Device { readonly bridgeMac: readonly [n
 export interface Placement {
   /** By device name: the VIFs' devices. */
   readonly devices: ReadonlyMap<string, Device>;
-  readonly uplinks: readonly Device[];
+  readonly uplinks: readonly Uplink[];
   /** By name of the provider bridge. */
   readonly providers: ReadonlyMap<string, ProviderDevice>;
   /** By remote IP; absent while there is no route or neighbour. */
@@ -80,12 +87,14 @@ export function reasonNumber(name: string): number {
 type Where = Partial<typeof nowhere> & { readonly kind: number };
 type Lower = (port: Port, state: State, indexes: Indexes) => Where;
 const punt = (reason: string): Where => ({ kind: kinds.punt, reason: reasonNumber(reason) });
+const takesFrames = ({ ifindex, target, tcOnly }: Device, { targets }: Indexes): boolean =>
+  target && (tcOnly === true || targets.has(ifindex));
 
 const lowerPort: { readonly [K in Port['kind']]: Lower } = {
-  local: (port, { placement }, { targets }) => {
+  local: (port, { placement }, indexes) => {
     const device = placement.devices.get(port.device ?? '');
     if (!device) return punt('UNKNOWN_PORT');
-    if (!device.target || !targets.has(device.ifindex)) return punt('UNSUPPORTED_PORT');
+    if (!takesFrames(device, indexes)) return punt('UNSUPPORTED_PORT');
     return { kind: kinds.local, ifindex: device.ifindex, mtu: device.mtu, vlan: tag(port.vlan) };
   },
   remote: (port, { desired }, { tunnels }) => {
@@ -96,10 +105,10 @@ const lowerPort: { readonly [K in Port['kind']]: Lower } = {
   },
   patch: (port) => ({ kind: kinds.patch, peer_datapath: port.peerDatapath ?? 0,
     peer_port: port.peerPort ?? 0 }),
-  localnet: (port, { placement, desired }, { targets }) => {
+  localnet: (port, { placement, desired }, indexes) => {
     const nic = placement.providers.get(port.bridge ?? '');
     if (!nic) return punt('UNKNOWN_PORT');
-    if (!nic.target || !targets.has(nic.ifindex)) return punt('UNSUPPORTED_PORT');
+    if (!takesFrames(nic, indexes)) return punt('UNSUPPORTED_PORT');
     return { kind: kinds.localnet, ifindex: nic.ifindex, mtu: nic.mtu, vlan: tag(port.vlan),
       mac: nic.bridgeMac, hides: desired.netMacs?.hidden.has(port.datapath) ? 1 : 0 };
   },
@@ -197,7 +206,9 @@ function wireRows({ uplinks, providers }: Placement): Rows {
   const join = ({ ifindex, mtu }: Device, role: number): void => {
     roles.set(ifindex, { role: role | (roles.get(ifindex)?.role ?? 0), mtu });
   };
-  for (const device of uplinks) join(device, ifaceRole.IFACE_UPLINK);
+  for (const device of uplinks) {
+    join(device, ifaceRole.IFACE_UPLINK | (device.beforeTc ? ifaceRole.IFACE_BEFORE_TC : 0));
+  }
   for (const device of providers.values()) join(device, ifaceRole.IFACE_PROVIDER);
   return new Map([...roles].map(([ifindex, { role, mtu }]) => [idOf(words(ifindex)),
     ifaceCodec.toBytes({ role, datapath: 0, port: 0, mtu, zone: 0, flags: 0 })]));
