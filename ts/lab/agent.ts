@@ -1,11 +1,13 @@
 /** ovn-xdp itself on a chassis of the lab, as an operator would start it. */
-import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ChildProcess } from 'node:child_process';
 import type { Chassis } from './chassis.js';
 import { call } from '../daemon/control_client.js';
+import { readCounters, type Counters } from '../daemon/counters.js';
 import { readAgentFile } from '../daemon/run_files.js';
+import { BpfMap } from '../libbpf/map.js';
 import { attempt, run, start, until } from './exec.js';
 import { pinDirOf } from './run_dir.js';
 
@@ -96,6 +98,29 @@ export class Agent {
 
   logTail(lines = 30): string {
     return readFileSync(this.logFile, 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
+  }
+
+  /** Where its tables are pinned. */
+  get tables(): string {
+    return join(this.pinDir, readdirSync(this.pinDir).find((name) => name.startsWith('abi-'))!);
+  }
+
+  /** What its programs have counted so far; they may have outlived the process. */
+  counters(): Counters {
+    const names = ['iface_counters', 'iface_cells', 'punts', 'drops', 'cache_stats'];
+    const maps = new Map(names.map((name) =>
+      [name, BpfMap.openPinned(join(this.tables, name))] as const));
+    try {
+      return readCounters(maps);
+    } finally {
+      for (const map of maps.values()) map.close();
+    }
+  }
+
+  /** Frames of the chassis' device that they have carried. */
+  forwardedAt(device: string): number {
+    const { ifindex } = this.chassis.link(device);
+    return Number(this.counters().devices.get(ifindex)?.forwarded.packets ?? 0n);
   }
 
   async metrics(): Promise<string> {

@@ -77,6 +77,11 @@ export class Chassis {
     return link;
   }
 
+  /** As an operator chooses where geneve is received under OVS's kernel datapath. */
+  receiveAt(place: 'tunnel' | 'nic'): void {
+    this.vsctl('set', 'Open_vSwitch', '.', `external_ids:ovn-xdp-receive=${place}`);
+  }
+
   vsctl(...args: readonly string[]): string {
     return run(['ovs-vsctl', `--db=${this.ovsDb}`, ...args], { env: this.env }).trimEnd();
   }

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Chassis, quietNetns, underlayMtu, usualDatapath, type DatapathType, type Encap }
+import { Chassis, quietNetns, underlayMtu, uplink, usualDatapath, type DatapathType, type Encap }
   from './chassis.js';
 import { run } from './exec.js';
 import { Provider } from './provider.js';
@@ -94,6 +94,17 @@ export class Lab {
     for (const name of chassis) provider.join(this.chassis.get(name)!);
     this.providers.set(network, provider);
     return provider;
+  }
+
+  /** For XDP on uplinks under OVS's kernel datapath: it takes frames as a wire would carry them,
+   * which no veth completes, and redirects them to a veth only where its peer polls. */
+  makeXdpReady(): void {
+    for (const { netns } of this.chassis.values()) {
+      run(['ethtool', '-K', uplink, 'tx', 'off', 'gro', 'on'], { netns });
+    }
+    for (const { netns, device } of this.vms.values()) {
+      run(['ethtool', '-K', device, 'gro', 'on'], { netns });
+    }
   }
 
   fabricPortOf(chassis: string): string { return `p-${chassis}`; }

@@ -1,35 +1,49 @@
 /**
  * Two chassis on OVS's kernel datapath: without ovn-xdp, with it, and with it on one of them.
- * argv: `4` or `6`, the underlay's family; `csum` or `zero`, outer checksums.
+ * argv: `4` or `6`, the underlay's family; `csum` or `zero`, outer checksums; `nic`: what comes
+ * from the other chassis is received by XDP.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { startAgents, type Agent } from '../agent.js';
+import { uplink } from '../chassis.js';
 import { run } from '../exec.js';
 import { Lab } from '../lab.js';
 import { applyTopology, twoSubnets } from '../topology.js';
 
 const encap = { family: process.argv[2] === '6' ? 6 : 4,
   csum: process.argv[3] !== 'zero' } as const;
+const byNic = process.argv[4] === 'nic';
 let lab: Lab;
 let agents: Agent[] = [];
 
 test.before(async () => {
   lab = await Lab.start({ chassis: ['c1', 'c2'], datapath: 'system', encap });
   applyTopology(lab, twoSubnets);
+  if (!byNic) return;
+  lab.makeXdpReady();
+  receiveAt('nic');
 });
 test.after(async () => {
   for (const agent of agents) await agent.stop('SIGKILL');
   lab?.close();
 });
 
-const peers = ['a2', 'a3', 'b1', 'b2'] as const;
+const receiveAt = (place: 'tunnel' | 'nic'): void => {
+  for (const chassis of lab.chassis.values()) chassis.receiveAt(place);
+};
+
+/** Frames that XDP on each chassis' NIC has carried. */
+const byXdp = (): number[] => agents.map((agent) => agent.forwardedAt(uplink));
+
+/** Of the other chassis, and of the same. */
+const others = ['a3', 'b2'] as const, peers = byNic ? others : ['a2', 'b1', ...others] as const;
 
 /** What does not work, of a sample: emulated, each program takes a second to start. */
-async function traffic(): Promise<string[]> {
+async function traffic(names: readonly string[] = peers): Promise<string[]> {
   const failed: string[] = [];
   const from = lab.vm('a1');
-  for (const name of peers) {
+  for (const name of names) {
     const to = lab.vm(name);
     for (const family of [4, 6] as const) {
       // The first packet of all waits for OVS, and for neighbours.
@@ -47,13 +61,13 @@ async function traffic(): Promise<string[]> {
   return failed;
 }
 
-test('kernel OVS alone', async () => {
+if (!byNic) test('kernel OVS alone', async () => {
   const devices = run(['ip', '-n', lab.netns('c1'), '-o', 'link']);
   assert.match(devices, /genev_sys_6081/);
   assert.equal(await traffic(), []);
 });
 
-test('ovn-xdp at TC carries it', async () => {
+test('ovn-xdp carries it', async () => {
   agents = await startAgents(lab);
   const statuses = () => Promise.all(agents.map((agent) => agent.ask()));
   console.log(agents[0]!.cli('ports').replace(/^/gm, '# '));
@@ -65,14 +79,34 @@ test('ovn-xdp at TC carries it', async () => {
       JSON.stringify(punted_by_reason)}`);
     assert.ok(gained > 100, `${gained} forwarded`);
   }
+  if (!byNic) return;
+  console.log(`# by XDP on NICs: ${byXdp().join(' and ')}`);
+  assert.ok(byXdp().every((n) => n > 50), byXdp().join());
+});
+
+if (byNic) test('back to the tunnel while it runs', async () => {
+  const move = async (place: 'tunnel' | 'nic'): Promise<void> => {
+    receiveAt(place);
+    for (const agent of agents) {
+      await agent.ready(({ ports }) => (place === 'nic') === ports.some(({ role, mode }) =>
+        role === 'receive' && mode === 'native'));
+    }
+  };
+  await move('tunnel');
+  const before = byXdp();
+  assert.equal(await traffic(['a3']), []);
+  assert.equal(byXdp(), before);
+  await move('nic');
 });
 
 test('one chassis with ovn-xdp, one with kernel OVS alone', async () => {
   await agents[1]!.remove();
-  const before = (await agents[0]!.ask()).counters.forwarded;
-  assert.equal(await traffic(), []);
-  const gained = (await agents[0]!.ask()).counters.forwarded - before;
-  assert.ok(gained > 100, `${gained} forwarded`);
+  const forwarded = async (): Promise<number> => byNic ? agents[0]!.forwardedAt(uplink)
+    : (await agents[0]!.ask()).counters.forwarded;
+  const before = await forwarded();
+  assert.equal(await traffic(byNic ? ['b2'] : peers), []);
+  const gained = await forwarded() - before;
+  assert.ok(gained > (byNic ? 50 : 100), `${gained} forwarded`);
 });
 
 test.run();

@@ -128,6 +128,7 @@ export const parts = {
     { ...ovn, icount: true }),
   floor: testRuns('^lab/dataplane/(dataplane|conntrack|cache|synth)\\w*\\.root\\.'),
   datapath: guestTest('kernel_datapath.guest.js', '4', 'csum'),
+  datapath_nic: guestTest('kernel_datapath.guest.js', '4', 'csum', 'nic'),
   datapath_zero: guestTest('kernel_datapath.guest.js', '4', 'zero'),
   datapath6: guestTest('kernel_datapath.guest.js', '6', 'zero'),
   datapath6_csum: guestTest('kernel_datapath.guest.js', '6', 'csum'),
@@ -147,7 +148,8 @@ export const partNames = Object.keys(parts) as readonly PartName[];
 /** What no other kernel would tell more of: tried where it is not named together with a kernel. */
 const once: Partial<Record<PartName, readonly KernelName[]>> = {
   cost: ['6.1', '6.12'], differential: ['6.1', '6.12'], sequences: ['6.12'], conntrack: ['6.1'],
-  datapath: ['6.1'], datapath_zero: ['newest'], datapath6: ['6.12'], datapath6_csum: ['newest'],
+  datapath: ['6.1'], datapath_nic: ['6.12'], datapath_zero: ['newest'], datapath6: ['6.12'],
+  datapath6_csum: ['newest'],
   offloads: ['6.1'], offloads6: ['6.12'], pktgen: ['6.1'], speed: ['6.1', '6.12'],
 };
 
