@@ -4,10 +4,10 @@
  * from a VM; what arrives where the path ends is counted and dropped. A cost is the slope between
  * two numbers of packets, less that of a path that ends where it begins.
  */
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { control as controlCodec, type Control } from '#ts/abi/generated.js';
-import { readCounters, type Counters } from '#ts/daemon/counters.js';
+import type { Counters } from '#ts/daemon/counters.js';
+import { geneveDevice } from '#ts/daemon/devices.js';
 import { startAgents, type Agent } from '#ts/lab/agent.js';
 import { uplink } from '#ts/lab/chassis.js';
 import { attempt, python3, run, until } from '#ts/lab/exec.js';
@@ -181,8 +181,16 @@ export class SkbPaths {
     return this.slope(target, this.sinkOf(target), fresh);
   }
 
+  /** All the way into the VM. */
+  async into(target: Target): Promise<number> {
+    await this.talk(target);
+    const { netns, device } = this.lab.vm(target);
+    return this.slope(target, { netns, device });
+  }
+
   /** From now on ovn-xdp carries them; the agents have gone, their programs have not. */
-  async accelerate(): Promise<void> {
+  async accelerate(receive: 'tunnel' | 'nic' = 'tunnel'): Promise<void> {
+    for (const chassis of this.lab.chassis.values()) chassis.receiveAt(receive);
     this.agents = await startAgents(this.lab);
     for (const agent of this.agents) {
       await until(`connections on ${agent.chassis.name}`, 60_000, () =>
@@ -192,24 +200,17 @@ export class SkbPaths {
     this.port += 1;
   }
 
-  private get pins(): readonly string[] {
-    return this.agents.map(({ pinDir }) => join(pinDir,
-      readdirSync(pinDir).find((name) => name.startsWith('abi-'))!));
-  }
+  makeXdpReady(): void { this.lab.makeXdpReady(); }
+
+  /** Frames that the programs of c2 have carried at that device. */
+  receivedAt(device: string): number { return this.agents[1]!.forwardedAt(device); }
 
   /** What c1's programs have counted so far. */
-  counters(): Counters {
-    const names = ['iface_counters', 'iface_cells', 'punts', 'drops', 'cache_stats'];
-    const maps = new Map(names.map((name) =>
-      [name, BpfMap.openPinned(join(this.pins[0]!, name))] as const));
-    const counters = readCounters(maps);
-    for (const map of maps.values()) map.close();
-    return counters;
-  }
+  counters(): Counters { return this.agents[0]!.counters(); }
 
   set(change: Partial<Control>): void {
-    for (const pins of this.pins) {
-      using map = BpfMap.openPinned(join(pins, 'control'));
+    for (const { tables } of this.agents) {
+      using map = BpfMap.openPinned(join(tables, 'control'));
       const control = controlCodec.fromBytes(map.lookup(u32Bytes(0))!);
       map.update(u32Bytes(0), controlCodec.toBytes({ ...control, ...change }));
     }
@@ -274,8 +275,23 @@ const programs: Readonly<Record<string, Measure>> = {
   tc_local_cached: ours('a3', 'cached'), tc_geneve_walk: ours('a2', 'walk'),
 };
 
+/** From VM to VM on the other chassis; by whom the second receives. */
+const receiving = (place?: 'tunnel' | 'nic'): Measure => async (paths) => {
+  const device = place === 'nic' ? uplink : geneveDevice;
+  paths.makeXdpReady();
+  if (place) await paths.accelerate(place);
+  const before = place ? paths.receivedAt(device) : 0;
+  const cost = await paths.into('a2'), sent = rounds * (few + many);
+  const carried = place ? paths.receivedAt(device) - before : sent;
+  if (carried < sent) throw new Error(`at ${device} only ${carried} of ${sent} carried`);
+  return cost;
+};
+const receives: Readonly<Record<string, Measure>> = {
+  receive_kernel_ovs: receiving(), receive_tc: receiving('tunnel'), receive_xdp: receiving('nic'),
+};
+
 export async function skbCosts(say: Say, wanted: Wanted): Promise<Cost[]> {
-  const names = Object.keys({ ...others, ...programs }).filter(wanted);
+  const names = Object.keys({ ...others, ...programs, ...receives }).filter(wanted);
   if (names.length === 0) return [];
   const paths = await SkbPaths.start();
   const costs: Cost[] = [];
@@ -290,8 +306,9 @@ export async function skbCosts(say: Say, wanted: Wanted): Promise<Cost[]> {
       }
     };
     await take(others);
-    await paths.accelerate();
+    if (names.some((name) => name in programs)) await paths.accelerate();
     await take(programs);
+    await take(receives);
     return costs;
   } finally {
     await paths.close();
