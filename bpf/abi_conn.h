@@ -222,10 +222,10 @@ struct cache_key {
 	__u32 l4;		/* ports; ICMP echo: type << 24 | code << 16 | identifier */
 	__u32 datapath;		/* of the tunnel that it came by */
 	__u32 ports;		/* ingress << 16 | egress port there; else the frame's VLAN tag */
-	__u32 ip[2];		/* source and destination; of IPv6 what cache_entry.ip6 goes on */
+	__u32 ip[8];		/* source and destination; IPv4: a word each, and no more */
 };
 #define CACHE_KEY_BLOCKS4 5	/* of eight bytes, with IPv4 */
-#define CACHE_KEY_BLOCKS 8	/* with IPv6 */
+#define CACHE_KEY_BLOCKS 8
 
 /* What a tunnel's headers say of the packet. */
 struct outer {
@@ -251,6 +251,7 @@ struct cache_decision {
 	__u16 tunnel_rx;	/* that it has to come by, if by any */
 	struct outer outer;
 	__u32 eth[3];
+	__u32 ip[8];		/* as cache_key.ip */
 	__u32 l4;
 	__u8 tos;
 	__u8 ttl;
@@ -259,29 +260,22 @@ struct cache_decision {
 	__u16 address_sum;	/* to that of layer 4, for addresses, */
 	__u16 l4_sum;		/* and for its own words; at XDP for both */
 	__u16 push;		/* bytes of headers before it: of a tunnel, or a tag */
-	__u32 ip[8];		/* source and destination; IPv4: a word each, and no more */
 };
 
-/* In lines of CACHE_LINE bytes, because among many flows each line is one that no CPU's cache has:
- * the key and whether it holds, what becomes of a packet of IPv4, and what is counted. The rest
- * is asked once an epoch, or is IPv6's. */
-#define CACHE_LINE 64
 struct cache_entry {
 	struct cache_key key;	/* head 0: unused */
 	__u32 until;		/* jiffies: it walks again */
 	__u32 epoch;		/* of control, when all but its connections was last looked at */
-	__u16 len_min;		/* of the frames it is good for, as FW_PKT_LEN */
-	__u16 len_max;
-	__u32 ct_version;	/* sum of the counters of `ct_slots` */
-	__u16 ct_slots[CACHE_CONNECTIONS];	/* of ct_versions, and 1; 0 ends */
-	struct cache_decision decision;
-	__u64 bytes;		/* that it has decided and their connections do not count yet */
-	__u32 packets;		/* so many */
 	__u32 version;		/* sum of the counters of slot 0 and `slots` */
 	__u16 slots[CACHE_DATAPATHS];	/* of cache_versions; 0 ends */
+	__u16 len_min;		/* of the frames it is good for, as FW_PKT_LEN */
+	__u16 len_max;
+	struct cache_decision decision;
 	__u32 ct_mode;		/* of ct_control, and 1; 0: has not to do with connections */
-	__u32 ip6[6];		/* after key.ip, with IPv6 */
-	__u32 pad[12];
+	__u32 ct_version;	/* sum of the counters of `ct_slots` */
+	__u16 ct_slots[CACHE_CONNECTIONS];	/* of ct_versions, and 1; 0 ends */
+	__u32 packets;		/* that it has decided and their connections do not count yet */
+	__u64 bytes;
 };
 struct cache_set { struct cache_entry way[CACHE_WAYS]; };
 

@@ -35,7 +35,7 @@ typedef __u64 __attribute__((may_alias)) raw64;
  * which needs it only where the frame walks (leave_to_walk()). Not in registers: to have all of
  * it ready wherever the look may end costs frames that hit a tenth of what they cost. */
 struct look {
-	__u64 key[CACHE_KEY_BLOCKS];	/* struct cache_key, and cache_entry.ip6 */
+	__u64 key[CACHE_KEY_BLOCKS];	/* struct cache_key */
 	void *data;		/* where the frame begins: the verifier knows how much follows it */
 	__u32 ingress;
 	__u32 frame_len;	/* as received */
@@ -194,24 +194,23 @@ static __always_inline int head_is6(__u32 head)
 }
 
 /* Sum of products of the key's blocks, which do not wait for each other. The constants are odd
- * numbers without a pattern. `ip6`: the blocks that only IPv6 has. */
-static __always_inline __u32 key_hash(const raw64 *w, const raw64 *ip6, __u32 head)
+ * numbers without a pattern. */
+static __always_inline __u32 key_hash(const raw64 *w, __u32 head)
 {
 	__u64 h = w[0] * 0x9e3779b97f4a7c15ull + w[1] * 0xc2b2ae3d27d4eb4full +
 		  w[2] * 0xd6e8feb86659fd93ull + w[3] * 0xa0761d6478bd642full +
 		  w[4] * 0xe7037ed1a0b428dbull;
 
 	if (head_is6(head))
-		h += ip6[0] * 0x8ebc6af09c88c6e3ull + ip6[1] * 0x589965cc75374cc3ull +
-		     ip6[2] * 0x1d8e4e27c47d124full;
+		h += w[5] * 0x8ebc6af09c88c6e3ull + w[6] * 0x589965cc75374cc3ull +
+		     w[7] * 0x1d8e4e27c47d124full;
 	h = (h ^ h >> 32) * 0x9fb21c651e98df25ull;
 	return h >> 32;
 }
 
-static __always_inline int same_packet(const struct cache_entry *e, const raw64 *y,
-				       const raw64 *ip6, __u32 head)
+static __always_inline int same_packet(const struct cache_key *a, const raw64 *y, __u32 head)
 {
-	const raw64 *x = (const raw64 *)&e->key;
+	const raw64 *x = (const raw64 *)a;
 	__u64 diff = 0;
 
 #pragma unroll
@@ -219,8 +218,10 @@ static __always_inline int same_packet(const struct cache_entry *e, const raw64 
 		diff |= x[i] ^ y[i];
 	if (diff || !head_is6(head))
 		return !diff;
-	x = (const raw64 *)e->ip6;
-	return !((x[0] ^ ip6[0]) | (x[1] ^ ip6[1]) | (x[2] ^ ip6[2]));
+#pragma unroll
+	for (int i = CACHE_KEY_BLOCKS4; i < CACHE_KEY_BLOCKS; i++)
+		diff |= x[i] ^ y[i];
+	return !diff;
 }
 
 /* Each CPU has `sets` in a row: a per-CPU array would have one more look at memory, and a call
@@ -293,29 +294,17 @@ static __always_inline int cache_holds(ctx_t *ctx, struct cache_entry *e, const 
 	       (!l->rx.datapath || source_holds(ctx, l->data, &l->rx, e->decision.tunnel_rx));
 }
 
-/* Asks memory for all that a packet of IPv4 will need of either entry, at once: one after the
- * other, as the key is compared, the entry is believed and used, each would be waited for. */
-static __always_inline void touch(const struct cache_set *set)
-{
-#pragma unroll
-	for (int at = CACHE_LINE; at < (int)sizeof(*set); at += CACHE_LINE)
-		if (at % sizeof(set->way[0]) < 3 * CACHE_LINE)
-			(void)*(const volatile __u64 *)((const char *)set + at);
-}
-
 /* The entry with the key, whether it holds or not. */
 static __always_inline struct cache_entry *find_entry(const struct look *l, __u32 cpu,
 						      __u32 sets)
 {
-	const raw64 *ip6 = l->key + CACHE_KEY_BLOCKS4;
-	struct cache_set *set = cache_set(key_hash(l->key, ip6, l->head), cpu, sets);
+	struct cache_set *set = cache_set(key_hash(l->key, l->head), cpu, sets);
 
 	if (!set)
 		return 0;
-	touch(set);
-	if (same_packet(&set->way[0], l->key, ip6, l->head))
+	if (same_packet(&set->way[0].key, l->key, l->head))
 		return &set->way[0];
-	return same_packet(&set->way[1], l->key, ip6, l->head) ? &set->way[1] : 0;
+	return same_packet(&set->way[1].key, l->key, l->head) ? &set->way[1] : 0;
 }
 
 /* What the entry has carried is counted with the packet that walks now (ct_apply.h). */
@@ -332,18 +321,18 @@ static __always_inline void take_counts(struct scratch *s, struct cache_entry *e
 /* The barriers keep the compiler from reading ahead what was not written: 6.1 refuses that. */
 static __always_inline void leave_key(struct scratch *s, const struct look *l)
 {
-	__u64 *key = (__u64 *)&s->cache.entry.key, *ip6 = (__u64 *)s->cache.entry.ip6;
+	__u64 *key = (__u64 *)&s->cache.entry.key;
 
 	asm volatile("" : : : "memory");
 	s->cache.len = l->len;
 	__builtin_memcpy(key, l->key, CACHE_KEY_BLOCKS4 * sizeof(*key));
-	ip6[0] = ip6[1] = ip6[2] = 0;
+	key[5] = key[6] = key[7] = 0;
 	if (!head_is6(l->head))
 		return;
 	asm volatile("" : : : "memory");
-	ip6[0] = l->key[5];
-	ip6[1] = l->key[6];
-	ip6[2] = l->key[7];
+	key[5] = l->key[5];
+	key[6] = l->key[6];
+	key[7] = l->key[7];
 }
 
 /* The frame walks: what has been found out about it goes to scratch. */

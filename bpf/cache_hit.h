@@ -225,12 +225,11 @@ static __always_inline __u32 due_at(struct scratch *s)
 static __always_inline struct cache_entry *cache_victim(struct scratch *s, struct cache_set *set)
 {
 	struct cache_entry *a = &set->way[0], *b = &set->way[1];
-	const struct cache_entry *e = &s->cache.entry;
-	const raw64 *key = (const raw64 *)&e->key, *ip6 = (const raw64 *)e->ip6;
+	const raw64 *key = (const raw64 *)&s->cache.entry.key;
 
-	if (same_packet(a, key, ip6, e->key.head))
+	if (same_packet(&a->key, key, s->cache.entry.key.head))
 		return a;
-	if (same_packet(b, key, ip6, e->key.head))
+	if (same_packet(&b->key, key, s->cache.entry.key.head))
 		return b;
 	if (!a->key.head || !b->key.head)
 		return a->key.head ? b : a;
@@ -244,8 +243,8 @@ static __noinline int cache_put(struct scratch *s)
 	struct cache_entry *e = &s->cache.entry;
 	__u32 zero = 0;
 	struct control *c = bpf_map_lookup_elem(&control, &zero);
-	__u32 hash = key_hash((const raw64 *)&e->key, (const raw64 *)e->ip6, e->key.head);
-	struct cache_set *set = cache_set(hash, s->cpu, c ? c->cache_sets : 0);
+	struct cache_set *set = cache_set(key_hash((const raw64 *)&e->key, e->key.head), s->cpu,
+					  c ? c->cache_sets : 0);
 
 	if (!set)
 		return 0;

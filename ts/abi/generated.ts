@@ -91,7 +91,6 @@ export const CACHE_KEY_BLOCKS = 8;
 export const CACHE_WRITES_ETH = 1;
 export const CACHE_WRITES_IP = 2;
 export const CACHE_WRITES_PORTS = 4;
-export const CACHE_LINE = 64;
 export const IFACE_CELLS = 1024;
 export const TRACE_STEPS = 128;
 
@@ -662,11 +661,11 @@ export interface CacheKey {
   readonly l4: number; readonly datapath: number; readonly ports: number;
   readonly ip: readonly number[];
 }
-export const cacheKey = struct<CacheKey>('cache_key', 40, {
+export const cacheKey = struct<CacheKey>('cache_key', 64, {
   ifindex: { offset: 0, type: 'u32' }, head: { offset: 4, type: 'u32' },
   eth: { offset: 8, type: 'u32', length: 3 }, l4: { offset: 20, type: 'u32' },
   datapath: { offset: 24, type: 'u32' }, ports: { offset: 28, type: 'u32' },
-  ip: { offset: 32, type: 'u32', length: 2 },
+  ip: { offset: 32, type: 'u32', length: 8 },
 });
 
 export interface Outer {
@@ -682,9 +681,9 @@ export interface CacheDecision {
   readonly verdict: number; readonly reason: number; readonly writes: number;
   readonly l4_check: number; readonly flow: number; readonly ifindex: number;
   readonly tunnel: number; readonly tunnel_rx: number; readonly outer: Outer;
-  readonly eth: readonly number[]; readonly l4: number; readonly tos: number; readonly ttl: number;
-  readonly vlan: number; readonly ip_sum: number; readonly address_sum: number;
-  readonly l4_sum: number; readonly push: number; readonly ip: readonly number[];
+  readonly eth: readonly number[]; readonly ip: readonly number[]; readonly l4: number;
+  readonly tos: number; readonly ttl: number; readonly vlan: number; readonly ip_sum: number;
+  readonly address_sum: number; readonly l4_sum: number; readonly push: number;
 }
 export const cacheDecision = struct<CacheDecision>('cache_decision', 88, {
   verdict: { offset: 0, type: 'u8' }, reason: { offset: 1, type: 'u8' },
@@ -692,31 +691,31 @@ export const cacheDecision = struct<CacheDecision>('cache_decision', 88, {
   flow: { offset: 4, type: 'u32' }, ifindex: { offset: 8, type: 'u32' },
   tunnel: { offset: 12, type: 'u16' }, tunnel_rx: { offset: 14, type: 'u16' },
   outer: { offset: 16, type: outer }, eth: { offset: 28, type: 'u32', length: 3 },
-  l4: { offset: 40, type: 'u32' }, tos: { offset: 44, type: 'u8' }, ttl: { offset: 45, type: 'u8' },
-  vlan: { offset: 46, type: 'u16' }, ip_sum: { offset: 48, type: 'u16' },
-  address_sum: { offset: 50, type: 'u16' }, l4_sum: { offset: 52, type: 'u16' },
-  push: { offset: 54, type: 'u16' }, ip: { offset: 56, type: 'u32', length: 8 },
+  ip: { offset: 40, type: 'u32', length: 8 }, l4: { offset: 72, type: 'u32' },
+  tos: { offset: 76, type: 'u8' }, ttl: { offset: 77, type: 'u8' },
+  vlan: { offset: 78, type: 'u16' }, ip_sum: { offset: 80, type: 'u16' },
+  address_sum: { offset: 82, type: 'u16' }, l4_sum: { offset: 84, type: 'u16' },
+  push: { offset: 86, type: 'u16' },
 });
 
 export interface CacheEntry {
-  readonly key: CacheKey; readonly until: number; readonly epoch: number; readonly len_min: number;
-  readonly len_max: number; readonly ct_version: number; readonly ct_slots: readonly number[];
-  readonly decision: CacheDecision; readonly bytes: bigint; readonly packets: number;
-  readonly version: number; readonly slots: readonly number[]; readonly ct_mode: number;
-  readonly ip6: readonly number[];
+  readonly key: CacheKey; readonly until: number; readonly epoch: number; readonly version: number;
+  readonly slots: readonly number[]; readonly len_min: number; readonly len_max: number;
+  readonly decision: CacheDecision; readonly ct_mode: number; readonly ct_version: number;
+  readonly ct_slots: readonly number[]; readonly packets: number; readonly bytes: bigint;
 }
-export const cacheEntry = struct<CacheEntry>('cache_entry', 256, {
-  key: { offset: 0, type: cacheKey }, until: { offset: 40, type: 'u32' },
-  epoch: { offset: 44, type: 'u32' }, len_min: { offset: 48, type: 'u16' },
-  len_max: { offset: 50, type: 'u16' }, ct_version: { offset: 52, type: 'u32' },
-  ct_slots: { offset: 56, type: 'u16', length: 4 }, decision: { offset: 64, type: cacheDecision },
-  bytes: { offset: 152, type: 'u64' }, packets: { offset: 160, type: 'u32' },
-  version: { offset: 164, type: 'u32' }, slots: { offset: 168, type: 'u16', length: 6 },
-  ct_mode: { offset: 180, type: 'u32' }, ip6: { offset: 184, type: 'u32', length: 6 },
+export const cacheEntry = struct<CacheEntry>('cache_entry', 208, {
+  key: { offset: 0, type: cacheKey }, until: { offset: 64, type: 'u32' },
+  epoch: { offset: 68, type: 'u32' }, version: { offset: 72, type: 'u32' },
+  slots: { offset: 76, type: 'u16', length: 6 }, len_min: { offset: 88, type: 'u16' },
+  len_max: { offset: 90, type: 'u16' }, decision: { offset: 92, type: cacheDecision },
+  ct_mode: { offset: 180, type: 'u32' }, ct_version: { offset: 184, type: 'u32' },
+  ct_slots: { offset: 188, type: 'u16', length: 4 }, packets: { offset: 196, type: 'u32' },
+  bytes: { offset: 200, type: 'u64' },
 });
 
 export interface CacheSet { readonly way: readonly CacheEntry[] }
-export const cacheSet = struct<CacheSet>('cache_set', 512, {
+export const cacheSet = struct<CacheSet>('cache_set', 416, {
   way: { offset: 0, type: cacheEntry, length: 2 },
 });
 

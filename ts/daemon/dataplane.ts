@@ -85,7 +85,7 @@ export function setNames(object: BpfObject): { readonly tables: string; readonly
     ct: `ct-${connectionsVersion}-${digestOf(ct)}` };
 }
 
-/** Sets of the connection cache for each of `count` CPUs: half a million together, at 512 bytes
+/** Sets of the connection cache for each of `count` CPUs: half a million together, at 400 bytes
  * each, but no fewer than 4096 and no more than 65536. */
 export const setsForCpus = (count: number): number =>
   Math.max(4096, Math.min(65536, Math.floor(524_288 / count)));
