@@ -1,5 +1,4 @@
 /** The speed of one TCP stream by TC, beside kernel OVS alone on the same machine, in turns. */
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -61,10 +60,9 @@ const pairs: Readonly<Record<Exclude<Way, 'kernel OVS'>, number>> = { walk: 3, c
 
 /** Lets the programs of both chassis pass everything, walk always, or walk and remember. */
 function go(way: Way): void {
-  for (const { pinDir } of agents) {
-    const set = readdirSync(pinDir).find((name) => name.startsWith('abi-'))!;
-    using map = BpfMap.openPinned(join(pinDir, set, 'control'));
-    using cache = BpfMap.openPinned(join(pinDir, set, 'cache'));
+  for (const { tables } of agents) {
+    using map = BpfMap.openPinned(join(tables, 'control'));
+    using cache = BpfMap.openPinned(join(tables, 'cache'));
     const control = controlCodec.fromBytes(map.lookup(u32Bytes(0))!);
     map.update(u32Bytes(0), controlCodec.toBytes(
       { ...control, cache_sets: cache.info.maxEntries / possibleCpus(), ...ways[way] }));

@@ -11,6 +11,10 @@ import type { TopologyVm } from '../topology.js';
 
 type Family = 4 | 6;
 
+/** Floating addresses of an instance. */
+const floatingsOf = (world: NatWorld, instance: string) =>
+  (world.routerOf(instance)?.floatingIps ?? []).filter((one) => one.instance === instance);
+
 /** Whether a TCP connection was over when another that was sent so much later began. */
 const isOver = ({ packets }: NatSequence, later: number): boolean => later >= groupSize
   && packets.some((packet) => packet.what === 'tcp' && (packet.flags & (F.rst | F.fin)) !== 0);
@@ -28,8 +32,8 @@ export function violations(stage: NatStage, players: ReadonlyMap<number, Player>
     if (sequence.kind.startsWith('east-west')) return [];
     const [{ what } = { what: 'other' }] = packets;
     if (what !== 'tcp' && what !== 'udp') return [];
-    const { snat, floatingIps = [] } = world.routerOf(client.instance) ?? {};
-    const shared = !floatingIps.some(({ instance }) => instance === client.instance);
+    const { snat } = world.routerOf(client.instance) ?? {};
+    const shared = floatingsOf(world, client.instance).length === 0;
     return [...player.chosen].filter(([place]) => world.isTranslated(place))
       .flatMap(([place, port]) => {
         const [first = 0, last = 65535] = shared ? snat?.ports?.split('-').map(Number) ?? [] : [];
@@ -97,8 +101,8 @@ const inward: Draw = (random, world, family) => {
 
 /** Where packets of an instance are translated. */
 function translatorOf(world: NatWorld, instance: string): string | undefined {
-  const { gateway, floatingIps = [] } = world.routerOf(instance) ?? {};
-  const own = floatingIps.find((one) => one.instance === instance);
+  const { gateway } = world.routerOf(instance) ?? {};
+  const [own] = floatingsOf(world, instance);
   return own?.distributed === true ? world.cloud.instance(instance).chassis
     : gateway?.chassis[0];
 }
@@ -135,9 +139,9 @@ function askVip(random: Random, world: NatWorld, vip: Vip): Meeting | undefined 
   // What answers is to hang on no choice: if some have a distributed floating address, theirs leave
   // their own chassis with its MAC, and as they are unless the gateway is there, which knows the
   // connection.
-  const leaves = (name: string): string => (world.routerOf(name)?.floatingIps ?? [])
-    .some((one) => one.instance === name && one.distributed === true)
-    ? `at ${world.cloud.instance(name).chassis === active}` : 'by the gateway';
+  const leaves = (name: string): string =>
+    floatingsOf(world, name).some(({ distributed }) => distributed === true)
+      ? `at ${world.cloud.instance(name).chassis === active}` : 'by the gateway';
   if (new Set(backends.map(leaves)).size > 1) return undefined;
   if (vip.outside && gateway !== undefined && random.chance(0.6)) {
     return { client: outsideOf(random, world, gateway, 4), server, backends, asked: address };
@@ -192,8 +196,7 @@ function unspoilt(sequence: NatSequence): NatSequence {
 /** OVS 3.1 mends a checksum in later fragments that it rewrites untracked; they have none. */
 const isStateless = (world: NatWorld, { client, server, backends }: Meeting): boolean =>
   [client, server, ...backends.map((instance) => ({ instance }))].some((end) => 'instance' in end
-    && (world.routerOf(end.instance)?.floatingIps ?? []).some((one) =>
-      one.instance === end.instance && one.stateless === true));
+    && floatingsOf(world, end.instance).some(({ stateless }) => stateless === true));
 
 /**
  * To a connection that nobody translates a stranger's error gets another source in OVS's userspace
@@ -201,9 +204,9 @@ const isStateless = (world: NatWorld, { client, server, backends }: Meeting): bo
  */
 function isStrange(world: NatWorld, { client, asked, packets }: NatSequence): boolean {
   if (!('instance' in client)) return false;
-  const { snat, floatingIps = [] } = world.routerOf(client.instance) ?? {};
-  return snat === undefined && !floatingIps.some(({ instance, address }) =>
-    instance === client.instance && familyOf(address) === familyOf(asked))
+  return world.routerOf(client.instance)?.snat === undefined
+    && !floatingsOf(world, client.instance).some(({ address }) =>
+      familyOf(address) === familyOf(asked))
     && packets.some((packet) => packet.what === 'error' && packet.from !== undefined);
 }
 
