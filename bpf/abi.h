@@ -185,7 +185,7 @@ struct rule_key_l { __u32 stage; __u32 tuple; __u32 words[KEY_WORDS_L]; };
 #define RULE_ARGS 16
 struct rule {
 	__u16 priority;
-	__u16 program;		/* index into programs, or PROGRAM_NEXT and a table */
+	__u16 program;		/* index into programs, or from PROGRAM_CALL on */
 	__u32 flow;		/* index of the lflow: counters, uuid */
 	__u32 args[RULE_ARGS];
 };
@@ -280,8 +280,12 @@ struct op {
 	__u8 pad[3];
 };
 
-/* From this index on the program is `next` to table index - PROGRAM_NEXT, and nothing else. */
+/* From here on the index is the program, of one op: OP_CALL of table TABLE_SUB + index -
+ * PROGRAM_CALL, which goes on with args[0]; OP_NEXT to table index - PROGRAM_NEXT; OP_RETURN of
+ * index - PROGRAM_RETURN. */
+#define PROGRAM_CALL 0xfef0
 #define PROGRAM_NEXT 0xff00
+#define PROGRAM_RETURN 0xfff0
 
 #define PROGRAM_OPS 32
 struct program {
@@ -472,6 +476,7 @@ struct trace_step {
 	__u32 flow;		/* ~0: no rule matched */
 	__u16 tests;		/* comparisons */
 	__u16 lookups;		/* tuples looked up */
+	__u32 ops;		/* of the rule's program */
 	__u32 outport;
 };
 #define TRACE_STEPS 128

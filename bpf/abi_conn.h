@@ -207,7 +207,7 @@ struct ct_expire {
  * all datapaths. */
 #define CACHE_VERSIONS 4096
 #define CACHE_DATAPATHS 6	/* that one entry may have crossed */
-#define CACHE_WAYS 2
+#define CACHE_WAYS 4
 /* ct_versions: counters that follow every change of a connection but to its time-out. The
  * slot follows from its key without the zone. */
 #define CT_VERSIONS 32768
@@ -263,7 +263,7 @@ struct cache_decision {
 };
 
 struct cache_entry {
-	struct cache_key key;	/* head 0: unused */
+	struct cache_key key;
 	__u32 until;		/* jiffies: it walks again */
 	__u32 epoch;		/* of control, when all but its connections was last looked at */
 	__u32 version;		/* sum of the counters of slot 0 and `slots` */
@@ -277,7 +277,11 @@ struct cache_entry {
 	__u32 packets;		/* that it has decided and their connections do not count yet */
 	__u64 bytes;
 };
-struct cache_set { struct cache_entry way[CACHE_WAYS]; };
+/* Entries whose keys have hashes alike. A look compares tags, and one key. */
+struct cache_set {
+	__u32 tags[CACHE_WAYS];	/* cache_tag() of each entry's key; 0: unused */
+	struct cache_entry way[CACHE_WAYS];
+};
 
 /* cache_stats: by CPU. Frames that no entry decided are counted by the first three; the
  * last two say what became of their walks. */

@@ -78,26 +78,42 @@ static __always_inline void op_lookup_mac(struct scratch *s, const struct op *op
 				   mac->mac_lo == s->w[WORD(op->arg + 1)]));
 }
 
-static __always_inline int op_call(struct scratch *s, const struct op *op)
+/* Its rule goes on with `program` once the sub-table has returned. */
+static __always_inline int call_sub(struct scratch *s, __u32 table, __u32 program)
 {
 	if (s->table >= TABLE_SUB)
 		return punt(s, PUNT_INTERNAL);
 	s->caller = s->rule;
-	s->resume_program = s->rule.args[ARG(op->arg)];
+	s->resume_program = program;
 	s->caller_table = s->table;
-	s->table = op->imm;
+	s->table = table;
+	return 0;
+}
+
+/* The caller's program is the next one to run. */
+static __always_inline int return_from_sub(struct scratch *s, __u32 result)
+{
+	if (s->table < TABLE_SUB)
+		return punt(s, PUNT_INTERNAL);
+	s->w[FW_RESULT] = result;
+	s->table = s->caller_table;
+	s->rule = s->caller;
+	s->rule.program = s->resume_program;
+	return 0;
+}
+
+static __always_inline int op_call(struct scratch *s, const struct op *op)
+{
 	s->done = DONE_NEXT;
+	call_sub(s, op->imm, s->rule.args[ARG(op->arg)]);
 	return 1;
 }
 
 static __always_inline int op_return(struct scratch *s, const struct op *op)
 {
-	if (s->table < TABLE_SUB)
-		return punt(s, PUNT_INTERNAL);
-	s->w[FW_RESULT] = op->imm;
-	s->table = s->caller_table;
-	s->marks |= MARK_RESUME;
 	s->done = DONE_NEXT;
+	s->marks |= MARK_RESUME;
+	return_from_sub(s, op->imm);
 	return 1;
 }
 

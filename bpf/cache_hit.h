@@ -220,22 +220,26 @@ static __always_inline __u32 due_at(struct scratch *s)
 	return (__u32)bpf_jiffies64() + life + 1;
 }
 
-/* Which entry of the set makes room: the same key's, one that is due, or any. Of flows that
- * come around in turn the older would always be the one that is wanted next. */
-static __always_inline struct cache_entry *cache_victim(struct scratch *s, struct cache_set *set)
+static __always_inline int has_room(const struct cache_set *set, __u32 way)
 {
-	struct cache_entry *a = &set->way[0], *b = &set->way[1];
-	const raw64 *key = (const raw64 *)&s->cache.entry.key;
+	return !set->tags[way] || is_due(&set->way[way]);
+}
 
-	if (same_packet(&a->key, key, s->cache.entry.key.head))
-		return a;
-	if (same_packet(&b->key, key, s->cache.entry.key.head))
-		return b;
-	if (!a->key.head || !b->key.head)
-		return a->key.head ? b : a;
-	if (is_due(a) || is_due(b))
-		return is_due(a) ? a : b;
-	return bpf_get_prandom_u32() & 1 ? a : b;
+/* Which entry of the set makes room: the tag's, one that is unused or due, the key's first place
+ * before others, or any. Of flows that come around in turn the oldest would always be the one
+ * that is wanted next. */
+static __always_inline __u32 cache_victim(const struct cache_set *set, __u64 hash)
+{
+	__u32 first = first_way(hash), way = tagged_way(set, cache_tag(hash));
+
+	if (set->tags[way] == cache_tag(hash))
+		return way;
+	for (__u32 i = 0; i < CACHE_WAYS; i++) {
+		way = (first + i) & (CACHE_WAYS - 1);
+		if (has_room(set, way))
+			return way;
+	}
+	return bpf_get_prandom_u32() & (CACHE_WAYS - 1);
 }
 
 static __noinline int cache_put(struct scratch *s)
@@ -243,8 +247,9 @@ static __noinline int cache_put(struct scratch *s)
 	struct cache_entry *e = &s->cache.entry;
 	__u32 zero = 0;
 	struct control *c = bpf_map_lookup_elem(&control, &zero);
-	struct cache_set *set = cache_set(key_hash((const raw64 *)&e->key, e->key.head), s->cpu,
-					  c ? c->cache_sets : 0);
+	__u64 hash = key_hash((const raw64 *)&e->key, e->key.head);
+	__u32 way;
+	struct cache_set *set = cache_set(hash, s->cpu, c ? c->cache_sets : 0);
 
 	if (!set)
 		return 0;
@@ -261,7 +266,9 @@ static __noinline int cache_put(struct scratch *s)
 			e->ct_slots[i] = 0;
 	e->len_min = s->len_min;
 	e->len_max = s->len_over && s->len_over <= 0xffff ? s->len_over - 1 : 0xffff;
-	*cache_victim(s, set) = *e;
+	way = cache_victim(set, hash);
+	set->way[way] = *e;
+	set->tags[way] = cache_tag(hash);
 	return 0;
 }
 

@@ -207,8 +207,10 @@ static __noinline int record_step(struct scratch *s, __u32 slot, __u32 view,
 				  __u32 tests, __u32 lookups)
 {
 	__u32 zero = 0, n = s->nsteps;
+	__u32 index = s->order ? s->rule.program : 0;
 	struct trace *t = bpf_map_lookup_elem(&trace_out, &zero);
 	struct stage *stage = bpf_map_lookup_elem(&stages, &slot);
+	struct program *program = bpf_map_lookup_elem(&programs, &index);
 	struct trace_step *step;
 
 	if (!t || n >= TRACE_STEPS)
@@ -221,6 +223,7 @@ static __noinline int record_step(struct scratch *s, __u32 slot, __u32 view,
 	step->flow = s->order ? s->rule.flow : FLOW_NONE;
 	step->tests = tests;
 	step->lookups = lookups;
+	step->ops = !s->order ? 0 : program ? program->nops : 1;
 	step->outport = s->w[FW_OUTPORT];
 	s->nsteps = n + 1;
 	return 0;
@@ -290,6 +293,26 @@ static __noinline int find_rule(struct scratch *s)
 	return found(s, &c);
 }
 
+/* A program that is its index. 0: another one, which may be the one that a sub-table returns to,
+ * is yet to be run. */
+static __always_inline int run_index(struct scratch *s)
+{
+	__u32 program = s->rule.program;
+
+	if (program >= PROGRAM_RETURN) {
+		if (return_from_sub(s, program - PROGRAM_RETURN))
+			return 1;
+		program = s->rule.program;
+	}
+	if (program < PROGRAM_CALL)
+		return 0;
+	if (program < PROGRAM_NEXT)
+		call_sub(s, program - PROGRAM_CALL + TABLE_SUB, s->rule.args[0]);
+	else
+		s->table = program - PROGRAM_NEXT;
+	return 1;
+}
+
 static long walk_step(__u32 i __attribute__((unused)), void *arg)
 {
 	struct scratch *s = *(struct scratch **)arg;
@@ -300,15 +323,11 @@ static long walk_step(__u32 i __attribute__((unused)), void *arg)
 		s->op_start = s->op_at + 1;
 	} else if (s->marks & MARK_RESUME) {
 		s->marks &= ~MARK_RESUME;
-		s->rule = s->caller;
-		s->rule.program = s->resume_program;
 	} else if (find_rule(s)) {
 		return 1;
 	}
-	if (s->rule.program >= PROGRAM_NEXT) {
-		s->table = s->rule.program - PROGRAM_NEXT;
-		return 0;
-	}
+	if (run_index(s))
+		return s->verdict != 0;
 	run_program(s);
 	if (!s->verdict && s->done == DONE_OUTPUT)
 		physical_output(s);

@@ -29,7 +29,7 @@ async function counted(scene: Compiled, list: readonly Packet[]):
     return list.map((packet) => {
       comeTo(tables, scene, packet, 'first');
       const traced = tables.trace(packet.frame('first', scene.rows));
-      return [packet.name, { ...workOf(tables, scene, traced), maps: ops.get(packet.name)! }];
+      return [packet.name, { ...workOf(traced), maps: ops.get(packet.name)! }];
     });
   } finally {
     tables.close();

@@ -5,7 +5,7 @@
 import { sleep } from '#ts/lab/exec.js';
 import type { Chassis } from '#ts/lab/chassis.js';
 import type { Context } from './bench.js';
-import { inTurn, reached, type Figure, type Target } from './figure.js';
+import { inTurn, ratios, reached, spread, type Figure, type Target } from './figure.js';
 import { measure, type Carrier, type Offer, type Path } from './path.js';
 import { programTimes } from './profile.js';
 import { countersOf, type ThroughputLab } from './throughput_lab.js';
@@ -155,6 +155,15 @@ export async function contest(context: Context, on: Contest): Promise<Outcome> {
   return { figures: [...figures, ...afxdp.figures], notes: [...notes, ...afxdp.notes], profile };
 }
 
+/** What no program can do better on the same devices: the null redirect against OVS. */
+function ceiling({ name }: Path, figures: readonly Figure[]): string[] {
+  const [empty, ovs] = (['null redirect', 'OVS AF_PACKET'] as const).map((rival) =>
+    figures.find((figure) => figure.name === `${name} against ${rival}`));
+  if (!empty || !ovs) return [];
+  const times = spread(ratios(ovs)).median / spread(ratios(empty)).median;
+  return [`${name}: a null redirect is ${times.toFixed(1)} times OVS AF_PACKET.`];
+}
+
 /** Paths that miss a target: the time of each program, ours and the null redirect's. */
 async function profileOf(context: Context, on: Contest, figures: readonly Figure[]):
   Promise<string[]> {
@@ -162,6 +171,7 @@ async function profileOf(context: Context, on: Contest, figures: readonly Figure
   const missed = on.paths.filter(({ name }) => figures.some((figure) =>
     figure.name.startsWith(`${name} against`) && reached(figure) === false));
   for (const path of missed) {
+    lines.push(...ceiling(path, figures));
     for (const [carrier, program] of [['ovn-xdp', on.on.rivals.forward],
       ['null redirect', programs.program('null_redirect')]] as const) {
       on.on.rivals.use(carrier);

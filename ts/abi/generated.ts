@@ -34,7 +34,9 @@ export const CT_NAT_MARKS = 128;
 export const CT_NAT_STAYS = 256;
 export const MAC_ANY = 1;
 export const MAC_IP4 = 2;
+export const PROGRAM_CALL = 65264;
 export const PROGRAM_NEXT = 65280;
+export const PROGRAM_RETURN = 65520;
 export const PROGRAM_OPS = 32;
 export const TAG_PRESENT = 4096;
 export const DATAPATH_ROUTER = 1;
@@ -83,7 +85,7 @@ export const CACHE_LOOKS_FLAGS = 2;
 export const CACHE_LOOKS_LENGTH = 4;
 export const CACHE_VERSIONS = 4096;
 export const CACHE_DATAPATHS = 6;
-export const CACHE_WAYS = 2;
+export const CACHE_WAYS = 4;
 export const CT_VERSIONS = 32768;
 export const CACHE_CONNECTIONS = 4;
 export const CACHE_KEY_BLOCKS4 = 5;
@@ -714,9 +716,9 @@ export const cacheEntry = struct<CacheEntry>('cache_entry', 208, {
   bytes: { offset: 200, type: 'u64' },
 });
 
-export interface CacheSet { readonly way: readonly CacheEntry[] }
-export const cacheSet = struct<CacheSet>('cache_set', 416, {
-  way: { offset: 0, type: cacheEntry, length: 2 },
+export interface CacheSet { readonly tags: readonly number[]; readonly way: readonly CacheEntry[] }
+export const cacheSet = struct<CacheSet>('cache_set', 848, {
+  tags: { offset: 0, type: 'u32', length: 4 }, way: { offset: 16, type: cacheEntry, length: 4 },
 });
 
 export interface Control {
@@ -758,13 +760,15 @@ export const ifaceCell = struct<IfaceCell>('iface_cell', 64, {
 
 export interface TraceStep {
   readonly datapath: number; readonly table: number; readonly stage: number; readonly view: number;
-  readonly flow: number; readonly tests: number; readonly lookups: number; readonly outport: number;
+  readonly flow: number; readonly tests: number; readonly lookups: number; readonly ops: number;
+  readonly outport: number;
 }
-export const traceStep = struct<TraceStep>('trace_step', 28, {
+export const traceStep = struct<TraceStep>('trace_step', 32, {
   datapath: { offset: 0, type: 'u32' }, table: { offset: 4, type: 'u32' },
   stage: { offset: 8, type: 'u32' }, view: { offset: 12, type: 'u32' },
   flow: { offset: 16, type: 'u32' }, tests: { offset: 20, type: 'u16' },
-  lookups: { offset: 22, type: 'u16' }, outport: { offset: 24, type: 'u32' },
+  lookups: { offset: 22, type: 'u16' }, ops: { offset: 24, type: 'u32' },
+  outport: { offset: 28, type: 'u32' },
 });
 
 export interface Trace {
@@ -772,7 +776,7 @@ export interface Trace {
   readonly ifindex: number; readonly tunnel: number; readonly cache: number;
   readonly words: readonly number[]; readonly steps: readonly TraceStep[];
 }
-export const trace = struct<Trace>('trace', 3868, {
+export const trace = struct<Trace>('trace', 4380, {
   nsteps: { offset: 0, type: 'u32' }, verdict: { offset: 4, type: 'u32' },
   reason: { offset: 8, type: 'u32' }, flow: { offset: 12, type: 'u32' },
   ifindex: { offset: 16, type: 'u32' }, tunnel: { offset: 20, type: 'u32' },

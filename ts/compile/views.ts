@@ -2,7 +2,8 @@
  * Stages as packets of one class see them (bpf/abi.h, "Views"). For each class what is known
  * is carried through the pipelines of a datapath, by every way that programs can take, until
  * nothing changes. A rule that contradicts it can match no packet there; a word of which all
- * is known needs no comparison; a stage of which only `next` is left is skipped.
+ * is known needs no comparison; a stage of which only `next` is left is skipped; a small sub-table
+ * stands in the view that calls it (inline.ts).
  *
  * A view and its stage find the same rule for every packet that the knowledge holds for
  * (views.test.ts). Flows count drops only, so a skipped `next` loses no counter.
@@ -12,6 +13,7 @@ import {
   TABLE_IN_PORT_SEC,
 } from '../abi/generated.js';
 import type { Steps } from '../base/slices.js';
+import { callOf, inlined } from './inline.js';
 import { atEgress, atIngress, follow, fromTunnel, isKnownOp, Known } from './known.js';
 import type { Program, Rule, Stage, TupleShape, View, ViewNode, Views } from './model.js';
 import { plainNext, programText } from './program.js';
@@ -263,10 +265,23 @@ class Flow {
       const { view, next } = seen(stage, known);
       const inside = next !== undefined && next > stage.table && this.stages.has(next)
         && (next < TABLE_EGRESS) === (at < TABLE_EGRESS);
-      if (!inside) return view;
+      if (!inside) return this.withCall(view, known);
       at = next;
     }
   }
+
+  /** The view with the sub-table that it calls, where that can be. */
+  private withCall(view: View, known: Known): View {
+    const { table = 0 } = callOf(view) ?? {}, sub = this.stages.get(table), at = this.at.get(table);
+    return table && sub && at
+      ? inlined(view, seen(sub, at).view, known, { stages: this.stages, only }) ?? view : view;
+  }
+}
+
+/** The rule of a stage that all packets find of which `known` is known. */
+function only(stage: Stage, known: Known): Rule | undefined {
+  const [node, ...others] = look(stage, known).view.nodes;
+  return node?.words.length === 0 && others.length === 0 ? node.rule : undefined;
 }
 
 const isOpaque = remember(({ rules }) => rules.some(({ program }) =>

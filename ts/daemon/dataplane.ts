@@ -66,7 +66,7 @@ export interface LoadOptions {
   readonly dir?: string | undefined;
   /** Entries of `conns`, if it has to be made. */
   readonly connections?: number | undefined;
-  /** Sets of `cache` for each CPU; its size in entries is twice that. */
+  /** Sets of `cache` for each CPU; its size in entries is four times that. */
   readonly cacheSets?: number | undefined;
 }
 
@@ -85,10 +85,10 @@ export function setNames(object: BpfObject): { readonly tables: string; readonly
     ct: `ct-${connectionsVersion}-${digestOf(ct)}` };
 }
 
-/** Sets of the connection cache for each of `count` CPUs: half a million together, at 400 bytes
- * each, but no fewer than 4096 and no more than 65536. */
+/** Sets of the connection cache for each of `count` CPUs: a quarter million together, at 816
+ * bytes each, but no fewer than 2048 and no more than 32768. */
 export const setsForCpus = (count: number): number =>
-  Math.max(4096, Math.min(65536, Math.floor(524_288 / count)));
+  Math.max(2048, Math.min(32768, Math.floor(262_144 / count)));
 
 /** Loads the programs over the pinned tables, which are made if they are not there. Nothing
  * is attached. Throws BpfError, for instance when the pin directory is on no BPF file system. */

@@ -1,6 +1,6 @@
 /** The kernel's tables read back: for `ovn-xdp flows` and for tests. */
 import {
-  BUCKETS, buckets as bucketsCodec, PROGRAM_NEXT, RULE_ARGS, flowUuid, opCode,
+  BUCKETS, buckets as bucketsCodec, RULE_ARGS, flowUuid, opCode,
   program as programCodec, tuple as tupleCodec,
 } from '../abi/generated.js';
 import type { Buckets, Program, TupleShape } from '../compile/model.js';
@@ -8,7 +8,8 @@ import { reachableStages, readControl } from './adopt.js';
 import type { ArrayMap, Bytes, MapPort } from './port.js';
 import { ruleMaps } from './stages.js';
 import {
-  decodeBuckets, decodeProgram, decodeRule, decodeStage, decodeTuple, decodeUuid, toWords, words,
+  decodeBuckets, decodeProgram, decodeRule, decodeStage, decodeTuple, decodeUuid, indexedProgram,
+  toWords, words,
 } from './wire.js';
 
 export interface DecodedRule {
@@ -115,9 +116,7 @@ class Reader {
   /** A program with the ones its calls go on with. Garbage that calls itself ends at the
    * depth that the arguments allow. */
   #withCalls(index: number, args: readonly number[], depth = 0): Program {
-    const imm = index - PROGRAM_NEXT;
-    if (imm >= 0) return { ops: [{ code: opCode.OP_NEXT, imm }] };
-    const program = this.#program(index);
+    const program = indexedProgram(index) ?? this.#program(index);
     if (depth >= RULE_ARGS || !program.ops.some(({ code }) => code === opCode.OP_CALL)) {
       return program;
     }

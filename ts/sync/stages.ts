@@ -3,14 +3,14 @@
  * refer to, as the entries to write and later to delete. A stage is immutable; what changes
  * is a new stage in new slots.
  */
-import { BUCKETS, PROGRAM_NEXT, STAGE_TUPLES, opCode, puntReason } from '../abi/generated.js';
+import { BUCKETS, PROGRAM_CALL, STAGE_TUPLES, opCode, puntReason } from '../abi/generated.js';
 import type { Buckets, Program, Rule, Stage, TupleShape } from '../compile/model.js';
 import type { Bytes, HashMap, MapPort } from './port.js';
 import { SetStore } from './sets.js';
 import { Slots, type Slot } from './slots.js';
 import {
   argsFit, encodeBuckets, encodeProgram, encodeRule, encodeRuleKey, encodeStage, encodeTuple,
-  encodeUuid, idOf, keyClass, keyWords, nextIndex, words,
+  encodeUuid, idOf, indexOf, keyClass, keyWords, words,
 } from './wire.js';
 import { add, Refused, type Entry, type Held, type Refusal, type Writes } from './writes.js';
 
@@ -59,7 +59,7 @@ export class StageStore {
     this.slots = new Slots(port.capacity('stages'), 1);
     // Indexes are 16 bits wide in the rules, whatever the maps hold.
     this.tuples = new Slots(Math.min(port.capacity('tuples'), 65536));
-    this.programs = new Slots(Math.min(port.capacity('programs'), PROGRAM_NEXT));
+    this.programs = new Slots(Math.min(port.capacity('programs'), PROGRAM_CALL));
     this.buckets = new Slots(port.capacity('buckets'));
     this.flows = new Slots(port.capacity('flow_uuids'));
     this.sets = new SetStore(port);
@@ -206,18 +206,21 @@ export class StageStore {
 
   /** Index of the program; those that its OP_CALLs go on with become arguments. */
   #program(program: Program, args: number[], out: Writes, held: Held): number {
-    const next = nextIndex(program);
-    if (next !== undefined) return next;
-    const { id, bytes } = this.#encoded(program);
-    if (!bytes) throw new Refused('ops of one program');
-    const { index, fresh } = this.acquire(this.programs, id, 'programs', held);
-    if (fresh) add(out, 'programs', [[words(index), bytes]]);
+    const index = indexOf(program) ?? this.#written(program, out, held);
     for (const op of program.ops) {
       if (!op.then) continue;
       const at = op.arg ?? 0;
       while (args.length <= at) args.push(0);
       args[at] = this.#program(op.then, args, out, held);
     }
+    return index;
+  }
+
+  #written(program: Program, out: Writes, held: Held): number {
+    const { id, bytes } = this.#encoded(program);
+    if (!bytes) throw new Refused('ops of one program');
+    const { index, fresh } = this.acquire(this.programs, id, 'programs', held);
+    if (fresh) add(out, 'programs', [[words(index), bytes]]);
     return index;
   }
 

@@ -4,10 +4,9 @@
  */
 import {
   BUCKETS, buckets as bucketsCodec, CACHE_LOOKS_FLAGS, CACHE_LOOKS_LABEL, CACHE_LOOKS_LENGTH,
-  KEY_WORDS_L, KEY_WORDS_M, KEY_WORDS_S, NODE_LOOKS_SHIFT, NODE_WORDS, PROGRAM_NEXT, PROGRAM_OPS,
-  RULE_ARGS, flowWord, opCode,
-  program as programCodec, rule as ruleCodec,
-  stage as stageCodec, tuple as tupleCodec, type Node,
+  KEY_WORDS_L, KEY_WORDS_M, KEY_WORDS_S, NODE_LOOKS_SHIFT, NODE_WORDS, PROGRAM_CALL, PROGRAM_NEXT,
+  PROGRAM_OPS, PROGRAM_RETURN, RULE_ARGS, TABLE_SUB, flowWord, opCode, program as programCodec,
+  rule as ruleCodec, stage as stageCodec, tuple as tupleCodec, type Node,
 } from '../abi/generated.js';
 import type { Op, Program, TupleShape, ViewNode } from '../compile/model.js';
 import type { Bytes } from './port.js';
@@ -119,11 +118,26 @@ const opBytes = (op: Op) => ({
   mask: unsigned(op.mask ?? 0), imm: unsigned(op.imm ?? 0), arg: op.arg ?? 0,
 });
 
-/** Index of a program that is not written, because it is `next` and nothing else. */
-export function nextIndex({ ops: [op, ...rest] }: Program): number | undefined {
-  const { code, imm = 0 } = op ?? {};
-  return code === opCode.OP_NEXT && rest.length === 0 && imm < 0x10000 - PROGRAM_NEXT
-    ? PROGRAM_NEXT + imm : undefined;
+/** Ops that are a program by themselves, which is not written: its index says all. By the first
+ * index of each, with the first `imm`. */
+const indexed = [
+  { code: opCode.OP_RETURN, from: PROGRAM_RETURN, to: 0x10000, imm: 0 },
+  { code: opCode.OP_NEXT, from: PROGRAM_NEXT, to: PROGRAM_RETURN, imm: 0 },
+  { code: opCode.OP_CALL, from: PROGRAM_CALL, to: PROGRAM_NEXT, imm: TABLE_SUB },
+] as const;
+
+/** Index of a program of one op that is not written. */
+export function indexOf({ ops: [op, ...rest] }: Program): number | undefined {
+  const kind = indexed.find(({ code }) => code === op?.code);
+  if (!op || !kind || rest.length > 0 || (op.arg ?? 0) !== 0) return undefined;
+  const index = kind.from + (op.imm ?? 0) - kind.imm;
+  return index >= kind.from && index < kind.to ? index : undefined;
+}
+
+/** The program that an index says, if it is one that is not written. */
+export function indexedProgram(index: number): Program | undefined {
+  const kind = indexed.find(({ from, to }) => index >= from && index < to);
+  return kind && { ops: [{ code: kind.code, imm: index - kind.from + kind.imm }] };
 }
 
 /** A program without ops is written as one OP_END, which means the same, so that an index in
