@@ -2,8 +2,29 @@
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
+#include <pthread.h>
+#include <signal.h>
 
 #include "map.h"
+
+namespace {
+
+// A signal that comes while the verifier walks ends the load with EAGAIN (kernel/bpf/verifier.c),
+// which libbpf tries again a few times. A profiler sends a thousand a second.
+class SignalsHeld {
+ public:
+  SignalsHeld() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsHeld() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+}  // namespace
 
 Napi::Function Object::define(Napi::Env env) {
   return DefineClass(env, "Object",
@@ -186,7 +207,12 @@ void Object::set_initial_value(const Napi::CallbackInfo& info) {
 
 void Object::load(const Napi::CallbackInfo& info) {
   LogCapture log;
-  int status = bpf_object__load(use(info.Env()));
+  bpf_object* object = use(info.Env());
+  int status;
+  {
+    SignalsHeld held;
+    status = bpf_object__load(object);
+  }
   if (status < 0) fail(info.Env(), "load object " + name_, -status, log.text());
 }
 

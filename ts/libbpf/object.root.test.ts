@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs';
+import { Session } from 'node:inspector/promises';
+import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { packageRoot } from '../base/package_root.js';
 import { hasCode, isA, loadBasic, makeBpffs, objectPath } from './kernel.fixture.js';
 import { BpfError, BpfMap, BpfObject, ensureBpffs, u32Bytes } from './mod.js';
 
@@ -38,6 +41,18 @@ test('constants are set by name before load, variables are read after it', () =>
   object.variable('runs')!.set(100);
   assert.equal(object.variable('runs')!.get(), u32Bytes(100));
   assert.throws(() => answer.set(43), hasCode('EPERM'));
+});
+
+test('signals that come while the verifier walks do not end a load', async () => {
+  const session = new Session();
+  session.connect();
+  await session.post('Profiler.enable');
+  await session.post('Profiler.setSamplingInterval', { interval: 100 });
+  await session.post('Profiler.start');
+  using object = BpfObject.open(readFileSync(join(packageRoot, 'build/bpf/xdp.bpf.o')));
+  object.load();
+  await session.post('Profiler.stop');
+  session.disconnect();
 });
 
 test('sizes and autoload are adjusted before load', () => {
