@@ -206,7 +206,7 @@ TABLE(ct_stats, BPF_MAP_TYPE_PERCPU_ARRAY, CT_STAT_COUNT, __u32, __u64, 0);
  * SHA-256 of ovn-controller's name for it; 0 = nobody's. Writer and reader: user. */
 TABLE(zone_owners, BPF_MAP_TYPE_ARRAY, 65536, __u32, __u64, 0);
 
-/* What was decided about packets alike (adjustable; 816 bytes a set). Each CPU has as many of
+/* What was decided about packets alike (adjustable; 848 bytes a set). Each CPU has as many of
  * its own, one CPU's after the other's, so that nothing is ever seen half written and nobody
  * waits. Writer and reader: cache.h. Full: of the entries of a set one that is due goes, or
  * any. */

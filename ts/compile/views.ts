@@ -28,6 +28,9 @@ const SINGLE_WORDS = 2 * NODE_WORDS;
 const EFFECTS = 16;
 /** Knowledge that a stage is kept for. */
 const STATES = 64;
+/** Datapaths that waited for views and get them in one state, 30 ms each: a change waits for that,
+ * and a state that has one has the views of one more at most. */
+const WAITING = 4;
 
 /** Rules of one tuple, in the order of the stage. */
 interface Group { readonly shape: TupleShape; readonly rank: number; readonly rules: Rule[] }
@@ -364,14 +367,16 @@ export class AllViews {
     const datapaths = new Set([...changed.keys(), ...this.waiting]);
     // The first state is not kept waiting for views, unless they are few.
     let left = datapaths.size > this.limit && changed.size === datapaths.size ? 0 : this.limit;
+    let extra = Math.min(this.limit, changed.size > 0 ? 1 : WAITING);
     const later = new Set<number>();
     for (const datapath of datapaths) {
-      if (left === 0) {
+      const mine = changed.has(datapath);
+      if ((mine ? left : extra) === 0) {
         later.add(datapath);
         if (this.now.has(datapath)) this.pending.set(datapath, undefined);
         continue;
       }
-      left -= 1;
+      if (mine) left -= 1; else extra -= 1;
       const before = this.known.get(datapath);
       const stages = before ? new Map(before.stages) : stagesOf(datapath, dispatch);
       for (const [table, stage] of changed.get(datapath) ?? []) {

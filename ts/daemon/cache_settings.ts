@@ -6,7 +6,7 @@
  *                        fixed when it is made, a smaller number is in force at once
  */
 export const cacheSetting = 'cache-sets';
-/** Sets that a table can have: 27 GB a CPU are no cache any more. */
+/** Sets that a table can have: 28 GB a CPU are no cache any more. */
 const most = 2 ** 25;
 
 /** Sets wanted; undefined: not set, or no such number. */

@@ -85,7 +85,7 @@ export function setNames(object: BpfObject): { readonly tables: string; readonly
     ct: `ct-${connectionsVersion}-${digestOf(ct)}` };
 }
 
-/** Sets of the connection cache for each of `count` CPUs: a quarter million together, at 816
+/** Sets of the connection cache for each of `count` CPUs: a quarter million together, at 848
  * bytes each, but no fewer than 2048 and no more than 32768. */
 export const setsForCpus = (count: number): number =>
   Math.max(2048, Math.min(32768, Math.floor(262_144 / count)));

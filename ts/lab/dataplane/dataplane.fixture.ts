@@ -3,14 +3,13 @@
  * and frames out. Nothing is attached and no device is used: a test run's ingress device is
  * lo (ifindex 1), and every target in `devmap` is an alias of lo.
  */
-import { join } from 'node:path';
 import * as layout from '../../abi/generated.js';
-import { packageRoot } from '../../base/package_root.js';
-import { BpfObject, u32Bytes, type BpfMap, type BpfProgram } from '../../libbpf/mod.js';
+import { u32Bytes, type BpfMap, type BpfProgram } from '../../libbpf/mod.js';
 import { readDevices } from '../../daemon/counters.js';
 import { encodeTuple } from '../../sync/wire.js';
 import { stayOnOneCpu } from '../exec.js';
 import { concat, ip4Bytes, ip6Bytes, mac, type Bytes } from '../packet.js';
+import { hook, Loaded } from './loaded.fixture.js';
 
 // ---- What a test says -----------------------------------------------------------------------
 
@@ -26,8 +25,7 @@ export const XDP = { aborted: 0, drop: 1, pass: 2, redirect: 4 } as const;
 /** What TC says for the same. */
 const tcActions: ReadonlyMap<number, number> = new Map(
   [[0xffffffff, XDP.pass], [2, XDP.drop], [7, XDP.redirect]]);
-/** Which object is under test: dataplane_tc.root.test.ts runs the others' tests again. */
-export const hook = process.env['OVN_XDP_HOOK'] ?? 'xdp';
+export { hook } from './loaded.fixture.js';
 
 /** word, value, mask (all ones when absent) */
 export type Term = readonly [word: number, value: number, mask?: number];
@@ -35,6 +33,8 @@ export type TestOp = Pick<layout.Op, 'code'> & Partial<layout.Op>;
 export interface TestRule {
   readonly match?: readonly Term[]; readonly priority?: number; readonly flow?: number;
   readonly ops: readonly TestOp[]; readonly args?: readonly number[];
+  /** In place of `ops`: a program that is its index. */
+  readonly index?: number;
 }
 export interface Traced extends layout.Trace {
   /** `datapath/table` of each step. */
@@ -104,7 +104,8 @@ const sizes: Readonly<Record<string, number>> = {
 };
 
 export class Dataplane {
-  readonly #maps = new Map<string, BpfMap>();
+  readonly forward: BpfProgram;
+  readonly tracer: BpfProgram;
   readonly #shapes = new Map<string, number>();
   readonly #programs = new Map<string, number>();
   #stages = 0;
@@ -114,42 +115,28 @@ export class Dataplane {
   #epoch = 0;
   #changes = 0;
 
-  private constructor(private readonly object: BpfObject, readonly forward: BpfProgram,
-    readonly tracer: BpfProgram) {}
+  private constructor(private readonly loaded: Loaded) {
+    this.forward = loaded.forward;
+    this.tracer = loaded.tracer;
+  }
 
-  /** Loads build/bpf/`hook`.bpf.o, or the one in the folder that OVN_XDP_BPF names. */
+  /** `more`: sizes of maps. */
   static load(more: Readonly<Record<string, number>> = {}): Dataplane {
-    const folder = process.env['OVN_XDP_BPF'] ?? join(packageRoot, 'build/bpf');
-    const object = BpfObject.open(join(folder, `${hook}.bpf.o`));
-    for (const [name, maxEntries] of Object.entries({ ...sizes, ...more })) {
-      object.changeMap(name, { maxEntries });
-    }
-    object.load();
-    const plane = new Dataplane(object, object.program(`${hook}_forward`),
-      object.program(`${hook}_trace`));
+    const plane = new Dataplane(Loaded.take({ ...sizes, ...more }));
     plane.control(1);
     plane.device(INGRESS);
     return plane;
   }
 
-  close(): void {
-    for (const map of this.#maps.values()) map.close();
-    this.forward.close();
-    this.tracer.close();
-    this.object.close();
-  }
+  close(): void { this.loaded.giveBack(); }
 
   /** Closed with the rest. */
   map(name: string): BpfMap { return this.#map(name); }
 
   /** Another program of the object; the caller closes it. */
-  otherProgram(name: string): BpfProgram { return this.object.program(name); }
+  otherProgram(name: string): BpfProgram { return this.loaded.program(name); }
 
-  #map(name: string): BpfMap {
-    const map = this.#maps.get(name) ?? this.object.map(name);
-    this.#maps.set(name, map);
-    return map;
-  }
+  #map(name: string): BpfMap { return this.loaded.map(name); }
 
   // ---- Tables: buffer 0 unless said -----------------------------------------------------------
 
@@ -262,8 +249,8 @@ export class Dataplane {
     const { map, key } = classes[keyClass(match.length)]!;
     const words = match.map(([, value, mask]) => (value & (mask ?? ALL)) >>> 0);
     this.#map(map).update(key.toBytes({ stage, tuple: this.#tuple(match), words }),
-      layout.rule.toBytes({ priority: rule.priority ?? 100, program: this.program(rule.ops),
-        flow: rule.flow ?? 0, args: rule.args ?? [] }));
+      layout.rule.toBytes({ priority: rule.priority ?? 100, flow: rule.flow ?? 0,
+        program: rule.index ?? this.program(rule.ops), args: rule.args ?? [] }));
   }
 
   /** The program's index, which is OP_CALL's argument. */

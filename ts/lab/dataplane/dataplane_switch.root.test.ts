@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { puntReasons } from '../../abi/generated.js';
+import { PROGRAM_CALL, PROGRAM_NEXT, PROGRAM_RETURN, puntReasons }
+  from '../../abi/generated.js';
 import { abi, Dataplane, hook, INGRESS, macWords, next, output, outputTo, set, XDP, type TestRule,
   patch } from './dataplane.fixture.js';
 import { arp, eth, hex, ip4, udp } from '../packet.js';
@@ -184,22 +185,40 @@ test('the other buffer is another state', () => {
   plane.close();
 });
 
+const call: Pick<TestRule, 'ops'> =
+  { ops: [{ code: abi.OP_CALL, imm: abi.TABLE_IN_PORT_SEC, arg: 0 }] };
+const returnsFive: Pick<TestRule, 'ops'> = { ops: [{ code: abi.OP_RETURN, imm: 5 }] };
+/** The same as programs that are their index. */
+const calls: Pick<TestRule, 'ops' | 'index'> = { ops: [], index: PROGRAM_CALL };
+const fives: Pick<TestRule, 'ops' | 'index'> = { ops: [], index: PROGRAM_RETURN + 5 };
+
 test('a subroutine returns its result, and the caller goes on with its own arguments', () => {
-  const plane = oneSwitch();
-  const after = [set(abi.FW_OUTPORT, 1), next(9)];
-  const call = { code: abi.OP_CALL, imm: abi.TABLE_IN_PORT_SEC, arg: 0 };
-  plane.table(1, 0, [{ ops: [call], args: [plane.program(after), 2] }]);
-  plane.table(1, abi.TABLE_IN_PORT_SEC, [
-    { match: [[abi.FW_ETH_SRC + 1, macWords(A)[1]]], ops: [{ code: abi.OP_RETURN, imm: 5 }] }]);
-  plane.table(1, 9, [{ match: [[abi.FW_RESULT, 5]], ops: [output] }]);
-  const { traced } = outcome(plane);
-  assert.equal(traced.tables, ['1/0', '1/128', '1/9', '1/64']);
-  assert.is(traced.ifindex, 100);
+  for (const [caller, sub] of [[call, returnsFive], [calls, fives], [calls, returnsFive]]) {
+    const plane = oneSwitch();
+    const after = plane.program([set(abi.FW_OUTPORT, 1), next(9)]);
+    plane.table(1, 0, [{ ...caller!, args: [after, 2] }]);
+    plane.table(1, abi.TABLE_IN_PORT_SEC, [
+      { match: [[abi.FW_ETH_SRC + 1, macWords(A)[1]]], ...sub! }]);
+    plane.table(1, 9, [{ match: [[abi.FW_RESULT, 5]], ops: [output] }]);
+    const { traced } = outcome(plane);
+    assert.equal(traced.tables, ['1/0', '1/128', '1/9', '1/64']);
+    assert.is(traced.ifindex, 100);
+  }
 });
 
-test('a subroutine without a rule is our mistake, not a drop', () => {
-  const plane = oneSwitch([{
-    ops: [{ code: abi.OP_CALL, imm: abi.TABLE_IN_PORT_SEC, arg: 0 }], args: [0] }]);
+test('a caller goes on with a program that is its index', () => {
+  const plane = oneSwitch([{ ...calls, args: [PROGRAM_NEXT + 9] }]);
+  plane.table(1, abi.TABLE_IN_PORT_SEC, [fives]);
+  plane.table(1, 9, [{ match: [[abi.FW_RESULT, 5]], ...outputTo(2) }]);
+  assert.is(outcome(plane).traced.ifindex, 100);
+});
+
+test('a subroutine without a rule, in a subroutine or outside of one is our mistake', () => {
+  for (const rule of [{ ...call, args: [0] }, { ...calls, args: [0] }, fives]) {
+    assert.equal(outcome(oneSwitch([rule])).totals, { 'punt INTERNAL': 1 });
+  }
+  const plane = oneSwitch([{ ...calls, args: [0] }]);
+  plane.table(1, abi.TABLE_IN_PORT_SEC, [{ ...calls, args: [0] }]);
   assert.equal(outcome(plane).totals, { 'punt INTERNAL': 1 });
 });
 
