@@ -122,25 +122,26 @@ const overKernel = (file: string, env: Readonly<Record<string, string>>): Part =
   testFile(file, [], { ...ovn, timeoutMs: 1_500_000,
     env: { ...ovn.env, OVN_XDP_OTHER_KERNEL: '1', OVN_XDP_DATAPATH: 'system', ...env } });
 
+/** Those that take longest first, so that both machines are busy until the end. */
 export const parts = {
-  loads: counting(verified, node('kernel_loads.guest.js'), { timeoutMs: 600_000 }),
   cost: counting(executed, node('../../perf/instructions/cost.guest.js'),
-    { ...ovn, icount: true }),
+    { ...ovn, icount: true, timeoutMs: 1_500_000 }),
+  conntrack: overKernel('../../daemon/conntrack.lab.test.js',
+    { OVN_XDP_TRANSFERS: '4' }),
+  differential: overKernel('../frames/differential.lab.test.js',
+    { OVN_XDP_ARENAS: '2', OVN_XDP_FRAMES: '256', OVN_XDP_SEED: '5' }),
+  sequences: overKernel('../sequences/sequences.lab.test.js', { OVN_XDP_SEQUENCES: '48' }),
   floor: testRuns('^lab/dataplane/(dataplane|conntrack|cache|synth)\\w*\\.root\\.'),
+  offloads: guestTest('kernel_offloads.guest.js', '4', 'csum'),
+  offloads6: guestTest('kernel_offloads.guest.js', '6', 'zero'),
+  speed: guestTest('kernel_speed.guest.js'),
   datapath: guestTest('kernel_datapath.guest.js', '4', 'csum'),
   datapath_nic: guestTest('kernel_datapath.guest.js', '4', 'csum', 'nic'),
   datapath_zero: guestTest('kernel_datapath.guest.js', '4', 'zero'),
   datapath6: guestTest('kernel_datapath.guest.js', '6', 'zero'),
   datapath6_csum: guestTest('kernel_datapath.guest.js', '6', 'csum'),
-  offloads: guestTest('kernel_offloads.guest.js', '4', 'csum'),
-  offloads6: guestTest('kernel_offloads.guest.js', '6', 'zero'),
-  differential: overKernel('../frames/differential.lab.test.js',
-    { OVN_XDP_ARENAS: '2', OVN_XDP_FRAMES: '256', OVN_XDP_SEED: '5' }),
-  sequences: overKernel('../sequences/sequences.lab.test.js', { OVN_XDP_SEQUENCES: '48' }),
-  conntrack: overKernel('../../daemon/conntrack.lab.test.js',
-    { OVN_XDP_TRANSFERS: '4' }),
   pktgen: guestTest('../../perf/pktgen/nic.guest.js'),
-  speed: guestTest('kernel_speed.guest.js'),
+  loads: counting(verified, node('kernel_loads.guest.js'), { timeoutMs: 600_000 }),
 } as const satisfies Readonly<Record<string, Part>>;
 export type PartName = keyof typeof parts;
 export const partNames = Object.keys(parts) as readonly PartName[];
@@ -155,7 +156,7 @@ const once: Partial<Record<PartName, readonly KernelName[]>> = {
 
 interface Job { readonly kernel: KernelName; readonly part: PartName }
 
-/** Those that take longest first, so that both machines are busy until the end. */
+/** In the order of the parts. */
 export function jobsOf({ kernels, parts: wanted, everywhere }: Choice): Job[] {
   return partNames.filter((part) => wanted.includes(part)).flatMap((part) =>
     kernels.filter((kernel) => everywhere || once[part]?.includes(kernel) !== false)
