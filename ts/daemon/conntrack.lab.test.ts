@@ -14,8 +14,9 @@ import { Transfers } from '../lab/transfers.js';
 import type { Status } from './status.js';
 
 const count = Number(process.env['OVN_XDP_TRANSFERS'] ?? 20);
-/** Blocks a second stay the same, whatever the count: OVS in user space carries no more. */
-const pace = Math.min(0.5, count / 100);
+/** Blocks a second stay the same, whatever the count: OVS in user space carries no more, and an
+ * emulated machine has time for nothing else. */
+const pace = Math.min(0.5, count / 100 * patience);
 /** Every connection has sent by then. */
 const begun = (): Promise<void> => sleep((pace * 1000 + 500) * patience);
 const stallSeconds = 3 * patience;
