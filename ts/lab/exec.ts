@@ -108,7 +108,7 @@ export const sleep = (ms: number): Promise<void> =>
 /** How much slower than usual this machine is; kernel_matrix.ts says it of emulated ones. */
 export const patience = Number(process.env['OVN_XDP_PATIENCE'] ?? 1);
 /** The same for waits that are always waited out, to hear that nothing more comes. */
-export const calm = Math.min(patience, 3);
+export const calm = Number(process.env['OVN_XDP_CALM'] ?? Math.min(patience, 3));
 
 /** Asks until the answer is neither undefined nor false; throws naming `what` when time is up. */
 export async function until<T>(
