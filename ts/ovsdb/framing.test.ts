@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -70,8 +71,10 @@ test('messages taken apart are equal to JSON.parse of the whole', () => {
       const { messages, problem } = feedAll(bytes, cuts);
       assert.is(problem, undefined);
       const expected: unknown = JSON.parse(text);
-      assert.equal(messages.map(plain), [expected, expected]);
-    }), { numRuns: 60, verbose: 1 });
+      // assert.equal would ask values for a `constructor`, which may be a key here.
+      assert.ok(isDeepStrictEqual(messages.map(plain), [expected, expected]), 'another value');
+    }), { numRuns: 60, examples: [[{ id: 0, tail: {}, result: [
+      { constructor: { row: { initial: { text: '', k: 0 } } } }] }, 1, false]] });
 });
 
 test('a key __proto__ stays a key, in small and large messages', () => {
