@@ -100,4 +100,12 @@ test('an equal view is the same object; a stage that it has in it makes another'
   assert.is(viewsOf(stages).get(cell)?.nodes.length, 3);
 });
 
+test('a table that was too large to look at is looked at when it is not any more', () => {
+  const many = Array.from({ length: 9 }, (_, i) => rule([[fw.FW_REG0, 2 + i]], 70, [end]));
+  const large = pipeline({ ...usual, 1: [...many, rule([], 0, [next(2)])] });
+  assert.equal(steps(large, packet(1)), [2, 4]);
+  const small = new Map([...large, ...pipeline({ 1: [rule([], 0, [next(2)])] })]);
+  assert.equal(steps(small, packet(1)), [1, 4]);
+});
+
 test.run();

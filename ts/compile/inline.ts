@@ -54,8 +54,8 @@ const isCallable = ({ nodes, lookups }: View): boolean =>
 interface Way { readonly ops: readonly Op[]; readonly args: readonly number[];
   readonly flow: string }
 
-/** Stages by the table that leads to them. */
-type Asked = Map<number, Stage>;
+/** Stages by the table that leads to them, also those that were of no use. */
+type Asked = Map<number, Stage | undefined>;
 
 /** Goes on with the programs of the tables that follow, while one rule is left in each, which
  * are noted in `asked`. */
@@ -65,9 +65,9 @@ function goOn(start: Way, table: number, from: Known, around: Around, asked: Ask
     if (!where || where === 'opaque' || !('next' in where)) return way;
     const stage = around.stages.get(where.next);
     const onward = where.next > at && (where.next < TABLE_EGRESS) === (at < TABLE_EGRESS);
+    asked.set(where.next, stage);
     if (!stage || !onward || stage.lookups || stage.rules.length > FEW_RULES) return way;
     for (let word = fw.FW_TMP; word < fw.FW_WORDS; word++) known.forget(word);
-    asked.set(where.next, stage);
     const rule = around.only(stage, known);
     if (!rule || rule.buckets || !isPlain(rule.program.ops, isEnd)) return way;
     const ops = [...way.ops.slice(0, -1), ...moved(rule.program.ops, way.args.length)];
