@@ -68,7 +68,10 @@ function left({ shape, rules }: Group, known: Known): readonly Rule[] {
   }));
 }
 
-/** A rule with what there is to compare yet. */
+/** Of a rule by what is known: a few, which classes and datapaths share. */
+const singles = new WeakMap<Rule, ViewNode[]>();
+
+/** A rule with what there is to compare yet; the same object where that is the same. */
 function single(rule: Rule, order: number, known: Known): ViewNode {
   const words: number[] = [], masks: number[] = [], values: number[] = [];
   rule.shape.words.forEach((word, i) => {
@@ -78,7 +81,13 @@ function single(rule: Rule, order: number, known: Known): ViewNode {
     masks.push(mask);
     values.push((rule.key[i]! & mask) >>> 0);
   });
-  return { order, words, masks, values, rule };
+  const others = singles.get(rule) ?? [];
+  const same = others.find((other) => other.order === order && other.words.length === words.length
+    && other.words.every((word, i) => word === words[i] && other.masks[i] === masks[i]));
+  if (same) return same;
+  const made = { order, words, masks, values, rule };
+  singles.set(rule, [...others, made]);
+  return made;
 }
 const isDecided = ({ words, masks }: TupleShape, known: Known): boolean =>
   words.every((word, i) => (masks[i]! & ~known.masks[word]!) === 0);
