@@ -277,7 +277,7 @@ struct cache_entry {
 	__u32 packets;		/* that it has decided and their connections do not count yet */
 	__u64 bytes;
 };
-/* Entries whose keys have hashes alike. A look compares tags, and one key. */
+/* Entries whose keys have hashes alike. A look compares one key, or the tags and another. */
 struct cache_set {
 	__u32 tags[CACHE_WAYS];	/* cache_tag() of each entry's key; 0: unused */
 	struct cache_entry way[CACHE_WAYS];

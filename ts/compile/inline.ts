@@ -34,9 +34,11 @@ export interface Around {
   only(stage: Stage, known: Known): Rule | undefined;
 }
 
+/** The rule that calls, which sub-table, and the rest of its program. */
+interface Call { readonly table: number; readonly rule: Rule; readonly then: readonly Op[] }
+
 /** The call that a view ends with, if it has nothing that stands in the stage's own tables. */
-export function callOf({ nodes, lookups }: View): { readonly table: number; readonly rule: Rule;
-  readonly then: readonly Op[] } | undefined {
+export function callOf({ nodes, lookups }: View): Call | undefined {
   const last = nodes.at(-1), rule = last?.rule, [op, ...rest] = rule?.program.ops ?? [];
   if (!rule || op?.code !== opCode.OP_CALL || !op.then || rest.length > 0) return undefined;
   const alone = last?.words.length === 0 && !lookups && nodes.every(({ shape }) => !shape);
@@ -82,11 +84,10 @@ interface Made { readonly view: View; readonly asked: Asked }
 /** By the sub-table's view and the caller's: an equal view has to be the same object. */
 const made = new WeakMap<View, WeakMap<View, Made>>();
 
-/** `view` with the sub-table that it calls, of which `sub` is the view; undefined: it is to be
+/** `view` with the sub-table that it calls, of which `sub` is the view; itself, when that is to be
  * called. `from`: what is known at the caller. */
-export function inlined(view: View, sub: View, from: Known, around: Around): View | undefined {
-  const call = callOf(view);
-  if (!call || !isCallable(sub)) return undefined;
+export function inlined(view: View, call: Call, sub: View, from: Known, around: Around): View {
+  if (!isCallable(sub)) return view;
   const before = made.get(sub)?.get(view);
   if (before && [...before.asked].every(([table, stage]) => around.stages.get(table) === stage)) {
     return before.view;

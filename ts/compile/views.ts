@@ -284,9 +284,10 @@ class Flow {
 
   /** The view with the sub-table that it calls, where that can be. */
   private withCall(view: View, known: Known): View {
-    const { table = 0 } = callOf(view) ?? {}, sub = this.stages.get(table), at = this.at.get(table);
-    return table && sub && at
-      ? inlined(view, seen(sub, at).view, known, { stages: this.stages, only }) ?? view : view;
+    const call = callOf(view);
+    const sub = call && this.stages.get(call.table), at = call && this.at.get(call.table);
+    return sub && at
+      ? inlined(view, call, seen(sub, at).view, known, { stages: this.stages, only }) : view;
   }
 }
 
