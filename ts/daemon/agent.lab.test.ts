@@ -36,6 +36,16 @@ test('traffic goes by the fast path, on one chassis and between two', async () =
   assert.is(JSON.parse(agent().cli('ports', '-o', 'json')).length, 4);
 });
 
+test('where nothing happens, it asks nothing: the kernel watches over the neighbour', async () => {
+  const { netns } = agent().chassis;
+  await until('a neighbour that the kernel manages', 10_000, () =>
+    run(['ip', 'neigh', 'show', 'dev', 'br-phys'], { netns }).includes(' managed '));
+  // Each of its own looks that changed anything would be an event, and lead to the next look.
+  const { stdout } = spawnSync('nsenter', [`--net=/run/netns/${netns}`, 'timeout', '3', 'ip',
+    'monitor', 'neigh'], { encoding: 'utf8' });
+  assert.ok(stdout.split('\n').length < 10, stdout);
+});
+
 test('ovn-appctl talks with the agent', () => {
   assert.match(appctl('version'), /^ovn-xdp \d/);
   assert.match(appctl('list-commands'), /sb-cluster-state-reset/);

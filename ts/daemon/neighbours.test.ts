@@ -74,8 +74,8 @@ test('an unknown neighbour is asked for, and its wire known already', async () =
   const { nextHops, wires } = await resolve(['192.0.2.2', '203.0.113.9'], devices, wire, ip);
   assert.is(nextHops.size, 0);
   assert.equal([...wires.keys()], [1]);
-  assert.equal(asked.slice(3), ['neigh replace 192.0.2.2 dev br-phys managed',
-    'neigh replace 192.0.2.2 dev br-phys use']);
+  assert.equal(asked.slice(3), ['neigh replace 192.0.2.2 dev br-phys use',
+    'neigh replace 192.0.2.2 dev br-phys managed']);
 });
 
 test('through the geneve device: a route is enough, and none is none', async () => {

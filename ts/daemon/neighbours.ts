@@ -151,11 +151,12 @@ export async function throughGeneve(remotes: readonly string[],
   return { nextHops, wires: new Map([[wire.ifindex, wire]]), nics };
 }
 
-/** `managed` (Linux 5.16) makes the kernel keep the entry alive; for older kernels the second
- * command, which resolves once, does no harm to the others. */
+/** `managed` (Linux 5.16) makes the kernel keep the entry alive. `use` resolves it once, which is
+ * what an older iproute2 can do. It goes first: it takes `managed` away again, and as every change
+ * of a neighbour is an event, that would be asked for without end. */
 async function ask(routes: readonly Route[], ip: RunIp): Promise<void> {
   if (routes.length === 0) return;
-  await ip(routes.flatMap(({ device, via }) => ['managed', 'use'].map((how) =>
+  await ip(routes.flatMap(({ device, via }) => ['use', 'managed'].map((how) =>
     `neigh replace ${via} dev ${device} ${how}`)));
 }
 
