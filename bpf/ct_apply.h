@@ -165,13 +165,24 @@ static __always_inline int alive_at(struct scratch *s, struct conn_key *key, __u
 	       !(c->life & CONN_ALIAS && loose(c, &s->nat.key, s->now));
 }
 
+/* The mark comes before the entries, so that whoever inserts and then finds none (overlaps()) has
+ * inserted before these are looked for. Both atomics are full barriers. */
+static __always_inline void mark_zone(__u32 zone)
+{
+	__u32 *mark = twins_of(zone);
+
+	if (mark && !*(volatile __u32 *)mark)
+		__sync_lock_test_and_set(mark, 1);
+}
+
 /* An entry for both directions of a tuple and one for one of them are two keys of the map.
  * Whoever inserts looks for the other kind afterwards, so one of two at least sees it. */
 static __noinline int overlaps(struct scratch *s, struct ct_pending *p)
 {
 	if (p->life & CONN_TWIN)
 		return alive_at(s, &p->key, 0) || alive_at(s, &p->twin, 0);
-	return alive_at(s, &p->key, KEY_FROM_A) || alive_at(s, &p->key, KEY_FROM_B);
+	return has_twins(p->key.zone) &&
+	       (alive_at(s, &p->key, KEY_FROM_A) || alive_at(s, &p->key, KEY_FROM_B));
 }
 
 /* The entry of replies first: it decides whose a tuple is. */
@@ -179,8 +190,11 @@ static __always_inline int create(struct scratch *s, struct ct_pending *p)
 {
 	struct conn *c = &s->conn;
 
-	if (p->life & CONN_TWIN && insert_alias(s, p))
-		return 1;
+	if (p->life & CONN_TWIN) {
+		mark_zone(p->key.zone);
+		if (insert_alias(s, p))
+			return 1;
+	}
 	__builtin_memset(c, 0, sizeof(*c));
 	c->life = p->life;
 	c->created = s->now;

@@ -85,6 +85,20 @@ static __always_inline int follow_alias(struct scratch *s, struct ct_pending *p)
 	       same_key(&p->twin, &s->way_key);
 }
 
+/* Where the zone's mark in `zone_twins` is. */
+static __always_inline __u32 *twins_of(__u32 zone)
+{
+	return bpf_map_lookup_elem(&zone_twins, &zone);
+}
+
+/* Whether entries of one direction may be in the zone. */
+static __always_inline int has_twins(__u32 zone)
+{
+	__u32 *mark = twins_of(zone);
+
+	return !mark || *(volatile __u32 *)mark;
+}
+
 /* A new pending copy: what the map has, now. A verdict is set when that is in flux. */
 static __noinline int load_pending(struct scratch *s)
 {
@@ -102,7 +116,7 @@ static __noinline int load_pending(struct scratch *s)
 	p->key = s->ct_key;
 	p->flags = 0;
 	alive = c && read_entry(s, p, c);
-	if (!alive && !s->verdict) {
+	if (!alive && !s->verdict && has_twins(s->ct_key.zone)) {
 		c = bpf_map_lookup_elem(&conns, &s->way_key);
 		p->key = s->way_key;
 		alive = c && read_entry(s, p, c) &&

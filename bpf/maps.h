@@ -168,6 +168,11 @@ TABLE(iface_cells, BPF_MAP_TYPE_PERCPU_ARRAY, IFACE_CELLS, __u32, struct iface_c
  * connection is OVS's; an established one never gives way. */
 TABLE(conns, BPF_MAP_TYPE_HASH, CONNS_MAX, struct conn_key, struct conn, BPF_F_NO_PREALLOC);
 
+/* By zone: 1 as soon as a connection of two entries, which one direction each leads to, is about to
+ * be there. Writer: ct_apply.h. Reader: ct_find.h, ct_apply.h, which look for no entry of one
+ * direction where there never was any: most zones are those of ports, which translate nothing. */
+TABLE(zone_twins, BPF_MAP_TYPE_ARRAY, 65536, __u32, __u32, 0);
+
 /* How many entries `conns` has. Writer: whoever inserts or deletes. Reader: conntrack.h for
  * the watermark. */
 TABLE(conn_count, BPF_MAP_TYPE_ARRAY, 1, __u32, __u64, 0);

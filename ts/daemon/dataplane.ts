@@ -46,7 +46,7 @@ export const isPinned = (map: string): boolean => map !== 'scratch' && !map.star
 /** Bumped when these maps mean something else in the same shape. */
 const connectionsVersion = 1;
 const connectionMaps: ReadonlySet<string> = new Set(['conns', 'conn_count', 'foreign',
-  'ct_control', 'ct_stats', 'ct_versions', 'nat_pools', 'zone_owners']);
+  'ct_control', 'ct_stats', 'ct_versions', 'nat_pools', 'zone_owners', 'zone_twins']);
 
 /** Folders of one set, and of the connections. */
 interface Folders { readonly setDir: string; readonly ctDir: string }
