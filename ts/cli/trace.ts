@@ -8,10 +8,9 @@ import { dropReasons, puntReasons, trace as traceCodec, verdictKind, type Trace 
   from '../abi/generated.js';
 import type { FlowName } from '../daemon/commands.js';
 import { programKindOn } from '../daemon/attach.js';
-import { traceProgram } from '../daemon/dataplane.js';
+import { loadTracer } from '../daemon/dataplane.js';
 import { isAlive } from '../daemon/run_files.js';
 import type { Status } from '../daemon/status.js';
-import { BpfProgram } from '../libbpf/program.js';
 import { ifIndexToName, ifNameToIndex } from '../libbpf/net.js';
 import { symbolTable } from '../lflow/fields.js';
 import { parseMicroflow } from '../lflow/microflow.js';
@@ -109,7 +108,7 @@ function runTrace(invocation: Invocation, frame: Buffer, device: string, ifindex
   { trace: Trace; uuid: (flow: number) => string } {
   return withSet(invocation, (set) => locked(set.setDir, () => {
     const kind = programKindOn(dirname(set.setDir), device) ?? 'xdp';
-    using program = BpfProgram.openPinned(join(set.setDir, traceProgram(kind)));
+    using program = loadTracer(set, kind);
     program.testRun({ data: frame, ctxIn: contexts[kind](frame.length, ifindex) });
     const out = set.maps.get('trace_out')?.lookup(words(0));
     if (!out) throw new Error('the dataplane has no trace_out');

@@ -1,7 +1,7 @@
 /**
  * The loaded programs and their pinned tables. Under the pin directory:
  *
- *   abi-<version>-<digest>/<map>, <program>    one set of tables, programs of both hooks
+ *   abi-<version>-<digest>/<map>, <program>    one set of tables, the program of each hook
  *   ct-<version>-<digest>/<map>                connections, which outlive a set of tables
  *   links/<device>                             one link per device with XDP or tcx
  *   filters/<device>                           the program of a clsact filter, which is no link
@@ -15,7 +15,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { layoutProblems } from '../abi/codec.js';
 import { ABI_VERSION, structs } from '../abi/generated.js';
 import { log } from '../base/log.js';
@@ -37,6 +37,7 @@ export const traceProgram = (kind: ProgramKind): string => `${kind}_trace`;
 /** Programs of user space itself, about connections and for frames that were held. */
 export const ctPrograms = ['ct_collect', 'ct_expire', 'hand_in'] as const;
 export type CtProgram = typeof ctPrograms[number];
+/** Also of tables that an earlier build made, which pinned programs that trace. */
 const isProgram = (name: string): boolean => ctPrograms.some((program) => program === name) ||
   programKinds.some((kind) => name === forwardProgram(kind) || name === traceProgram(kind));
 
@@ -97,20 +98,52 @@ export function loadDataplane(pinDir: string,
   Dataplane {
   const objects: (readonly [ProgramKind, BpfObject])[] = [];
   try {
-    for (const kind of programKinds) {
-      const path = join(dir, `${kind}.bpf.o`);
-      if (!existsSync(path)) {
-        throw new Error(`no BPF object at ${path}: run "npm run build:native"`);
-      }
-      objects.push([kind, BpfObject.open(path)]);
-    }
-    for (const [, object] of objects) {
+    for (const kind of programKinds) objects.push([kind, openObject(kind, dir)]);
+    for (const [kind, object] of objects) {
+      // Half of what the verifier has to do; see loadTracer().
+      object.changeProgram(traceProgram(kind), { autoload: false });
       object.changeMap('cache', { maxEntries: Math.max(1, cacheSets * possibleCpus()) });
       if (connections !== undefined) object.changeMap('conns', { maxEntries: connections });
     }
     return load(objects, pinDir);
   } finally {
     for (const [, object] of objects) object.close();
+  }
+}
+
+function openObject(kind: ProgramKind, dir: string): BpfObject {
+  const path = join(dir, `${kind}.bpf.o`);
+  if (!existsSync(path)) throw new Error(`no BPF object at ${path}: run "npm run build:native"`);
+  return BpfObject.open(path);
+}
+
+/** The program that walks a frame and says how, over the tables of `set`. It is loaded when
+ * somebody asks. Throws when the tables are of another build. */
+export function loadTracer({ setDir, ctDir }: Folders, kind: ProgramKind, dir = objectDir):
+  BpfProgram {
+  const object = openObject(kind, dir), reused: BpfMap[] = [];
+  const reuse = (name: string): BpfMap => {
+    const map = BpfMap.openPinned(pathOf({ setDir, ctDir }, name));
+    reused.push(map);
+    return map;
+  };
+  try {
+    object.changeMap('cache', { maxEntries: reuse('cache').info.maxEntries });
+    const { tables, ct } = setNames(object);
+    if (tables !== basename(setDir) || ct !== basename(ctDir)) {
+      throw new Error(`the tables in ${setDir} are of another build of ovn-xdp: trace with that`);
+    }
+    for (const { name } of object.programs) {
+      object.changeProgram(name, { autoload: name === traceProgram(kind) });
+    }
+    for (const { name } of object.maps.filter((map) => isPinned(map.name))) {
+      object.changeMap(name, { reuse: reuse(name) });
+    }
+    object.load();
+    return object.program(traceProgram(kind));
+  } finally {
+    for (const map of reused) map.close();
+    object.close();
   }
 }
 
@@ -141,7 +174,6 @@ function load(objects: readonly (readonly [ProgramKind, BpfObject])[], pinDir: s
   for (const [kind, object] of objects) {
     made = loadObject(object, folders, maps) || made;
     forward.set(kind, pinProgram(object, forwardProgram(kind), folders.setDir));
-    pinProgram(object, traceProgram(kind), folders.setDir).close();
     if (ct.size > 0) continue;
     for (const name of ctPrograms) ct.set(name, pinProgram(object, name, folders.setDir));
   }
