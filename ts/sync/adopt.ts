@@ -105,11 +105,14 @@ export async function adopt(port: MapPort, store: StageStore, views: ViewStore, 
       held.push([slots, slots.adopt(name(value), toWords(key)[0] ?? 0)]);
     }
   };
-  await each(port, 'tuples', pause, hold(store.tuples, idOf));
-  await each(port, 'programs', pause, hold(store.programs, idOf));
-  await each(port, 'buckets', pause, hold(store.buckets, idOf));
-  await each(port, 'set_lookups', pause, hold(store.sets.lists, idOf));
-  await each(port, 'flow_uuids', pause, hold(store.flows, decodeUuid));
+  // What no table leads to need not be kept, and these are large even when they are empty.
+  if (buffers[control.active].dispatch.size > 0) {
+    await each(port, 'tuples', pause, hold(store.tuples, idOf));
+    await each(port, 'programs', pause, hold(store.programs, idOf));
+    await each(port, 'buckets', pause, hold(store.buckets, idOf));
+    await each(port, 'set_lookups', pause, hold(store.sets.lists, idOf));
+    await each(port, 'flow_uuids', pause, hold(store.flows, decodeUuid));
+  }
   for (const [key, value] of tunnelRows) hold(tunnels, tunnelId)(bytesOf(key), value);
   const foreignMembers = await adoptSets(port, store, held, pause);
   return { control, buffers, foreignRules, foreignMembers, held, tunnels: tunnelRows,

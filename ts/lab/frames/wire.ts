@@ -3,14 +3,16 @@
  * of every chassis: frames in by batches, frames out until it is quiet.
  */
 import { PacketSocket } from '../../libbpf/mod.js';
-import { sleep } from '../exec.js';
+import { calm, sleep } from '../exec.js';
 import type { Injection } from './generator.js';
 import type { Lab } from '../lab.js';
 import { canonicalUnderlay, type Arrival } from './outcome.js';
 import { mac, type Bytes } from '../packet.js';
 
 /** Time for a frame that should not come. */
-const contentMs = 12;
+const contentMs = 12 * calm;
+/** Between two looks. An emulated machine has nothing else to do while it looks. */
+const pauseMs = calm;
 
 export class Wire {
   private readonly sockets = new Map<string, PacketSocket>();
@@ -78,7 +80,7 @@ export class Wire {
     let content = satisfied(arrivals);
     let last = performance.now();
     while (performance.now() - last < (content ? contentMs : patientMs)) {
-      await sleep(1);
+      await sleep(pauseMs);
       const fresh = this.drain();
       if (fresh.length === 0) continue;
       last = performance.now();
