@@ -99,9 +99,10 @@ export function loadDataplane(pinDir: string,
   const objects: (readonly [ProgramKind, BpfObject])[] = [];
   try {
     for (const kind of programKinds) objects.push([kind, openObject(kind, dir)]);
-    for (const [kind, object] of objects) {
-      // Half of what the verifier has to do; see loadTracer().
-      object.changeProgram(traceProgram(kind), { autoload: false });
+    for (const [i, [kind, object]] of objects.entries()) {
+      // Half of what the verifier has to do; see loadTracer(). Those of user space are in both.
+      const unused = [traceProgram(kind), ...i > 0 ? ctPrograms : []];
+      for (const name of unused) object.changeProgram(name, { autoload: false });
       object.changeMap('cache', { maxEntries: Math.max(1, cacheSets * possibleCpus()) });
       if (connections !== undefined) object.changeMap('conns', { maxEntries: connections });
     }

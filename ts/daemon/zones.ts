@@ -32,8 +32,8 @@ export class ZoneOwners {
   constructor(maps: Maps) {
     this.#map = mapOf(maps, 'zone_owners');
     for (const [key, value] of this.#map.entries(4096)) {
-      const owner = Buffer.from(value).toString('hex');
-      if (owner !== nobody) this.#owners.set(toWords(key)[0] ?? 0, owner);
+      if (value.every((byte) => byte === 0)) continue;
+      this.#owners.set(toWords(key)[0] ?? 0, Buffer.from(value).toString('hex'));
     }
   }
 

@@ -7,6 +7,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { startAgents, type Agent } from '../agent.js';
 import { compare, explain, type Comparison, type Sides } from './differential.js';
+import { calm } from '../exec.js';
 import { Lab } from '../lab.js';
 import { hex } from '../packet.js';
 import { Random } from '../random.js';
@@ -18,6 +19,8 @@ import { Wire } from './wire.js';
 const seed = Number(process.env['OVN_XDP_SEED'] ?? Date.now() % 1_000_000);
 const framesEach = Number(process.env['OVN_XDP_FRAMES'] ?? 4000);
 console.log(`seed ${seed}`);
+/** To trace one, its program has to be loaded. */
+const maxTraced = Math.ceil(5 / calm);
 const chosen = process.env['OVN_XDP_ARENAS']?.split(',').map(Number);
 
 async function inArena(
@@ -57,7 +60,7 @@ async function withAgents(arena: Arena, frames: number): Promise<WithAgents> {
   const result = await inArena(arena, frames, (lab) => ({
     toB: async () => { agents = await startAgents(lab); },
     look: (suspects) => {
-      for (const { at, frame, kind } of suspects.slice(0, 10)) {
+      for (const { at, frame, kind } of suspects.slice(0, maxTraced)) {
         if ('vm' in at) traces.push(`${kind}: ${traceOf(agents, lab, at.vm, frame)}`);
       }
     },

@@ -136,7 +136,7 @@ export interface Comparison {
 export interface Sides {
   /** Called once, from A to B. */
   readonly toB: () => Promise<void>;
-  /** Called after B was recorded, with every suspect, while B is still in place. */
+  /** Called with every suspect that B does otherwise also when it is alone. */
   readonly look?: (suspects: readonly Injection[]) => void;
   readonly toA: () => Promise<void>;
 }
@@ -160,8 +160,9 @@ export async function compare(
   const b = await recordAll(...a);
   const indices = await lookAgain(wire, a, injections, suspects(a, b, all));
   const rechecked = indices.slice(0, maxRechecked);
-  sides.look?.(rechecked.map((index) => injections[index] as Injection));
   const bAlone = await alone(wire, injections, rechecked);
+  sides.look?.(rechecked.filter((index) => !a.some(({ tagged }) => bAlone.get(index)
+    ?.some((one) => sameOutcome(tagged.get(index), one)))).map((index) => injections[index]!));
   await sides.toA();
   await wire.collect(patientMs);
   const aAlone = await alone(wire, injections, rechecked, bAlone);

@@ -1,6 +1,6 @@
 /** Sequences through OVS alone and through OVS with ovn-xdp on some of the chassis. */
 import { Agent } from '../agent.js';
-import { sleep } from '../exec.js';
+import { calm, sleep } from '../exec.js';
 import type { Lab } from '../lab.js';
 import { hex } from '../packet.js';
 import {
@@ -11,7 +11,8 @@ import { addTallies, Ledger, shareOf, tallyText, type Tally } from '../shares.js
 import type { Wire } from '../frames/wire.js';
 
 export const groupSize = 96;
-const maxTraced = 6;
+/** To trace one, its program has to be loaded. */
+const maxTraced = Math.ceil(3 / calm);
 
 /** Cut into what is sent together. */
 export const inGroups = (indices: readonly number[]): Group[] =>
