@@ -10,7 +10,7 @@ import type { Counters } from '#ts/daemon/counters.js';
 import { geneveDevice } from '#ts/daemon/devices.js';
 import { startAgents, type Agent } from '#ts/lab/agent.js';
 import { uplink } from '#ts/lab/chassis.js';
-import { attempt, python3, run, until } from '#ts/lab/exec.js';
+import { attempt, python3, run } from '#ts/lab/exec.js';
 import { Lab } from '#ts/lab/lab.js';
 import { applyTopology, vmMac, type Topology } from '#ts/lab/topology.js';
 import { BpfMap, u32Bytes } from '#ts/libbpf/mod.js';
@@ -192,10 +192,7 @@ export class SkbPaths {
   async accelerate(receive: 'tunnel' | 'nic' = 'tunnel'): Promise<void> {
     for (const chassis of this.lab.chassis.values()) chassis.receiveAt(receive);
     this.agents = await startAgents(this.lab);
-    for (const agent of this.agents) {
-      await until(`connections on ${agent.chassis.name}`, 60_000, () =>
-        /"mode": *"on"/.test(agent.cli('ct', 'stats', '-o', 'json')));
-    }
+    for (const agent of this.agents) await agent.tracks();
     for (const agent of this.agents) await agent.stop('SIGKILL');
     this.port += 1;
   }

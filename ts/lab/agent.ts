@@ -23,6 +23,7 @@ export interface AgentStatus {
   readonly counters: {
     readonly forwarded: number; readonly dropped: number; readonly punted: number;
   };
+  readonly conntrack: { readonly mode: string };
   readonly affinity: { readonly sessions: number; readonly touched: number };
   readonly punted_by_reason: Readonly<Record<string, number>>;
   readonly dropped_by_reason: Readonly<Record<string, number>>;
@@ -94,6 +95,11 @@ export class Agent {
     } catch (error) {
       throw new Error(`${(error as Error).message}; its log ends:\n${this.logTail()}`);
     }
+  }
+
+  /** Waits until it tracks connections, which begins when OVS's are known. */
+  async tracks(): Promise<AgentStatus> {
+    return this.ready(({ conntrack }) => conntrack.mode === 'on');
   }
 
   logTail(lines = 30): string {

@@ -66,7 +66,7 @@ async function withAgents(arena: Arena, frames: number): Promise<WithAgents> {
     },
     toA: async () => {
       for (const agent of agents) {
-        forwarded += agent.status()?.counters.forwarded ?? 0;
+        forwarded += (await agent.ask()).counters.forwarded;
         await agent.remove();
       }
     },

@@ -58,7 +58,7 @@ for (const shape of shapes) {
         },
         toA: async () => {
           for (const agent of agents) {
-            forwarded += agent.status()?.counters.forwarded ?? 0;
+            forwarded += (await agent.ask()).counters.forwarded;
             await agent.remove();
           }
         },

@@ -1,6 +1,6 @@
 /** Sequences through OVS alone and through OVS with ovn-xdp on some of the chassis. */
 import { Agent } from '../agent.js';
-import { calm, sleep } from '../exec.js';
+import { calm } from '../exec.js';
 import type { Lab } from '../lab.js';
 import { hex } from '../packet.js';
 import {
@@ -75,12 +75,7 @@ export class Trial {
     this.run.flush();
     this.agents = chassis.map((name) => new Agent(this.lab.id, this.lab.chassis.get(name)!));
     for (const agent of this.agents) agent.start();
-    for (const agent of this.agents) await agent.ready();
-    // Connection tracking begins when OVS's connections are known.
-    for (const agent of this.agents) {
-      for (let i = 0; i < 100 && !/"mode": *"on"/.test(agent.cli('ct', 'stats', '-o', 'json'));
-        i++) await sleep(200);
-    }
+    for (const agent of this.agents) await agent.tracks();
   }
 
   private async detach(): Promise<void> {
