@@ -9,7 +9,8 @@ const get16 = (b: Bytes, at: number): number => (b[at] ?? 0) << 8 | (b[at + 1] ?
  * A geneve frame of the underlay without what may differ: outer UDP source port, outer IP
  * identification, checksums; over the kernel's datapath also geneve's critical flag, which no
  * program can have its device set. A checksum becomes 1 when right, 0 when absent, 0xffff when
- * wrong. Undefined: not geneve of OVN (ARP, ND and BFD of the chassis themselves).
+ * wrong; there it is right, too, where the device at the other end is to make it: of what is to be
+ * summed up it has addresses, protocol and length (CHECKSUM_PARTIAL). Undefined: not geneve of OVN (ARP, ND and BFD of the chassis themselves).
  */
 export function canonicalUnderlay(frame: Bytes): Bytes | undefined {
   const out = Uint8Array.from(frame);
@@ -22,8 +23,9 @@ export function canonicalUnderlay(frame: Bytes): Bytes | undefined {
   if (get16(out, udp + 12) === 0 && out[udp + 14] === 0) return undefined;
   const addresses = isV4 ? out.subarray(26, 34) : out.subarray(22, 54);
   const segment = out.subarray(udp);
-  const whole = sum16(segment, sum16(addresses, PROTO.udp + segment.length));
-  const mark = get16(out, udp + 6) === 0 ? 0 : whole === 0xffff ? 1 : 0xffff;
+  const pseudo = sum16(addresses, PROTO.udp + segment.length), written = get16(out, udp + 6);
+  const left = usualDatapath === 'system' && written === pseudo;
+  const mark = written === 0 ? 0 : left || sum16(segment, pseudo) === 0xffff ? 1 : 0xffff;
   if (isV4) {
     const header = sum16(out.subarray(14, udp)) === 0xffff ? 1 : 0xffff;
     out.set([0, 0], 18);
