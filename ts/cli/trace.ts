@@ -69,10 +69,12 @@ async function deviceNamed(invocation: Invocation, name: string): Promise<string
 
 /** struct xdp_md (data_end is the frame's length) and the first words of struct __sk_buff
  * (linux/bpf.h), with the ingress device. */
+/** What a packet is said to be. Of TC's the kernel gives all back, or fails: it is longer than what
+ * any has (struct __sk_buff, 192 bytes). */
 const contexts = {
   xdp: (length: number, ifindex: number): Buffer => words(0, length, 0, ifindex, 0, 0),
   tc: (_length: number, ifindex: number): Buffer =>
-    words(...Array.from({ length: 11 }, (_, i) => i === 10 ? ifindex : 0)),
+    words(...Array.from({ length: 64 }, (_, i) => i === 10 ? ifindex : 0)),
 } as const;
 
 function readOr(path: string, otherwise: string): string {
