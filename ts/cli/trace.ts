@@ -67,10 +67,8 @@ async function deviceNamed(invocation: Invocation, name: string): Promise<string
   throw new Error(`no logical port or device "${name}" here; see "ovn-xdp ports"`);
 }
 
-/** struct xdp_md (data_end is the frame's length) and the first words of struct __sk_buff
- * (linux/bpf.h), with the ingress device. */
-/** What a packet is said to be. Of TC's the kernel gives all back, or fails: it is longer than what
- * any has (struct __sk_buff, 192 bytes). */
+/** struct xdp_md (data_end is the frame's length) and struct __sk_buff (linux/bpf.h), with the
+ * ingress device. Of the second the kernel gives all back, or fails: this is longer than any. */
 const contexts = {
   xdp: (length: number, ifindex: number): Buffer => words(0, length, 0, ifindex, 0, 0),
   tc: (_length: number, ifindex: number): Buffer =>

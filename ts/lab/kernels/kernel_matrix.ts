@@ -173,7 +173,7 @@ async function outcomeOf({ kernel, part }: Job): Promise<Outcome> {
     seconds: (performance.now() - began) / 1000, notes: [error.message] }));
 }
 
-/** Machines at a time: each has two CPUs, and seldom work for both. */
+/** Machines at a time: each has one CPU. */
 const machines = Math.min(2, availableParallelism());
 
 /** By kernel what became of each part. */

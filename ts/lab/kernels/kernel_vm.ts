@@ -14,6 +14,7 @@ import { kernelImage, type KernelImage, type KernelName } from './kernel_image.j
 export interface VmRun {
   /** Loaded before the command; one that the kernel does not have is named on the console. */
   readonly modules?: readonly string[];
+  /** One, as a rule: emulated CPUs wait for each other where two machines share two cores. */
   readonly cpus?: number;
   readonly memoryMiB?: number;
   /** Multiplied by OVN_XDP_PATIENCE, as a lab's waits are. */
@@ -54,7 +55,7 @@ function share(path: string, tag: string, readonly: boolean): string[] {
 }
 
 function qemuArgs(image: KernelImage, dir: string, options: VmRun): string[] {
-  const { cpus = 2, memoryMiB = 3072, modules = [], uptimeS = 0, icount = false } = options;
+  const { cpus = 1, memoryMiB = 3072, modules = [], uptimeS = 0, icount = false } = options;
   const accel = icount
     ? ['-accel', 'tcg,thread=single', '-icount', 'shift=0,sleep=on', '-smp', '1']
     : ['-accel', 'tcg,thread=multi', '-smp', `${cpus}`];
