@@ -13,6 +13,7 @@ import { ruleMaps, type StageStore } from './stages.js';
 import type { ViewStore } from './views.js';
 import type { Slots } from './slots.js';
 import { bytesOf, decodeStage, decodeUuid, idOf, toWords, words } from './wire.js';
+import type { Held } from './writes.js';
 
 export interface Control { readonly active: 0 | 1; readonly generation: number;
   readonly enabled: boolean }
@@ -28,7 +29,7 @@ export interface Found {
   /** Members of address sets, by map; deleted then, too. */
   readonly foreignMembers: ReadonlyMap<SetMap, Bytes[]>;
   /** References that keep the found indexes busy until then. */
-  readonly held: (readonly [Slots, string])[];
+  readonly held: Held;
 }
 
 export function readControl(port: MapPort): Control {
@@ -89,10 +90,10 @@ export async function adopt(port: MapPort, store: StageStore, views: ViewStore, 
   port.grace();
   const control = readControl(port);
   const buffers = await readBuffers(port, pause);
-  const held: [Slots, string][] = [];
+  const held: Held = [];
   const live = reachableStages(port, [...buffers[control.active].dispatch.values()]
     .map((value) => toWords(value)[0] ?? 0));
-  for (const slot of live) held.push([store.slots, store.slots.adopt(`foreign/${slot}`, slot)]);
+  for (const slot of live) held.push(store.slots.adopt(`foreign/${slot}`, slot));
   adoptViews(port, buffers[control.active], views, held);
   const foreignRules: Bytes[][] = [];
   for (const [i, map] of ruleMaps.entries()) {
@@ -102,7 +103,7 @@ export async function adopt(port: MapPort, store: StageStore, views: ViewStore, 
   const tunnelRows = await readRows(port, 'tunnels', pause);
   const hold = (slots: Slots, name: (value: Bytes) => string): Visit => (key, value) => {
     if (value.some((byte) => byte !== 0)) {
-      held.push([slots, slots.adopt(name(value), toWords(key)[0] ?? 0)]);
+      held.push(slots.adopt(name(value), toWords(key)[0] ?? 0));
     }
   };
   // What no table leads to need not be kept, and these are large even when they are empty.
@@ -124,13 +125,13 @@ export async function adopt(port: MapPort, store: StageStore, views: ViewStore, 
 /** Reserves what the rows of `datapaths` lead to. Nothing of it is shared with what comes: it
  * goes when the first state of this agent is in force. */
 function adoptViews(port: MapPort, { datapaths }: Image, store: ViewStore,
-  held: (readonly [Slots, string])[]): void {
+  held: Held): void {
   const seen = new Set<string>();
   const hold = (slots: Slots, name: string, index: number): boolean => {
     const id = `foreign ${name}/${index}`;
     if (index === 0 && slots !== store.rules || seen.has(id)) return false;
     seen.add(id);
-    held.push([slots, slots.adopt(id, index)]);
+    held.push(slots.adopt(id, index));
     return true;
   };
   for (const value of datapaths.values()) {
@@ -150,7 +151,7 @@ function adoptViews(port: MapPort, { datapaths }: Image, store: ViewStore,
 
 /** Members of sets that an earlier agent numbered; no set of ours gets such a number. */
 async function adoptSets(port: MapPort, { sets }: StageStore,
-  held: (readonly [Slots, string])[], pause: Pause): Promise<Map<SetMap, Bytes[]>> {
+  held: Held, pause: Pause): Promise<Map<SetMap, Bytes[]>> {
   const members = new Map<SetMap, Bytes[]>(), ids = new Set<number>();
   for (const map of setMaps) {
     const keys: Bytes[] = [];
@@ -161,7 +162,7 @@ async function adoptSets(port: MapPort, { sets }: StageStore,
     members.set(map, keys);
     sets.rows[map] += keys.length;
   }
-  for (const id of ids) held.push([sets.ids, sets.ids.adopt(`foreign ${id}`, id)]);
+  for (const id of ids) held.push(sets.ids.adopt(`foreign ${id}`, id));
   return members;
 }
 

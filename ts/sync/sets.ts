@@ -88,7 +88,7 @@ export class SetStore {
       Array.from({ length: SET_LOOKUPS }, (_, i) => lookup[i] ?? none) });
     const slot = this.lists.acquire(idOf(bytes));
     if (!slot) throw new Refused('set_lookups');
-    held.push([this.lists, idOf(bytes)]);
+    held.push(slot.entry);
     if (slot.fresh) add(out, 'set_lookups', [[words(slot.index), bytes]]);
     return slot.index;
   }
@@ -97,8 +97,8 @@ export class SetStore {
     const content = this.contents.get(set)?.content;
     if (!content) throw new Refused('set_hosts');
     const { bits, version } = content, name = `${set} ${bits}`;
-    const { index: id, fresh } = this.ids.acquire(name)!;
-    held.push([this.ids, name]);
+    const { index: id, fresh, entry } = this.ids.acquire(name)!;
+    held.push(entry);
     if (!fresh) return id;
     const present: Present = { id, bits, version, members: new Set(content.members.keys()) };
     this.#present.set(name, present);

@@ -33,13 +33,13 @@ test('an entry holds until its content is given away, and not when it comes agai
 
 test('adopted indexes keep their content and are not given away', () => {
   const slots = new Slots(4);
-  assert.is(slots.adopt('a', 1), 'a');
+  assert.is(slots.adopt('a', 1).id, 'a');
   const second = slots.adopt('a', 2);
   assert.equal(given(slots, 'a'), [1, false]);
   assert.equal(given(slots, 'b'), [0, true]);
   assert.equal(given(slots, 'c'), [3, true]);
   assert.is(slots.acquire('d'), undefined);
-  slots.release(second);
+  slots.release(second.id);
   assert.equal(given(slots, 'd'), [2, true]);
 });
 

@@ -9,10 +9,10 @@ export interface Slot {
    * the one string to keep, of the many that say the same. */
   readonly entry: SlotEntry;
 }
-export interface SlotEntry { readonly id: string; readonly index: number }
+export interface SlotEntry { readonly slots: Slots; readonly id: string; readonly index: number }
 
 export class Slots {
-  readonly #entries = new Map<string, { id: string; index: number; refs: number }>();
+  readonly #entries = new Map<string, SlotEntry & { refs: number }>();
   readonly #used = new Set<number>();
   readonly #free: number[] = [];
   #next: number;
@@ -35,19 +35,20 @@ export class Slots {
     }
     const index = this.#take();
     if (index === undefined) return undefined;
-    const entry = { id, index, refs: 1 };
+    const entry = { slots: this, id, index, refs: 1 };
     this.#entries.set(id, entry);
     this.#used.add(index);
     return { index, fresh: true, entry };
   }
 
-  /** Takes over an index found in the kernel, with one reference that belongs to the name
-   * returned. A content found twice keeps its first index; the second is only kept busy. */
-  adopt(id: string, index: number): string {
+  /** Takes over an index found in the kernel, with one reference. A content found twice keeps its
+   * first index; the second is only kept busy, under another name. */
+  adopt(id: string, index: number): SlotEntry {
     const name = this.#entries.has(id) ? `${id}\0${index}` : id;
-    this.#entries.set(name, { id: name, index, refs: 1 });
+    const entry = { slots: this, id: name, index, refs: 1 };
+    this.#entries.set(name, entry);
     this.#used.add(index);
-    return name;
+    return entry;
   }
 
   /** The index that this frees, if it was the last reference. */

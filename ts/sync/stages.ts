@@ -22,7 +22,7 @@ export interface StageRecord {
   /** Which slot a tuple of it is listed in, by the tuple's index. */
   readonly slotOf: ReadonlyMap<number, number>;
   readonly rules: readonly (readonly Bytes[])[];
-  readonly held: readonly (readonly [Slots, string])[];
+  readonly held: Readonly<Held>;
 }
 interface Group { readonly shape: TupleShape; readonly class: 0 | 1 | 2; readonly index: number;
   readonly rules: Map<string, Rule>; max: number }
@@ -89,7 +89,7 @@ export class StageStore {
 
   /** Releases references to what was never written. */
   undo(held: Held): void {
-    for (const [slots, id] of held) {
+    for (const { slots, id } of held) {
       if (slots.release(id) !== undefined && slots === this.sets.ids) this.sets.drop(id);
     }
   }
@@ -109,13 +109,13 @@ export class StageStore {
 
   /** Releases references; names of flows that lose their index are erased, and members of sets
    * that nobody asks for. */
-  release(held: readonly (readonly [Slots, string])[]): void {
+  release(held: Readonly<Held>): void {
     const freed: Entry[] = [], gone = new Map<HashMap, Bytes[]>();
-    for (const [slots, name] of held) {
-      const index = slots.release(name);
+    for (const { slots, id } of held) {
+      const index = slots.release(id);
       if (slots === this.flows && index !== undefined) freed.push([words(index), Buffer.alloc(16)]);
       if (slots !== this.sets.ids || index === undefined) continue;
-      for (const { map, key } of this.sets.drop(name)) {
+      for (const { map, key } of this.sets.drop(id)) {
         const keys = gone.get(map);
         if (keys) keys.push(key); else gone.set(map, [key]);
       }
@@ -251,7 +251,7 @@ export class StageStore {
     if (uuid === '') return 0;
     const slot = this.flows.acquire(uuid);
     if (!slot) return 0;
-    held.push([this.flows, uuid]);
+    held.push(slot.entry);
     if (slot.fresh) {
       const key = words(slot.index);
       add(out, 'flow_drops', [[key, noDrops]]);
@@ -263,7 +263,7 @@ export class StageStore {
   acquire(slots: Slots, id: string, what: Refusal, held: Held): Slot {
     const slot = slots.acquire(id);
     if (!slot) throw new Refused(what);
-    held.push([slots, slot.entry.id]);
+    held.push(slot.entry);
     return slot;
   }
 }

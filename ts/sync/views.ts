@@ -79,9 +79,10 @@ export class ViewStore {
 
   #release(held: Held): void {
     const others: Held = [];
-    for (const [slots, id] of held) {
+    for (const entry of held) {
+      const { slots, id } = entry;
       const inner = slots === this.views ? this.#inner.get(id) : undefined;
-      if (slots !== this.views) others.push([slots, id]);
+      if (slots !== this.views) others.push(entry);
       else if (slots.release(id) !== undefined && inner) {
         this.#inner.delete(id);
         others.push(...inner);

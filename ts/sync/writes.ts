@@ -1,12 +1,12 @@
 /** What has to be written before a state comes into force, and what it refers to. */
 import type { Bytes, MapName } from './port.js';
-import type { Slots } from './slots.js';
+import type { SlotEntry } from './slots.js';
 
 export type Entry = readonly [Bytes, Bytes];
 /** By map, in writing order within each. */
 export type Writes = Map<MapName, Entry[]>;
-/** References to indexes. */
-export type Held = [Slots, string][];
+/** References to indexes: a big cloud's views have more than a million. */
+export type Held = SlotEntry[];
 export function add(writes: Writes, map: MapName, entries: readonly Entry[]): void {
   const list = writes.get(map);
   if (!list) writes.set(map, [...entries]);
