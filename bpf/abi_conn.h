@@ -114,6 +114,8 @@ struct ct_control {
 	__u32 mode;		/* enum ct_mode */
 	__u32 watermark;	/* entries; at it new connections are OVS's */
 	__u32 foreign_age;	/* seconds that an entry of `foreign` holds */
+	__u32 kernel;		/* 1: OVS's datapath is the kernel's, whose tracker knows more
+				 * protocols than OVS's own and ours */
 	__u32 timeouts[CT_TM_COUNT];	/* seconds */
 	struct nat_block ports;	/* that a new pool begins with */
 };

@@ -278,6 +278,17 @@ static __always_inline int look_up(struct scratch *s, __u32 zone)
 	return fresh;
 }
 
+/* The kernel's tracker follows what these say, where OVS's own goes by addresses: a packet in the
+ * middle is invalid to one and new to the other (net/netfilter/nf_conntrack_proto_*.c). */
+static __always_inline int tracked_otherwise(const struct scratch *s)
+{
+	struct ct_control *c = ct_settings();
+	__u32 proto = s->tuple.proto;
+
+	return c && c->kernel && (proto == IPPROTO_SCTP || proto == IPPROTO_DCCP ||
+				  proto == IPPROTO_GRE || proto == IPPROTO_UDPLITE);
+}
+
 /* Tracks the packet in a zone: s->md_state as OVS's datapath keeps it, the pending copy in
  * s->ct_at if there is a key. s->begins: begin() is to follow, and then show(). */
 GLOBAL int look(struct scratch *s, __u32 zone, __u32 flags)
@@ -307,6 +318,8 @@ GLOBAL int look(struct scratch *s, __u32 zone, __u32 flags)
 		s->md_state = CT_STATE_INV;
 		return 0;
 	}
+	if (tracked_otherwise(s))
+		return punt(s, PUNT_CONNTRACK);
 	fresh = look_up(s, zone);
 	if (s->verdict)
 		return 1;

@@ -107,7 +107,8 @@ static __always_inline int take_over(struct scratch *s, struct ct_pending *p,
 /* s->conn under the key, which is of the pending copy. */
 static __noinline int insert(struct scratch *s, struct ct_pending *p, const struct conn_key *key)
 {
-	long err = bpf_map_update_elem(&conns, key, &s->conn, BPF_NOEXIST);
+	/* Before 6.4 it gives an int, of which the upper half of the register knows nothing. */
+	int err = bpf_map_update_elem(&conns, key, &s->conn, BPF_NOEXIST);
 
 	if (err == -EEXIST) {
 		if (take_over(s, p, key))

@@ -594,12 +594,12 @@ export const natPool = struct<NatPool>('nat_pool', 64, {
 
 export interface CtControl {
   readonly mode: number; readonly watermark: number; readonly foreign_age: number;
-  readonly timeouts: readonly number[]; readonly ports: NatBlock;
+  readonly kernel: number; readonly timeouts: readonly number[]; readonly ports: NatBlock;
 }
-export const ctControl = struct<CtControl>('ct_control', 56, {
+export const ctControl = struct<CtControl>('ct_control', 60, {
   mode: { offset: 0, type: 'u32' }, watermark: { offset: 4, type: 'u32' },
-  foreign_age: { offset: 8, type: 'u32' }, timeouts: { offset: 12, type: 'u32', length: 10 },
-  ports: { offset: 52, type: natBlock },
+  foreign_age: { offset: 8, type: 'u32' }, kernel: { offset: 12, type: 'u32' },
+  timeouts: { offset: 16, type: 'u32', length: 10 }, ports: { offset: 56, type: natBlock },
 });
 
 export interface Foreign { readonly seen: bigint; readonly reason: number }

@@ -121,10 +121,11 @@ test('more connections of OVS than fit are left to it', async () => {
 
 test('settings are in the table at once', async () => {
   const ct = collector();
-  ct.configure(new Map([['ct-timeout-udp', '33'], ['ct-capacity', '1000']]));
+  ct.configure(new Map([['ct-timeout-udp', '33'], ['ct-capacity', '1000']]), true);
   assert.is(readCtControl(dataplane.maps).timeouts[6], 33);
+  assert.is(readCtControl(dataplane.maps).kernel, 1);
   assert.equal([ct.status().capacity, ct.status().watermark], [1000, 900]);
-  ct.configure(new Map());
+  ct.configure(new Map(), false);
   assert.is(readCtControl(dataplane.maps).timeouts[6], 30);
   assert.is(ct.status().capacity, 65_536);
   await ct.close();

@@ -96,7 +96,7 @@ export class Conntrack {
     this.#pools = new PoolWatch(mapOf(options.maps, 'nat_pools'));
     this.#control = readCtControl(options.maps);
     if (this.mode === 'off') {
-      this.configure(new Map());
+      this.configure(new Map(), false);
       this.#setMode('observe');
     }
     this.#schedule(leastMs);
@@ -107,15 +107,15 @@ export class Conntrack {
   /** New connections are OVS's and ours have ended: the programs can go. */
   get drained(): boolean { return this.mode === 'drain' && this.entries <= 0; }
 
-  /** `settings`: external_ids without "ovn-xdp-". */
-  configure(settings: LocalChassis['settings']): void {
+  /** `settings`: external_ids without "ovn-xdp-". `kernel`: OVS's datapath is the kernel's. */
+  configure(settings: LocalChassis['settings'], kernel: boolean): void {
     const { value, problems } = readCtSettings(settings, this.#tableSize);
     const text = problems.join('; ');
     if (text !== this.#problems && text !== '') log('conntrack', 'WARN', text);
     this.#problems = text;
     this.#capacity = value.capacity;
     this.#write({ ...this.#control, watermark: value.watermark, timeouts: value.timeouts,
-      ports: value.ports, foreign_age: foreignAgeSeconds });
+      ports: value.ports, foreign_age: foreignAgeSeconds, kernel: Number(kernel) });
   }
 
   /** Before programs come to devices whose packets OVS alone has seen: until OVS's connections

@@ -102,7 +102,7 @@ export class Tables {
   trackConnections(): void {
     const timeouts = [120, 60, 432000, 120, 120, 10, 30, 120, 30, 600];
     this.maps.get('ct_control')?.update(u32Bytes(0), ctControl.toBytes({
-      mode: ctMode.CT_ON, watermark: 1 << 20, foreign_age: 600, timeouts,
+      mode: ctMode.CT_ON, watermark: 1 << 20, foreign_age: 600, kernel: 0, timeouts,
       ports: { low: 1024, high: 32767 } }));
   }
 

@@ -128,10 +128,10 @@ export class TrackingSwitch {
     this.mode(abi.CT_ON);
   }
 
-  mode(mode: number, watermark = 1000, seconds: readonly number[] = timeouts): void {
+  mode(mode: number, watermark = 1000, seconds: readonly number[] = timeouts, kernel = 0): void {
     this.plane.during(() => {
       this.plane.map('ct_control').update(u32Bytes(0), layout.ctControl.toBytes({
-        mode, watermark, foreign_age: 600, timeouts: seconds, ports: defaultPorts }));
+        mode, watermark, foreign_age: 600, kernel, timeouts: seconds, ports: defaultPorts }));
     });
   }
 

@@ -2,8 +2,9 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
-  errorAbout, F, packet, ping6Of, pingOf, TrackingSwitch, tcpOf, udpOf, type Side,
+  errorAbout, F, packet, ping6Of, pingOf, timeouts, TrackingSwitch, tcpOf, udpOf, type Side,
 } from './conntrack.fixture.js';
+import { ctMode } from '../../abi/generated.js';
 import { PROTO, raw4, udp, type Bytes } from '../packet.js';
 
 const test = suite('conntrack: states');
@@ -106,5 +107,13 @@ sequence('SCTP: addresses make a connection, whatever the ports (OVS 3.1, lib/co
   ['a', sctpOf('a', 1000, 2000), 'new/new'], ['a', sctpOf('a', 1001, 2001), 'new/new'],
   ['b', sctpOf('b', 3000, 4000), 'est rpl/est rpl'], ['a', sctpOf('a', 1, 2), 'est/est']],
 ['11 2.0', '12 2.0']);
+test('over the kernel\'s datapath SCTP is OVS\'s, whose tracker follows associations', () => {
+  const lab = new TrackingSwitch();
+  lab.mode(ctMode.CT_ON, 1000, timeouts, 1);
+  assert.is(lab.say('a', sctpOf('a', 1000, 2000)), 'punt CONNTRACK');
+  assert.is(lab.say('a', tcpOf('a', S)), 'new/new');
+  assert.equal(lab.states(), ['11 2.0', '12 2.0']);
+  lab.close();
+});
 
 test.run();

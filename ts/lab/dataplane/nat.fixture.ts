@@ -110,7 +110,7 @@ export class NatRouter {
   mode(mode: number, ports = defaultPorts): void {
     this.plane.during(() => {
       this.plane.map('ct_control').update(u32Bytes(0), layout.ctControl.toBytes({
-        mode, watermark: 1 << 20, foreign_age: 600, timeouts, ports }));
+        mode, watermark: 1 << 20, foreign_age: 600, kernel: 0, timeouts, ports }));
     });
   }
 
