@@ -9,8 +9,9 @@ const get16 = (b: Bytes, at: number): number => (b[at] ?? 0) << 8 | (b[at + 1] ?
  * A geneve frame of the underlay without what may differ: outer UDP source port, outer IP
  * identification, checksums; over the kernel's datapath also geneve's critical flag, which no
  * program can have its device set. A checksum becomes 1 when right, 0 when absent, 0xffff when
- * wrong; there it is right, too, where the device at the other end is to make it: of what is to be
- * summed up it has addresses, protocol and length (CHECKSUM_PARTIAL). Undefined: not geneve of OVN (ARP, ND and BFD of the chassis themselves).
+ * wrong; there it is right, too, where the device at the other end is to make it: then it is the
+ * sum of addresses, protocol and length (CHECKSUM_PARTIAL). Undefined: not geneve of OVN (ARP, ND
+ * and BFD of the chassis themselves).
  */
 export function canonicalUnderlay(frame: Bytes): Bytes | undefined {
   const out = Uint8Array.from(frame);
