@@ -25,7 +25,7 @@ import { Conntrack } from './conntrack.js';
 import { BackendFlush } from './ct_flush.js';
 import { readCounters, type Counters } from './counters.js';
 import { loadDataplane, removeOtherSets, type Dataplane } from './dataplane.js';
-import { isKernelDatapath } from './devices.js';
+import { integrationDatapath, isKernelDatapath } from './devices.js';
 import { Failover } from './failover.js';
 import { Feed } from './feed.js';
 import { Fragments } from './fragments.js';
@@ -225,8 +225,7 @@ export class Agent {
     if (await this.#isFrozen(here.match_northd_version ?? false)) return;
     const began = performance.now();
     this.#arrived ??= this.#feed.takeArrival();
-    this.conntrack.configure(here.settings, isKernelDatapath(
-      here.bridges.get(here.integration_bridge)?.datapath_type ?? ''));
+    this.conntrack.configure(here.settings, isKernelDatapath(integrationDatapath(here)));
     this.#readSettings(here.settings);
     const release = this.#feed.hold();
     let compiled: boolean | 'waiting' | undefined;

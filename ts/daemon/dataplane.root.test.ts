@@ -38,8 +38,6 @@ test('a program that traces is loaded by who asks, over the tables that are ther
 
 test('over the tables of another build it is not', () => {
   const setDir = join(pinDir, 'abi-0-another');
-  mkdirSync(setDir);
-  dataplane.maps.get('cache')!.pin(join(setDir, 'cache'));
   assert.throws(() => loadTracer({ ...dataplane, setDir }, 'xdp'), /are of another build/);
 });
 

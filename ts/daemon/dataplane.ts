@@ -120,16 +120,11 @@ function openObject(kind: ProgramKind, dir: string): BpfObject {
 
 /** The program that walks a frame and says how, over the tables of `set`. It is loaded when
  * somebody asks. Throws when the tables are of another build. */
-export function loadTracer({ setDir, ctDir }: Folders, kind: ProgramKind, dir = objectDir):
-  BpfProgram {
-  const object = openObject(kind, dir), reused: BpfMap[] = [];
-  const reuse = (name: string): BpfMap => {
-    const map = BpfMap.openPinned(pathOf({ setDir, ctDir }, name));
-    reused.push(map);
-    return map;
-  };
+export function loadTracer({ setDir, ctDir, maps }: Pick<Dataplane, 'maps' | keyof Folders>,
+  kind: ProgramKind, dir = objectDir): BpfProgram {
+  const object = openObject(kind, dir), cache = maps.get('cache');
   try {
-    object.changeMap('cache', { maxEntries: reuse('cache').info.maxEntries });
+    if (cache) object.changeMap('cache', { maxEntries: cache.info.maxEntries });
     const { tables, ct } = setNames(object);
     if (tables !== basename(setDir) || ct !== basename(ctDir)) {
       throw new Error(`the tables in ${setDir} are of another build of ovn-xdp: trace with that`);
@@ -137,13 +132,13 @@ export function loadTracer({ setDir, ctDir }: Folders, kind: ProgramKind, dir = 
     for (const { name } of object.programs) {
       object.changeProgram(name, { autoload: name === traceProgram(kind) });
     }
-    for (const { name } of object.maps.filter((map) => isPinned(map.name))) {
-      object.changeMap(name, { reuse: reuse(name) });
+    for (const { name } of object.maps) {
+      const reuse = maps.get(name);
+      if (reuse) object.changeMap(name, { reuse });
     }
     object.load();
     return object.program(traceProgram(kind));
   } finally {
-    for (const map of reused) map.close();
     object.close();
   }
 }

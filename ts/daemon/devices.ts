@@ -59,6 +59,10 @@ export const geneveDevice = 'genev_sys_6081';
 export const isKernelDatapath = (datapathType: string): boolean =>
   datapathType === '' || datapathType === 'system';
 
+/** The integration bridge's datapath_type; empty also without the bridge. */
+export const integrationDatapath = ({ bridges, integration_bridge: name }: LocalChassis): string =>
+  bridges.get(name)?.datapath_type ?? '';
+
 /** No program: OVS forwards as ever. */
 export const leave = (role: Plan['role'], device: NetDevice, reason: string): Plan =>
   ({ role, device, hook: 'none', target: false, reason });

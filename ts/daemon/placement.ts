@@ -3,8 +3,8 @@ import type { Desired } from '../compile/model.js';
 import type { Device, Placement } from '../sync/image.js';
 import type { LocalChassis } from '../vswitch/local.js';
 import { probe } from '../libbpf/probe.js';
-import { datapathTypeOf, isKernelDatapath, leave, planDevice, planReceive, readDevices, sayTcOnly,
-  wireOf, type NetDevice, type Plan } from './devices.js';
+import { datapathTypeOf, integrationDatapath, isKernelDatapath, leave, planDevice, planReceive,
+  readDevices, sayTcOnly, wireOf, type NetDevice, type Plan } from './devices.js';
 import { parseMac } from '../sync/addresses.js';
 import { judgeBridge, type BridgeProbe, type Probed } from './provider_bridge.js';
 import { resolve, throughGeneve, type RunIp } from './neighbours.js';
@@ -41,7 +41,7 @@ export async function place(desired: Desired, here: LocalChassis, machine = this
   Promise<Placed> {
   const vifs = vifDevices(desired);
   const bridgePorts = new Set([...here.bridges.values()].flatMap(({ ports }) => ports));
-  const integration = here.bridges.get(here.integration_bridge)?.datapath_type ?? '';
+  const integration = integrationDatapath(here);
   const byNic = isKernelDatapath(integration) && readReceive(here.settings).value === 'nic';
   // Which ones the routes use is not known yet.
   const devices = machine.devices((name) => byNic || vifs.has(name) || bridgePorts.has(name));
