@@ -166,7 +166,7 @@ async function enforced(map: BpfMap, change: () => Promise<unknown>): Promise<nu
   await change();
   const began = performance.now();
   while (inForce(map).generation === generation) {
-    if (performance.now() - began > 10_000) throw new Error('a change was not put into force');
+    if (performance.now() - began > 10_000) throw new Error('not in force within 10 s');
     await sleep(1);
   }
   const ms = performance.now() - began;
@@ -179,19 +179,25 @@ type Changes = Readonly<Record<string,
   (sb: Transactor, port: Row) => Promise<(n: number) => unknown>>>;
 const priorities = ({ _uuid, priority }: Row) => (n: number): unknown => ({ op: 'update',
   table: 'Logical_Flow', where: [['_uuid', '==', _uuid]],
-  row: { priority: Number(priority) + (n % 2 === 0 ? 1 : 0) } });
+  row: { priority: Number(priority) + (n + 1) % 3 } });
 /** Of the security group of the VM, what lets its members in. */
 const acl = (sb: Transactor, port: Row): Promise<Row> => rowsOf(sb, 'Logical_Flow',
   [['logical_datapath', '==', port['datapath']], stage('ls_out_acl')],
   ({ match }) => /outport == @.*ip4\.src == \$/.test(String(match)));
-/** An operation for the n-th change of each kind. */
+/** Members that are added one after the other, and then removed at once. */
+const added = ['10.99.0.1', '10.99.0.2'];
+const addresses = (name: string) => (n: number): unknown => ({ op: 'mutate', table: 'Address_Set',
+  where: [['name', '==', name]], mutations: n % 3 < added.length
+    ? [['addresses', 'insert', added[n % 3]]] : [['addresses', 'delete', ['set', added]]] });
+
+/** An operation for the n-th change of each kind. Two in a row never undo each other: when
+ * something else moves the generation first, the agent meets both at once. */
 const changes: Changes = {
   'route': async (sb) => priorities(await rowsOf(sb, 'Logical_Flow', [stage('lr_in_ip_routing')])),
   'ACL': async (sb, port) => priorities(await acl(sb, port)),
   'address set': async (sb, port) => {
-    const [, name] = /ip4\.src == \$(\w+)/.exec(String((await acl(sb, port))['match'])) ?? [];
-    return (n) => ({ op: 'mutate', table: 'Address_Set', where: [['name', '==', name]],
-      mutations: [['addresses', n % 2 === 0 ? 'insert' : 'delete', '10.99.0.1']] });
+    const [, name = ''] = /ip4\.src == \$(\w+)/.exec(String((await acl(sb, port))['match'])) ?? [];
+    return addresses(name);
   },
 };
 
@@ -258,7 +264,8 @@ async function run(context: Context): Promise<Measured> {
     try {
       figures.push(...await changeFigures(context, cloud, agent));
     } catch (error) {
-      notes.push(`FAILED: changes: ${(error as Error).message}`);
+      notes.push(`FAILED: changes: ${(error as Error).message}; the agent says:\n`
+        + agent.logTail(10));
     }
     const slow = figures.some((figure) => reached(figure) === false);
     return { figures, notes, profile: slow ? await profileOf(context, agent) : [] };

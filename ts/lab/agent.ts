@@ -131,8 +131,9 @@ export class Agent {
 
   async metrics(): Promise<string> {
     const url = `http://127.0.0.1:${this.metricsPort}/metrics`;
+    // Not fetch(), which needs WebAssembly: an emulated machine has none (kernel_vm.ts).
     return run([process.execPath, '-e',
-      `fetch('${url}').then((r) => r.text()).then((t) => process.stdout.write(t))`],
+      `require('node:http').get('${url}', (answer) => { answer.pipe(process.stdout); })`],
     { netns: this.chassis.netns });
   }
 
