@@ -369,7 +369,9 @@ static __always_inline int hit_send(ctx_t *ctx, struct cache_entry *e, __u32 off
 		return CACHE_WALK;
 	d = &e->decision;
 	push = d->push;
-	action = ctx_send(ctx, d->ifindex);
+	/* Where headers are pushed late, so is the device told. */
+	action = CTX_PUSHES_LATE && d->verdict == VERDICT_TUNNEL ? CTX_REDIRECT
+								 : ctx_send(ctx, d->ifindex);
 	if (action != CTX_REDIRECT)
 		return CACHE_WALK;
 	if (ctx_retag(ctx, off >> 8, d->vlan))

@@ -205,7 +205,9 @@ static __noinline int push_geneve_device(ctx_t *ctx, const struct outer *o,
 		flags |= BPF_F_ZERO_CSUM_TX;
 	if (bpf_skb_set_tunnel_key(ctx, &key, sizeof(key), flags))
 		return -1;
-	return bpf_skb_set_tunnel_opt(ctx, &option, sizeof(option));
+	if (bpf_skb_set_tunnel_opt(ctx, &option, sizeof(option)))
+		return -1;
+	return bpf_redirect(t->ifindex, 0) == TC_ACT_REDIRECT ? 0 : -1;
 }
 
 /* Room for outer headers in front of the frame's own Ethernet header. The kernel has to know that
