@@ -17,6 +17,7 @@
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
 #include "maps.h"
 #include "checksum.h"
 
@@ -170,20 +171,40 @@ static __always_inline int ctx_composable(ctx_t *ctx)
 	return composable6((void *)(eth + 1), ctx_end(ctx));
 }
 
+/* What the kernel keeps with a frame and shows no program. */
+struct sk_buff___ovn {
+	unsigned char *head;
+	unsigned char *data;
+	__u16 csum_start;
+	__u16 csum_offset;
+	__u8 ip_summed : 2;
+} __attribute__((preserve_access_index));
+
+#define SUMMED_UNNECESSARY 1	/* CHECKSUM_* of linux/skbuff.h */
+#define SUMMED_COMPLETE 2
+#define SUMMED_PARTIAL 3
+
+/* Since 6.2: the skb to be read as what it is. Before, each look at it is a call. */
+void *bpf_cast_to_kern_ctx(void *) __ksym __weak;
+
+static __always_inline __u32 skb_summed(ctx_t *ctx)
+{
+	const struct sk_buff___ovn *skb = (const void *)ctx;
+
+	if (!bpf_cast_to_kern_ctx)
+		return BPF_CORE_READ_BITFIELD_PROBED(skb, ip_summed);
+	skb = bpf_cast_to_kern_ctx(ctx);
+	return BPF_CORE_READ_BITFIELD(skb, ip_summed);
+}
+
 /* Whether the checksum of layer 4 has been verified, or will be made by a device; else all of
  * the frame can be read afterwards. */
 static __always_inline int ctx_summed(ctx_t *ctx)
 {
-	return ctx->gso_size || bpf_csum_level(ctx, BPF_CSUM_LEVEL_QUERY) >= 0 ||
-	       bpf_skb_pull_data(ctx, ctx->len);
-}
+	__u32 summed = skb_summed(ctx);
 
-/* Whether a sum says that a checksum is wrong. `partial`: the field holds that of the
- * pseudo-header, so a device will complete it. UDP may carry a protocol whose checksum a device
- * completes, which makes its own right. */
-static __always_inline int ctx_judges(__u32 proto, int partial)
-{
-	return proto != IPPROTO_UDP && !partial;
+	return ctx->gso_size || summed == SUMMED_UNNECESSARY || summed == SUMMED_PARTIAL ||
+	       bpf_skb_pull_data(ctx, ctx->len);
 }
 
 static __always_inline __u32 csum_fold32(__u64 sum)

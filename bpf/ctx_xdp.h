@@ -111,14 +111,6 @@ static __always_inline int ctx_summed(const ctx_t *ctx __attribute__((unused)))
 	return 0;
 }
 
-/* Whether a sum says that a checksum is wrong: `partial`, the field holds that of the
- * pseudo-header. */
-static __always_inline int ctx_judges(__u32 proto __attribute__((unused)),
-				      int partial __attribute__((unused)))
-{
-	return 1;
-}
-
 /* The kernel keeps no sum over the frame that a change would have to reach. */
 static __always_inline void ctx_changed(ctx_t *ctx __attribute__((unused)),
 					__u64 delta __attribute__((unused)))

@@ -117,31 +117,6 @@ static __always_inline int tunnel_room(const struct tunnel *t __attribute__((unu
 
 /* ---- Send --------------------------------------------------------------------------- */
 
-/* What the kernel keeps with a frame and shows no program. */
-struct sk_buff___ovn {
-	unsigned char *head;
-	unsigned char *data;
-	__u16 csum_start;
-	__u16 csum_offset;
-	__u8 ip_summed : 2;
-} __attribute__((preserve_access_index));
-
-#define SUMMED_COMPLETE 2	/* CHECKSUM_* of linux/skbuff.h */
-#define SUMMED_PARTIAL 3
-
-/* Since 6.2: the skb to be read as what it is. Before, each look at it is a call. */
-void *bpf_cast_to_kern_ctx(void *) __ksym __weak;
-
-static __always_inline __u32 skb_summed(ctx_t *ctx)
-{
-	const struct sk_buff___ovn *skb = (const void *)ctx;
-
-	if (!bpf_cast_to_kern_ctx)
-		return BPF_CORE_READ_BITFIELD_PROBED(skb, ip_summed);
-	skb = bpf_cast_to_kern_ctx(ctx);
-	return BPF_CORE_READ_BITFIELD(skb, ip_summed);
-}
-
 struct outer_sum {
 	__u32 len;
 	__u32 start;
