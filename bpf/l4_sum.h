@@ -56,7 +56,8 @@ static __noinline int l4_sum_right(ctx_t *ctx, struct scratch *s)
 	if (l4 + ICMP_HEADER > r.end || l4 + check + 2 > r.end)
 		return 1;
 	check = *(raw16 *)(l4 + check);
-	if (proto == IPPROTO_UDP && ip4 && !check)
+	/* None at all: over IPv6, too, to the kernel's tracker (nf_conntrack_proto_udp.c). */
+	if (proto == IPPROTO_UDP && !check && (ip4 || CTX_HOOK == HOOK_TC))
 		return 1;
 	r.sum = bpf_htons(proto) + (__u64)bpf_htons(len);
 	if (pseudo_of(ctx, off - (ip4 ? 8 : 32), ip4, &r.sum))
