@@ -155,8 +155,8 @@ static __always_inline int composable6(const struct ipv6hdr *ip, const void *end
 }
 
 /* Whether an answer can be made of this frame, whose headers have been parsed: none when it
- * is yet to be segmented, or the device may have to complete a checksum in it. Nothing tells
- * that directly; UDP may carry another protocol's whose checksum it is. */
+ * is yet to be segmented, or the device may have to complete a checksum in it. Judged by the frame
+ * alone, not by skb_summed(): UDP may carry another protocol's whose checksum it is. */
 static __always_inline int ctx_composable(ctx_t *ctx)
 {
 	struct ethhdr *eth;
